@@ -1,0 +1,88 @@
+"""The instrument bar: true speed, four wheel speeds, steering angle, turn rate and the score in digits.
+
+Everything on it is one of a few hundred small pictures (a bar of so many window pixels, a number); each is drawn once
+in a process by pygame itself, exactly as stock does it, and kept.
+"""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import pygame
+from gymnasium.envs.box2d.car_dynamics import Car
+from gymnasium.envs.box2d.car_racing import WINDOW_H, WINDOW_W
+
+from dreamlap.track.frames import ROAD_ROWS, STOCK
+
+HEIGHT = WINDOW_H * (STOCK - ROAD_ROWS) // STOCK
+"""Window pixels of the bar: exactly 12 rows of a frame."""
+UNIT_X, UNIT_Y = WINDOW_W / 40, WINDOW_H / 40
+BLUE, VIOLET = (0, 0, 255), (51, 0, 255)
+WHEELS = ((7, BLUE), (8, BLUE), (9, VIOLET), (10, VIOLET))
+FAINT = 1e-4
+"""Stock draws no bar for a smaller value."""
+
+Patch = tuple[slice, np.ndarray]
+
+
+def lay_panel(car: Car, score: float, panel: np.ndarray) -> None:
+    """Draws the instrument bar.
+
+    Args:
+        car: read.
+        score: the episode's reward so far.
+        panel: (12, 96, 4) uint8, written.
+    """
+    panel[:] = 0
+    vx, vy = car.hull.linearVelocity
+    _upright(panel, 5, 0.02 * math.sqrt(vx * vx + vy * vy), (255, 255, 255), 0.02)
+    for w, (place, color) in zip(car.wheels, WHEELS, strict=True):
+        _upright(panel, place, 0.01 * w.omega, color, 0.01)
+    _level(panel, 20, -10 * car.wheels[0].joint.angle, (0, 255, 0), 10)
+    _level(panel, 30, -0.8 * car.hull.angularVelocity, (255, 0, 0), 0.8)
+    _add(panel, _digits(f"{score:04.0f}"))
+
+
+def _upright(panel: np.ndarray, place: int, value: float, color: tuple[int, int, int], gain: float) -> None:
+    if abs(value) > FAINT * gain:
+        top = int(WINDOW_H - (UNIT_Y + UNIT_Y * value)) - (WINDOW_H - HEIGHT)
+        _add(panel, _bar(int(place * UNIT_X), top, int((place + 1) * UNIT_X), HEIGHT - int(UNIT_Y), color))
+
+
+def _level(panel: np.ndarray, place: int, value: float, color: tuple[int, int, int], gain: float) -> None:
+    if abs(value) > FAINT * gain:
+        end = int((place + value) * UNIT_X)
+        _add(panel, _bar(int(place * UNIT_X), HEIGHT - int(4 * UNIT_Y), end, HEIGHT - int(2 * UNIT_Y), color))
+
+
+def _add(panel: np.ndarray, patch: Patch) -> None:
+    columns, picture = patch
+    panel[:, columns] += picture
+
+
+@lru_cache(4096)
+def _bar(x1: int, y1: int, x2: int, y2: int, color: tuple[int, int, int]) -> Patch:
+    window = pygame.Surface((WINDOW_W, HEIGHT))
+    pygame.draw.polygon(window, color, [(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+    return _shrink(window)
+
+
+@lru_cache(4096)
+def _digits(text: str) -> Patch:
+    window = pygame.Surface((WINDOW_W, HEIGHT))
+    pygame.font.init()
+    font = pygame.font.Font(pygame.font.get_default_font(), 42)
+    picture = font.render(text, True, (255, 255, 255), (0, 0, 0))
+    window.blit(picture, picture.get_rect(center=(60, HEIGHT - WINDOW_H * 2.5 / 40)))
+    return _shrink(window)
+
+
+def _shrink(window: pygame.Surface) -> Patch:
+    """A window's bar scaled to a frame's, cut to the columns that are not black."""
+    small = pygame.transform.smoothscale(window, (STOCK, STOCK - ROAD_ROWS))
+    rgb = pygame.surfarray.array3d(small).transpose(1, 0, 2)
+    lit = np.flatnonzero(rgb.any((0, 2)))
+    columns = slice(int(lit[0]), int(lit[-1]) + 1) if len(lit) else slice(0, 0)
+    picture = np.zeros((*rgb.shape[:2], 4), np.uint8)
+    picture[..., :3] = rgb
+    return columns, np.ascontiguousarray(picture[:, columns])
