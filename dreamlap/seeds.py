@@ -53,7 +53,7 @@ def uniforms(seeds: torch.Tensor, step: torch.Tensor, count: int) -> torch.Tenso
     """
     lane = torch.arange(1, count + 1, device=seeds.device) * -7046029254386353131
     bits = _mix(_mix(seeds + step * 2862933555777941757)[:, None] + lane)
-    return (((bits >> 40) & 0xFFFFFF).float() + 0.5) * 2.0**-24
+    return (((bits >> 41) & 0x7FFFFF).float() + 0.5) * 2.0**-23  # 23 bits and a half: exact in float32, so never 0 or 1
 
 
 def normals(uniform: torch.Tensor) -> torch.Tensor:

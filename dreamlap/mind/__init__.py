@@ -6,8 +6,8 @@ Letters: N minds side by side, Z latent, H hidden, A action.
 """
 
 from dreamlap.mind.awake import Awake
-from dreamlap.mind.dream import Dream, DreamConfig, Starts
+from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.environment import MindEnv, MindVectorEnv
 from dreamlap.mind.interface import Mind, Step
 
-__all__ = ["Awake", "Dream", "DreamConfig", "Mind", "MindEnv", "MindVectorEnv", "Starts", "Step"]
+__all__ = ["Awake", "Dream", "DreamConfig", "Mind", "MindEnv", "MindVectorEnv", "Step"]
