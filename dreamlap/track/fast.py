@@ -5,13 +5,14 @@ from typing import Any
 import cv2
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.box2d.car_racing import SCALE, ZOOM, CarRacing, FrictionDetector
+from gymnasium.envs.box2d.car_racing import SCALE, ZOOM, CarRacing
 from gymnasium.utils import EzPickle
 
 from dreamlap.track.car import lay_car
 from dreamlap.track.frames import ROAD_ROWS, STOCK, to_frame
 from dreamlap.track.ground import Ground
 from dreamlap.track.panel import lay_panel
+from dreamlap.track.physics import QuickCar, Referee
 
 
 class FastCarRacing(CarRacing):
@@ -53,7 +54,7 @@ class FastCarRacing(CarRacing):
         self._canvas = np.zeros((STOCK, STOCK, 4), np.uint8)
         self._start: int | str = 0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts an episode on a new track.
 
         Args:
@@ -65,13 +66,15 @@ class FastCarRacing(CarRacing):
             ValueError: `start_tile` is no tile of this track.
         """
         self._start = (options or {}).get("start_tile", 0)
-        return super().reset(seed=seed, options=options)
+        frame, info = super().reset(seed=seed, options=options)
+        assert self.car is not None
+        self.car.__class__ = QuickCar  # stock's reset builds its own class of car
+        return frame, info
 
     def _create_track(self) -> bool:
         if not super()._create_track():
             return False
-        self.world.contactListener_bug_workaround = Contacts(self, self.lap_complete_percent)
-        self.world.contactListener = self.world.contactListener_bug_workaround
+        self.world.contactListener = self.contactListener_keepref = Referee(self, self.lap_complete_percent)
         if not self.blind:
             self._ground.paint(self.road_poly, self.bg_color, self.grass_color)
         return True
@@ -93,16 +96,4 @@ class FastCarRacing(CarRacing):
         self._ground.view(x, y, self.car.hull.angle, zoom, self._canvas[:ROAD_ROWS])
         lay_car(self.car, zoom, self._canvas)
         lay_panel(self.car, self.reward, self._canvas[ROAD_ROWS:])
-        return to_frame(cv2.cvtColor(self._canvas, cv2.COLOR_BGRA2BGR), self.size, self.bar)
-
-
-class Contacts(FrictionDetector):
-    """Stock's referee, which also has the road repainted where it loses its shade."""
-
-    def _contact(self, contact: Any, begin: bool) -> None:
-        super()._contact(contact, begin)
-        for body in (contact.fixtureA.body, contact.fixtureB.body):
-            tile = body.userData
-            if tile and "road_friction" in tile.__dict__ and not tile.__dict__.get("plain"):
-                tile.plain = True
-                self.env.repaint(tile)
+        return cv2.cvtColor(to_frame(self._canvas, self.size, self.bar), cv2.COLOR_BGRA2BGR)
