@@ -15,7 +15,6 @@ ROAD_ROWS = 84
 """Rows of a stock frame above the instrument bar."""
 
 
-
 def to_frame(stock: np.ndarray, size: int, bar: bool) -> np.ndarray:
     """The frame that V sees: a stock one, with or without its instrument bar, area-averaged to another size.
 

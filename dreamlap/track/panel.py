@@ -42,9 +42,10 @@ def lay_panel(car: Car, score: float, panel: np.ndarray) -> None:
 
 
 def _upright(panel: np.ndarray, place: int, value: float, color: tuple[int, int, int], gain: float) -> None:
+    """A bar over its place; one window pixel narrower than stock's, for that one is covered by the next bar."""
     if abs(value) > FAINT * gain:
         top = int(WINDOW_H - (UNIT_Y + UNIT_Y * value)) - (WINDOW_H - HEIGHT)
-        panel += _bar(int(place * UNIT_X), top, int((place + 1) * UNIT_X), HEIGHT - int(UNIT_Y), color)
+        panel += _bar(int(place * UNIT_X), top, int((place + 1) * UNIT_X) - 1, HEIGHT - int(UNIT_Y), color)
 
 
 def _level(panel: np.ndarray, place: int, value: float, color: tuple[int, int, int], gain: float) -> None:
