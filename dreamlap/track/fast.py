@@ -1,11 +1,12 @@
 """The stock track, drawn fast."""
 
 import operator
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.box2d.car_dynamics import SIZE, WHEELPOS
 from gymnasium.envs.box2d.car_racing import SCALE, ZOOM, CarRacing
 from gymnasium.utils import EzPickle
 
@@ -71,10 +72,21 @@ class FastCarRacing(CarRacing):
         start = (options or {}).get("start_tile", 0)
         self._start = None if start == "random" else operator.index(start)
         frame, info = super().reset(seed=seed, options=options)
-        assert self.car is not None
-        self.car.__class__ = QuickCar  # stock's reset has built its own class of car
         self._turn_track(-self._head)
         return frame, info
+
+    def step(self, action: np.ndarray | int) -> tuple[Any, Any, bool, Literal[False], dict[str, Any]]:
+        """One fiftieth of a second, as stock."""
+        if action is None:  # stock's reset steps so once it has built the car
+            self._prepare_car()
+        return super().step(action)
+
+    def _prepare_car(self) -> None:
+        assert self.car is not None
+        self.car.__class__ = QuickCar
+        if self._head:  # stock hangs the wheels on as if the car pointed north, as it nearly does on the first tile
+            for w, (x, y) in zip(self.car.wheels, WHEELPOS, strict=True):
+                w.position = self.car.hull.GetWorldPoint((x * SIZE, y * SIZE))
 
     def _create_track(self) -> bool:
         if not super()._create_track():
