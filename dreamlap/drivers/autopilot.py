@@ -4,33 +4,45 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from gymnasium.envs.box2d.car_racing import CarRacing
+from gymnasium.envs.box2d.car_racing import TRACK_DETAIL_STEP, CarRacing
 
 from dreamlap.drivers.line import Limits, racing_line
-from dreamlap.track.actions import PEDAL, STOCK_HIGH, STOCK_LOW
+from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
 
 Range = float | tuple[float, float]
 """A fixed number, or bounds between which one is drawn for every episode."""
+LOCK = 0.4
+"""Greatest angle of the front wheels, radians; an action of this size reaches it."""
+WHEELBASE = 3.24
+"""Units between the axles."""
+FIRM = 0.85
+"""Strongest brake that does not lock the wheels (0.9 does)."""
+LOST = 9.0
+"""Units from the line beyond which it only wants back."""
+RETURN_SPEED = 28.0
+"""Units/s on the way back."""
 
 
 @dataclass(frozen=True)
 class Wheel:
     """How it steers and uses the pedals. Tuned on tracks of seeds below 900000."""
 
-    look: float = 5.0
+    look: float = 4.4
     """Units looked ahead at rest."""
-    look_time: float = 0.16
+    look_time: float = 0.25
     """Seconds looked ahead on top."""
     steer: float = 1.0
     """Gain on the angle of pure pursuit."""
-    damp: float = 0.02
+    damp: float = 0.012
     """Counter-steer a radian/s that the car turns faster than the line asks."""
-    gas: float = 0.25
+    gas: float = 0.3
     """Pedal a unit/s too slow."""
-    brake: float = 0.08
+    brake: float = 0.05
     """Pedal a unit/s too fast."""
-    ease: float = 2.0
+    ease: float = 1.95
     """Gas taken off a radian steered: full gas while turning spins a rear-wheel drive."""
+    slide: float = 12.0
+    """Units/s sideways beyond which it gives up steering a slide that is faster than its way ahead."""
 
 
 class Autopilot:
@@ -76,40 +88,46 @@ class Autopilot:
 
     def _intent(self) -> np.ndarray:
         """(3,) what it would do undisturbed."""
-        hull, wheel = self._hull(), self.wheel
-        x, y = hull.position
-        vx, vy = hull.linearVelocity
-        speed = math.hypot(vx, vy)
-        self._locate(x, y)
-        right, ahead = self._seen_from(x, y, hull.angle, wheel.look + wheel.look_time * speed)
-        side = math.atan2(right, ahead)
-        curvature = 2 * math.sin(side) / math.hypot(right, ahead)
-        angle = math.copysign(0.4, right) if ahead < 0 else wheel.steer * math.atan(3.24 * curvature)
-        angle += wheel.damp * (hull.angularVelocity + speed * curvature)
-        limit = self.speeds[self.at] if ahead > 0 else 15.0
-        return self._pedals(float(np.clip(angle, -0.4, 0.4)), limit - speed)
+        hull = self._hull()
+        (x, y), heading, (vx, vy) = hull.position, hull.angle, hull.linearVelocity
+        aside, along = _turned(vx, vy, heading)
+        if abs(aside) > max(self.wheel.slide, abs(along)):
+            return np.array([0.0, 0.0, 1.0])  # sliding sideways: lock the wheels and begin again
+        away = self._locate(x, y)
+        right, ahead = self._seen_from(x, y, heading, self.wheel.look + self.wheel.look_time * along)
+        lost = away > LOST or ahead < abs(right)
+        limit = RETURN_SPEED if lost else self.speeds[self.at]
+        return self._pedals(self._steering(right, ahead, along, hull.angularVelocity), limit - along)
+
+    def _steering(self, right: float, ahead: float, along: float, turning: float) -> float:
+        """The angle of the front wheels (radians, positive is right) that leads through a point: pure pursuit."""
+        if ahead < 0:
+            return math.copysign(LOCK, right)
+        curvature = 2 * right / (right * right + ahead * ahead)
+        angle = self.wheel.steer * math.atan(WHEELBASE * curvature) + self.wheel.damp * (turning + along * curvature)
+        return min(max(angle, -LOCK), LOCK)
 
     def _pedals(self, angle: float, missing: float) -> np.ndarray:
-        gas = min(self.wheel.gas * missing, 1 - self.wheel.ease * abs(angle))
-        pedal = max(gas, 0) if missing > 0 else max(self.wheel.brake * missing, -0.85)  # 0.9 would lock the wheels
-        return PEDAL.to_stock(np.array([angle, pedal]))
+        """(3,) stock action that steers and makes up for `missing` units/s."""
+        if missing > 0:
+            return np.array([angle, max(min(self.wheel.gas * missing, 1 - self.wheel.ease * abs(angle)), 0.0), 0.0])
+        return np.array([angle, 0.0, min(-self.wheel.brake * missing, FIRM)])
 
-    def _locate(self, x: float, y: float) -> None:
-        """Finds the nearest point of the line: near the last one, or anywhere once that is far off."""
+    def _locate(self, x: float, y: float) -> float:
+        """Finds the nearest point of the line, near the last one or, when that is far off, anywhere; its distance."""
         n = len(self.points)
         near = np.arange(self.at - 5, self.at + 15) % n if self.at >= 0 else np.arange(n)
         far = np.hypot(*(self.points[near] - (x, y)).T)
-        if far.min() > 20 and len(near) < n:
+        if far.min() > 2 * LOST and len(near) < n:
             self.at = -1
-            self._locate(x, y)
-        else:
-            self.at = int(near[far.argmin()])
+            return self._locate(x, y)
+        self.at = int(near[far.argmin()])
+        return float(far.min())
 
     def _seen_from(self, x: float, y: float, heading: float, distance: float) -> tuple[float, float]:
         """The point of the line `distance` units on, as (units to the right, units ahead) of the car."""
-        dx, dy = self.points[(self.at + round(distance / 3.5)) % len(self.points)] - (x, y)
-        cos, sin = math.cos(heading), math.sin(heading)
-        return float(cos * dx + sin * dy), float(cos * dy - sin * dx)
+        px, py = self.points[(self.at + round(distance / TRACK_DETAIL_STEP)) % len(self.points)]
+        return _turned(px - x, py - y, heading)
 
     def _hull(self):
         assert self.track.car is not None
@@ -134,6 +152,12 @@ class Disturbance:
             self.burst = self.strength * self.rng.uniform((-1, -1, -0.2), (1, 1, 0.5))
             self.left = int(self.rng.integers(5, 25))
         return self.wander + (self.burst if self.left >= 0 else 0)
+
+
+def _turned(x: float, y: float, heading: float) -> tuple[float, float]:
+    """A world vector as (to the right, ahead) of a car of that heading."""
+    cos, sin = math.cos(heading), math.sin(heading)
+    return float(cos * x + sin * y), float(cos * y - sin * x)
 
 
 def _draw(value: Range, rng: np.random.Generator) -> float:

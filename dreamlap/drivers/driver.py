@@ -11,7 +11,7 @@ class Driver(Protocol):
     """Drives N tracks of one process at once."""
 
     def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:
-        """Slot `i` has just started an episode on `track` (unwrapped). All randomness of the episode comes from `rng`."""
+        """Slot `i` has just started an episode on `track` (unwrapped). All its randomness comes from `rng`."""
         ...
 
     def act(self, frames: np.ndarray) -> np.ndarray:

@@ -9,13 +9,13 @@ import numpy as np
 class Limits:
     """What the car can do and how close to it one drives. Tuned on tracks of seeds below 900000."""
 
-    margin: float = 4.0
+    margin: float = 3.3
     """How far the line may leave the centre of the road, units; the road is ±6.7 wide."""
-    lateral: float = 170.0
+    lateral: float = 225.0
     """Acceleration in curves, units/s²."""
-    braking: float = 120.0
+    braking: float = 115.0
     """Deceleration, units/s²."""
-    top: float = 110.0
+    top: float = 101.0
     """Highest speed, units/s."""
 
 

@@ -21,7 +21,7 @@ class RandomDriver:
 class CorrelatedDriver:
     """Steer and pedal wander (Ornstein-Uhlenbeck) with a bias to gas: the car gets going, turns, leaves the road."""
 
-    def __init__(self, memory: float = 0.95, spread: tuple[float, float] = (0.25, 0.3), gas: float = 0.15) -> None:
+    def __init__(self, memory: float = 0.9, spread: tuple[float, float] = (0.15, 0.3), gas: float = 0.1) -> None:
         """How it wanders.
 
         Args:

@@ -15,27 +15,41 @@ from gymnasium.envs.box2d.car_dynamics import (
     HULL_POLY3,
     HULL_POLY4,
     SIZE,
+    WHEEL_COLOR,
     WHEEL_R,
     WHEEL_W,
+    WHEEL_WHITE,
     WHEELPOS,
     Car,
 )
-from gymnasium.envs.box2d.car_racing import SCALE, WINDOW_H, WINDOW_W, ZOOM
+from gymnasium.envs.box2d.car_racing import WINDOW_H, WINDOW_W
 
 from dreamlap.track.frames import STOCK
+from dreamlap.track.ground import FULL_ZOOM, as_arrives
 
-FULL_ZOOM = ZOOM * SCALE
 TOP, LEFT, ROWS, COLS = 66, 44, 12, 8
 """The part of a frame that the car can cover, in pixels."""
 X0, Y0 = int(LEFT * WINDOW_W / STOCK), int(TOP * WINDOW_H / STOCK)
 WIDTH, HEIGHT = 84, 100
 """The same in the window: its upper left corner and its extent."""
+CENTRE = np.array([WINDOW_W / 2 - X0, HEIGHT + Y0 - 0.75 * WINDOW_H])
+"""The hull's centre in the window's part, from its lower left corner."""
 ANGLES, PHASES = 0.05, 2 * math.pi / 64
 """Grid of the kept wheel pictures, radians: finer ones change no pixel by more than a few levels."""
 
-BLACK, WHITE, RED = (0, 0, 0, 255), (75, 75, 75, 255), (202, 0, 0, 255)  # as they arrive after pygame's rounding
+BLACK, WHITE, RED = as_arrives(WHEEL_COLOR), as_arrives(WHEEL_WHITE), as_arrives((204, 0, 0))
 NOTHING = (0, 0, 0, 0)
-HULL = [np.array(poly) * SIZE for poly in (HULL_POLY1, HULL_POLY2, HULL_POLY3, HULL_POLY4)]
+
+
+def _pixels(units: np.ndarray) -> np.ndarray:
+    """Units from the hull's centre (P, 2) to pixels of the window's part, int32: whole ones, as in stock."""
+    corners = np.floor(units * FULL_ZOOM + CENTRE).astype(np.int32)
+    corners[:, 1] = HEIGHT - 1 - corners[:, 1]
+    return corners
+
+
+HULL = [_pixels(np.array(poly) * SIZE) for poly in (HULL_POLY1, HULL_POLY2, HULL_POLY3, HULL_POLY4)]
+AXLES = np.array(WHEELPOS) * SIZE
 WHEEL = np.array([(-WHEEL_W, WHEEL_R), (WHEEL_W, WHEEL_R), (WHEEL_W, -WHEEL_R), (-WHEEL_W, -WHEEL_R)]) * SIZE
 
 
@@ -47,92 +61,95 @@ def lay_car(car: Car, zoom: float, frame: np.ndarray) -> None:
         zoom: window pixels a unit.
         frame: (96, 96, 4) uint8, written.
     """
-    layer = _car_layer(car, zoom) if zoom < FULL_ZOOM else _full_size_layer(car)
+    layer = _zooming_layer(car, zoom) if zoom < FULL_ZOOM else _layer(car)
     seen = frame[TOP : TOP + ROWS, LEFT : LEFT + COLS]
-    seen[:] = seen * (1 - layer[..., 3:] / 255) + layer
+    seen[:] = seen * (1 - layer[..., 3:]) + layer
 
 
-def _full_size_layer(car: Car) -> np.ndarray:
+def _layer(car: Car) -> np.ndarray:
+    """(12, 8, 4) float32: red, green, blue and the share of the pixel that they cover."""
     layer = _hull_layer()
     for i, w in enumerate(car.wheels):
         layer = layer + _wheel_layer(i, round(w.joint.angle / ANGLES), int(w.phase % (2 * math.pi) / PHASES))
     return layer
 
 
-def _car_layer(car: Car, zoom: float) -> np.ndarray:
-    window = _window()
+def _zooming_layer(car: Car, zoom: float) -> np.ndarray:
+    """The same for another zoom, (12, 8, 4) float32: drawn at full size and averaged over larger pixels."""
+    window = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
     for i, w in enumerate(car.wheels):
-        _draw_wheel(window, i, w.joint.angle, w.phase, zoom)
-    _draw_hull(window, RED, zoom)
-    return _shrink(window)
+        _draw_wheel(window, i, w.joint.angle, w.phase)
+    _draw_hull(window, RED)
+    return _shrink(window, zoom)
 
 
 @lru_cache
 def _hull_layer() -> np.ndarray:
-    window = _window()
-    _draw_hull(window, RED, FULL_ZOOM)
-    return _shrink(window)
+    window = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    _draw_hull(window, RED)
+    return _shrink(window, FULL_ZOOM)
 
 
 @lru_cache(8192)
 def _wheel_layer(i: int, angle: int, phase: int) -> np.ndarray:
     """What one wheel adds where the hull does not hide it."""
-    window = _window()
-    _draw_wheel(window, i, angle * ANGLES, (phase + 0.5) * PHASES, FULL_ZOOM)
-    _draw_hull(window, NOTHING, FULL_ZOOM)
-    return _shrink(window)
+    window = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    _draw_wheel(window, i, angle * ANGLES, (phase + 0.5) * PHASES)
+    _draw_hull(window, NOTHING)
+    return _shrink(window, FULL_ZOOM)
 
 
-def _window() -> np.ndarray:
-    return np.zeros((HEIGHT, WIDTH, 4), np.uint8)
-
-
-def _draw_hull(window: np.ndarray, color: tuple[int, ...], zoom: float) -> None:
+def _draw_hull(window: np.ndarray, color: tuple[int, ...]) -> None:
     for poly in HULL:
-        _draw(window, poly, color, zoom)
+        cv2.fillConvexPoly(window, poly, color)
 
 
-def _draw_wheel(window: np.ndarray, i: int, angle: float, phase: float, zoom: float) -> None:
+def _draw_wheel(window: np.ndarray, i: int, angle: float, phase: float) -> None:
     cos, sin = math.cos(angle), math.sin(angle)
     turn = np.array([[cos, sin], [-sin, cos]])
-    axle = np.array(WHEELPOS[i]) * SIZE
-    _draw(window, WHEEL @ turn + axle, BLACK, zoom)
-    span = _mark(phase)
-    if span:
-        mark = WHEEL.copy()
-        mark[:, 1] *= (span[0], span[0], -span[1], -span[1])
-        _draw(window, mark @ turn + axle, WHITE, zoom)
+    cv2.fillConvexPoly(window, _pixels(WHEEL @ turn + AXLES[i]), BLACK)
+    mark = _mark(phase)
+    if mark:
+        begin, end = mark
+        outline = WHEEL * [(1, begin), (1, begin), (1, -end), (1, -end)]
+        cv2.fillConvexPoly(window, _pixels(outline @ turn + AXLES[i]), WHITE)
 
 
 def _mark(phase: float) -> tuple[float, float] | None:
-    """Where the white mark begins and ends, in wheel radii; None when it is under the car."""
-    a, b = phase, phase + 1.2
-    if math.sin(a) > 0 and math.sin(b) > 0:
+    """Where a wheel's white mark begins and ends, in wheel radii ahead of the axle; None when it is underneath."""
+    begin, end = math.cos(phase), math.cos(phase + 1.2)
+    begins_below, ends_below = math.sin(phase) > 0, math.sin(phase + 1.2) > 0
+    if begins_below and ends_below:
         return None
-    begin = math.copysign(1, math.cos(a)) if math.sin(a) > 0 else math.cos(a)
-    end = math.copysign(1, math.cos(b)) if math.sin(b) > 0 else math.cos(b)
-    return begin, end
+    return math.copysign(1, begin) if begins_below else begin, math.copysign(1, end) if ends_below else end
 
 
-def _draw(window: np.ndarray, poly: np.ndarray, color: tuple[int, ...], zoom: float) -> None:
-    """Fills a polygon given in units from the hull's centre; corners fall on whole window pixels as in stock."""
-    x = WINDOW_W / 2 + zoom * poly[:, 0]
-    y = WINDOW_H - 1 - np.floor(WINDOW_H / 4 + zoom * poly[:, 1])
-    corners = np.stack([np.floor(x) - X0, y - Y0], axis=1).astype(np.int32)
-    cv2.fillConvexPoly(window, corners, color)
+def _shrink(window: np.ndarray, zoom: float) -> np.ndarray:
+    """The window's part, drawn at full zoom, area-averaged at another to (12, 8, 4) float32."""
+    down, across = _shares(zoom)
+    rows = (down @ window.reshape(HEIGHT, -1).astype(np.float32)).reshape(ROWS, WIDTH, 4)
+    layer = across @ rows
+    layer[..., 3] /= 255
+    return layer
 
 
-def _overlap(first: int, count: int, scale: float, start: int, length: int) -> np.ndarray:
-    """(count, length) float32: which share of pixel first + i is window pixel start + j; a pixel is `scale` wide."""
-    pixel = (first + np.arange(count))[:, None] * scale
-    window = (start + np.arange(length))[None, :]
-    return (np.clip(np.minimum(pixel + scale, window + 1) - np.maximum(pixel, window), 0, 1) / scale).astype(np.float32)
+@lru_cache
+def _shares(zoom: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which share of each pixel is which row (12, 100) and which column (8, 84) of the window's part."""
+    ratio = zoom / FULL_ZOOM
+    return (
+        _overlap(TOP, ROWS, WINDOW_H / STOCK, Y0, HEIGHT, 0.75 * WINDOW_H, ratio),
+        _overlap(LEFT, COLS, WINDOW_W / STOCK, X0, WIDTH, 0.5 * WINDOW_W, ratio),
+    )
 
 
-ACROSS = _overlap(LEFT, COLS, WINDOW_W / STOCK, X0, WIDTH)
-DOWN = _overlap(TOP, ROWS, WINDOW_H / STOCK, Y0, HEIGHT)
+def _overlap(first: int, count: int, scale: float, start: int, length: int, centre: float, ratio: float) -> np.ndarray:
+    """(count, length) float32: which share of pixel first + i is window pixel start + j.
 
-
-def _shrink(window: np.ndarray) -> np.ndarray:
-    """The window's part area-averaged to (12, 8, 4) float32."""
-    return np.einsum("rh,hwk,cw->rck", DOWN, window.astype(np.float32), ACROSS, optimize=True)
+    A pixel is `scale` window pixels wide, and those are `ratio` times as large as at full zoom, measured from `centre`.
+    """
+    left = (centre + ((first + np.arange(count)) * scale - centre) / ratio)[:, None]
+    right = left + scale / ratio
+    window = start + np.arange(length)
+    shared = np.minimum(right, window + 1) - np.maximum(left, window)
+    return (np.clip(shared, 0, 1) / (right - left)).astype(np.float32)

@@ -8,14 +8,18 @@ texels, followed by the bilinear reading of a warp, blurs as much as the stock's
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
-from gymnasium.envs.box2d.car_racing import PLAYFIELD, WINDOW_H, WINDOW_W
+import pygame
+from gymnasium.envs.box2d.car_racing import PLAYFIELD, SCALE, WINDOW_H, WINDOW_W, ZOOM
 
 from dreamlap.track.frames import ROAD_ROWS, STOCK
 
+FULL_ZOOM = ZOOM * SCALE
+"""Window pixels a unit once the first second is over."""
 TEXELS = 2000
 TEXEL = 2 * PLAYFIELD / TEXELS
 """World units a texel."""
@@ -26,18 +30,35 @@ SUPER = 4
 SHIFT = 4
 """Fractional bits of OpenCV's polygon corners."""
 
+RIM = 0.05
+"""Share of a tile, from its edge to its middle, that keeps its shade."""
+
 Color = Sequence[float] | np.ndarray
 
 
-def as_arrives(color: Color) -> tuple[float, ...]:
-    """The colour (RGB) in which a plain surface of `color` reaches a frame: pygame's smooth scaling rounds down twice."""
-    return (*(float(max(int(c) - 2, 0)) for c in color), 255.0)
+def as_arrives(color: Color) -> tuple[int, ...]:
+    """RGB to the RGBX in which a plain surface reaches a frame: pygame's smooth scaling rounds down."""
+    return (*(_arrives(int(c)) for c in color), 255)
+
+
+@lru_cache(256)
+def _arrives(level: int) -> int:
+    """What is left of a colour's level, found by trying: how much is lost depends on the processor."""
+    window = pygame.Surface((WINDOW_W // 8, WINDOW_H // 8))
+    window.fill((level, level, level))
+    return pygame.transform.smoothscale(window, (STOCK // 8, STOCK // 8)).get_at((0, 0))[0]
+
+
+def _packed(color: tuple[int, ...]) -> np.uint32:
+    """RGBX as one number: four bytes are written several times faster at once."""
+    return np.array(color, np.uint8).view(np.uint32)[0]
 
 
 class Ground:
     """The picture of an episode's ground and its smaller copies for the zoom of the first second."""
 
     def __init__(self) -> None:
+        self._tiles = np.zeros((0, 4, 2), np.int32)
         self.levels = [np.zeros((TEXELS >> k, TEXELS >> k, 4), np.uint8) for k in range(5)]
 
     def paint(self, polygons: Sequence[tuple[Any, Color]], background: Color, grass: Color) -> None:
@@ -49,24 +70,22 @@ class Ground:
             grass: RGB of the lighter squares.
         """
         n = TEXELS // BLOCK
-        blocks = self.levels[0].reshape(n, BLOCK, n, BLOCK, 4)
-        blocks[:] = as_arrives(background)
-        blocks[::2, :, ::2] = as_arrives(grass)
-        corners = _subsamples(np.array([corners for corners, _ in polygons]))
-        colors = [as_arrives(color) for _, color in polygons]
+        blocks = self.levels[0].view(np.uint32).reshape(n, BLOCK, n, BLOCK)
+        blocks[:] = _packed(as_arrives(background))
+        blocks[::2, :, ::2] = _packed(as_arrives(grass))
+        world = np.array([corners for corners, _ in polygons])
+        tiles = world[[isinstance(color, np.ndarray) for _, color in polygons]]  # stock gives borders a tuple
+        self._tiles = _fixed(tiles + RIM * (tiles.mean(1, keepdims=True) - tiles), 1)
+        corners, colors = _fixed(world, SUPER), [as_arrives(color) for _, color in polygons]
         for (row, col), members in _by_block(corners).items():
-            base = tuple(float(c) for c in blocks[row, 0, col, 0])
             origin = np.array([col, row]) * (BLOCK * SUPER << SHIFT)
-            blocks[row, :, col] = _block(base, [(corners[i] - origin, colors[i]) for i in members])
+            blocks[row, :, col] = _block(blocks[row, 0, col, 0], [(corners[i] - origin, colors[i]) for i in members])
         for big, small in zip(self.levels, self.levels[1:], strict=False):
             cv2.resize(big, small.shape[:2], dst=small, interpolation=cv2.INTER_AREA)
 
-    def repaint(self, corners: Any, color: Color) -> None:
-        """Gives one road tile another shade."""
-        points = np.asarray(corners)
-        inside = points + 0.05 * (points.mean(0) - points)
-        texels = np.rint(((inside + PLAYFIELD) / TEXEL - 0.5) * (1 << SHIFT)).astype(np.int32)
-        cv2.fillConvexPoly(self.levels[0], texels, as_arrives(color), cv2.LINE_8, SHIFT)
+    def repaint(self, tile: int, color: Color) -> None:
+        """Gives a road tile another shade. Its rim is left alone, for that is blended with the grass beside it."""
+        cv2.fillConvexPoly(self.levels[0], self._tiles[tile], as_arrives(color), cv2.LINE_8, SHIFT)
 
     def view(self, x: float, y: float, angle: float, zoom: float, out: np.ndarray) -> None:
         """Cuts out what the camera sees above the instrument bar.
@@ -77,7 +96,7 @@ class Ground:
             out: (84, 96, 4) uint8, written.
         """
         wide, high = WINDOW_W / STOCK / zoom, WINDOW_H / STOCK / zoom  # units a pixel
-        level = min(max(int(math.log2(wide / 0.65)), 0), len(self.levels) - 1)
+        level = min(round(math.log2(FULL_ZOOM / zoom)), len(self.levels) - 1)
         size = TEXEL * (1 << level)
         cos, sin = math.cos(angle) / size, math.sin(angle) / size
         left = (0.5 - STOCK / 2) * wide
@@ -90,9 +109,9 @@ class Ground:
         )
 
 
-def _subsamples(corners: np.ndarray) -> np.ndarray:
-    """World units (P, 4, 2) to fixed-point sample coordinates, int32."""
-    return np.rint(((corners + PLAYFIELD) * (SUPER / TEXEL) - 0.5) * (1 << SHIFT)).astype(np.int32)
+def _fixed(world: np.ndarray, samples: int) -> np.ndarray:
+    """World units (P, 4, 2) to OpenCV's fixed-point coordinates in a picture of so many samples a texel, int32."""
+    return np.rint(((world + PLAYFIELD) * (samples / TEXEL) - 0.5) * (1 << SHIFT)).astype(np.int32)
 
 
 def _by_block(corners: np.ndarray) -> dict[tuple[int, int], list[int]]:
@@ -108,11 +127,11 @@ def _by_block(corners: np.ndarray) -> dict[tuple[int, int], list[int]]:
     return members
 
 
-def _block(base: tuple[float, ...], polygons: list[tuple[np.ndarray, tuple[float, ...]]]) -> np.ndarray:
-    """One block (50, 50, 4) with its polygons, area-averaged."""
-    fine = np.empty((BLOCK * SUPER, BLOCK * SUPER, 4), np.uint8)
-    fine[:] = base
+def _block(base: np.uint32, polygons: list[tuple[np.ndarray, tuple[int, ...]]]) -> np.ndarray:
+    """One block with its polygons, area-averaged: (50, 50) packed RGBX."""
+    packed = np.full((BLOCK * SUPER, BLOCK * SUPER), base)
+    fine = packed.view(np.uint8).reshape(*packed.shape, 4)
     for corners, color in polygons:
         cv2.fillConvexPoly(fine, corners, color, cv2.LINE_8, SHIFT)
     half = cv2.resize(fine, (BLOCK * 2, BLOCK * 2), interpolation=cv2.INTER_AREA)  # twice by two: OpenCV's fast path
-    return cv2.resize(half, (BLOCK, BLOCK), interpolation=cv2.INTER_AREA)
+    return cv2.resize(half, (BLOCK, BLOCK), interpolation=cv2.INTER_AREA).view(np.uint32)[..., 0]

@@ -22,8 +22,6 @@ WHEELS = ((7, BLUE), (8, BLUE), (9, VIOLET), (10, VIOLET))
 FAINT = 1e-4
 """Stock draws no bar for a smaller value."""
 
-Patch = tuple[slice, np.ndarray]
-
 
 def lay_panel(car: Car, score: float, panel: np.ndarray) -> None:
     """Draws the instrument bar.
@@ -40,35 +38,31 @@ def lay_panel(car: Car, score: float, panel: np.ndarray) -> None:
         _upright(panel, place, 0.01 * w.omega, color, 0.01)
     _level(panel, 20, -10 * car.wheels[0].joint.angle, (0, 255, 0), 10)
     _level(panel, 30, -0.8 * car.hull.angularVelocity, (255, 0, 0), 0.8)
-    _add(panel, _digits(f"{score:04.0f}"))
+    panel += _digits(f"{score:04.0f}")
 
 
 def _upright(panel: np.ndarray, place: int, value: float, color: tuple[int, int, int], gain: float) -> None:
+    """A bar over its place; one window pixel narrower than stock's, for that one is covered by the next bar."""
     if abs(value) > FAINT * gain:
         top = int(WINDOW_H - (UNIT_Y + UNIT_Y * value)) - (WINDOW_H - HEIGHT)
-        _add(panel, _bar(int(place * UNIT_X), top, int((place + 1) * UNIT_X), HEIGHT - int(UNIT_Y), color))
+        panel += _bar(int(place * UNIT_X), top, int((place + 1) * UNIT_X) - 1, HEIGHT - int(UNIT_Y), color)
 
 
 def _level(panel: np.ndarray, place: int, value: float, color: tuple[int, int, int], gain: float) -> None:
     if abs(value) > FAINT * gain:
         end = int((place + value) * UNIT_X)
-        _add(panel, _bar(int(place * UNIT_X), HEIGHT - int(4 * UNIT_Y), end, HEIGHT - int(2 * UNIT_Y), color))
-
-
-def _add(panel: np.ndarray, patch: Patch) -> None:
-    columns, picture = patch
-    panel[:, columns] += picture
+        panel += _bar(int(place * UNIT_X), HEIGHT - int(4 * UNIT_Y), end, HEIGHT - int(2 * UNIT_Y), color)
 
 
 @lru_cache(4096)
-def _bar(x1: int, y1: int, x2: int, y2: int, color: tuple[int, int, int]) -> Patch:
+def _bar(x1: int, y1: int, x2: int, y2: int, color: tuple[int, int, int]) -> np.ndarray:
     window = pygame.Surface((WINDOW_W, HEIGHT))
     pygame.draw.polygon(window, color, [(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
     return _shrink(window)
 
 
 @lru_cache(4096)
-def _digits(text: str) -> Patch:
+def _digits(text: str) -> np.ndarray:
     window = pygame.Surface((WINDOW_W, HEIGHT))
     pygame.font.init()
     font = pygame.font.Font(pygame.font.get_default_font(), 42)
@@ -77,12 +71,9 @@ def _digits(text: str) -> Patch:
     return _shrink(window)
 
 
-def _shrink(window: pygame.Surface) -> Patch:
-    """A window's bar scaled to a frame's, cut to the columns that are not black."""
+def _shrink(window: pygame.Surface) -> np.ndarray:
+    """The bar as it arrives in a frame, (12, 96, 4) uint8."""
     small = pygame.transform.smoothscale(window, (STOCK, STOCK - ROAD_ROWS))
-    rgb = pygame.surfarray.array3d(small).transpose(1, 0, 2)
-    lit = np.flatnonzero(rgb.any((0, 2)))
-    columns = slice(int(lit[0]), int(lit[-1]) + 1) if len(lit) else slice(0, 0)
-    picture = np.zeros((*rgb.shape[:2], 4), np.uint8)
-    picture[..., :3] = rgb
-    return columns, np.ascontiguousarray(picture[:, columns])
+    picture = np.zeros((STOCK - ROAD_ROWS, STOCK, 4), np.uint8)
+    picture[..., :3] = pygame.surfarray.array3d(small).transpose(1, 0, 2)
+    return picture

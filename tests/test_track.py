@@ -1,0 +1,296 @@
+"""The fast track is the stock track: same race to the bit, same frames but for a grey level here and there."""
+
+import subprocess
+import sys
+from typing import Any
+
+import cv2
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.envs.box2d.car_dynamics import Car
+from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
+from gymnasium.utils.env_checker import check_env
+
+from dreamlap.drivers import Autopilot
+from dreamlap.track import PEDAL, STOCK, FastCarRacing, action_form, drift, to_frame
+
+SEEDS = (11, 12, 13)
+
+
+class UndrawnCarRacing(CarRacing):
+    """The stock track without its drawing: the reference for everything but pixels, fast enough to drive long."""
+
+    def _render(self, mode: str) -> Any:
+        return np.zeros((96, 96, 3), np.uint8) if mode == "state_pixels" else super()._render(mode)
+
+
+def varied(rng: np.random.Generator, step: int, action: np.ndarray) -> np.ndarray:
+    """An action now and then disturbed by another one held for a while: off the road, spinning, locked wheels."""
+    phase = step // 60 % 5
+    wild = {1: [rng.uniform(-1, 1), 1, 0], 3: [rng.uniform(-1, 1), rng.random(), rng.choice([0.0, 0.5, 0.95])]}
+    return np.array(wild[phase], np.float32) if phase in wild and step % 60 < 25 else action
+
+
+def car_of(track: CarRacing) -> Car:
+    assert track.car is not None
+    return track.car
+
+
+def road_of(track: CarRacing) -> list[Any]:
+    assert track.road is not None
+    return track.road
+
+
+def body_state(track: CarRacing) -> list[float]:
+    car = car_of(track)
+    state = [w.omega for w in car.wheels] + [w.phase for w in car.wheels] + [w.joint.angle for w in car.wheels]
+    for body in (car.hull, *car.wheels):
+        state += [*body.position, body.angle, *body.linearVelocity, body.angularVelocity]
+    return [float(number) for number in state]
+
+
+def same_race(stock: CarRacing, fast: FastCarRacing, seed: int, steps: int, act: Any) -> int:
+    """Drives both alike, asserts that all is equal, returns the steps driven."""
+    stock.reset(seed=seed)
+    fast.reset(seed=seed)
+    assert stock.track == fast.track
+    for step in range(steps):
+        action = act(fast, step)
+        _, *theirs = stock.step(action)
+        _, *ours = fast.step(action)
+        assert theirs == ours
+        assert body_state(stock) == body_state(fast)
+        if ours[1]:
+            return step + 1
+    return steps
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_varied_driving_is_equal_to_the_bit(seed: int) -> None:
+    pilot, rng = Autopilot(noise=0.3), np.random.default_rng(seed)
+
+    def act(track: FastCarRacing, step: int) -> np.ndarray:
+        if step == 0:
+            pilot.reset(track, rng)
+        return varied(rng, step, pilot.act(np.empty(0)))
+
+    stock, fast = UndrawnCarRacing(), FastCarRacing()
+    assert same_race(stock, fast, seed, 800, act) == 800
+    theirs, ours = ([(t.road_visited, tuple(t.color)) for t in road_of(track)] for track in (stock, fast))
+    assert theirs == ours
+    assert [p.poly for p in car_of(stock).particles] == [p.poly for p in car_of(fast).particles]
+
+
+def test_a_finished_lap_ends_alike() -> None:
+    pilot = Autopilot()
+
+    def act(track: FastCarRacing, step: int) -> np.ndarray:
+        if step == 0:
+            pilot.reset(track, np.random.default_rng(0))
+        return pilot.act(np.empty(0))
+
+    fast = FastCarRacing()
+    assert same_race(UndrawnCarRacing(), fast, 106, 1000, act) < 800
+    assert fast.tile_visited_count == len(fast.track)
+
+
+def test_leaving_the_playfield_ends_alike_and_is_black() -> None:
+    stock, fast = UndrawnCarRacing(), FastCarRacing()
+    straight = np.array([0, 0.7, 0], np.float32)
+    assert same_race(stock, fast, 17, 1000, lambda *_: straight) < 1000
+    assert max(map(abs, car_of(fast).hull.position)) > PLAYFIELD
+    assert (fast.step(straight)[0][:84] == 0).all(-1).mean() > 0.2
+
+
+@pytest.mark.parametrize("options", [{"continuous": False}, {"domain_randomize": True}, {"lap_complete_percent": 0.5}])
+def test_stock_arguments_mean_the_same(options: dict[str, Any]) -> None:
+    discrete = not options.get("continuous", True)
+    rng = np.random.default_rng(5)
+
+    def act(*_: Any) -> Any:
+        if discrete:
+            return int(rng.choice(5, p=[0.2, 0.1, 0.1, 0.5, 0.1]))
+        return rng.uniform([-0.3, 0, 0], [0.3, 1, 0.1])
+
+    stock, fast = UndrawnCarRacing(**options), FastCarRacing(**options)
+    for seed in SEEDS[:2]:
+        same_race(stock, fast, seed, 150, act)
+    assert np.array_equal(stock.road_color, fast.road_color)
+    assert np.array_equal(stock.grass_color, fast.grass_color)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "randomized"])
+def frames(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
+    """Frames of a varied drive, (T, 96, 96, 3) uint8, by stock and by us."""
+    stock, fast = CarRacing(domain_randomize=request.param), FastCarRacing(domain_randomize=request.param)
+    pairs = []
+    for seed in SEEDS[:2]:
+        pilot, rng = Autopilot(noise=0.3), np.random.default_rng(seed)
+        pairs.append((stock.reset(seed=seed)[0], fast.reset(seed=seed)[0]))
+        pilot.reset(fast, rng)
+        for step in range(240):
+            action = varied(rng, step, pilot.act(pairs[-1][1]))
+            pairs.append((stock.step(action)[0], fast.step(action)[0]))
+    theirs, ours = zip(*pairs, strict=True)
+    return np.array(theirs), np.array(ours)
+
+
+@pytest.mark.parametrize("size", [96, 64])
+def test_frames_are_stocks(frames: tuple[np.ndarray, np.ndarray], size: int) -> None:
+    theirs, ours = ([cv2.resize(f, (size, size), interpolation=cv2.INTER_AREA) for f in fs] for fs in frames)
+    difference = np.abs(np.array(theirs, np.int16) - np.array(ours)).mean((1, 2, 3))
+    assert difference.mean() < 0.3
+    assert difference.max() < 1.0
+
+
+def test_the_score_and_all_bars_are_drawn(frames: tuple[np.ndarray, np.ndarray]) -> None:
+    theirs, ours = (bar[:, 84:].astype(np.int16) for bar in frames)
+    assert np.abs(theirs - ours).mean() < 0.5
+    assert np.abs(theirs - ours)[:, :, :12].max() <= 1  # the digits
+
+
+def road_behind(track: Any) -> np.ndarray:
+    """The road under and behind the car after a while on it, (4, 2, 3)."""
+    track.reset(seed=11)
+    frames = [track.step(np.array([0, 0.5, 0], np.float32))[0] for _ in range(60)]
+    return frames[-1][80:84, 47:49].astype(int)
+
+
+def test_a_touched_tile_loses_its_shade() -> None:
+    assert np.abs(road_behind(CarRacing()) - road_behind(FastCarRacing())).max() <= 1
+
+
+@pytest.mark.parametrize(("size", "bar"), [(96, True), (64, True), (64, False), (96, False), (84, True)])
+def test_observations_are_the_frame_at_that_size(size: int, bar: bool) -> None:
+    whole, other = FastCarRacing(), FastCarRacing(size=size, bar=bar)
+    assert np.array_equal(to_frame(whole.reset(seed=3)[0], size, bar), other.reset(seed=3)[0])
+    action = np.array([0.1, 1, 0], np.float32)
+    for _ in range(60):
+        a, b = whole.step(action)[0], other.step(action)[0]
+        assert b.shape == (size, size, 3) == other.observation_space.shape
+        assert np.array_equal(to_frame(a, size, bar), b)
+
+
+@pytest.mark.parametrize(("size", "bar"), [(64, True), (64, False), (96, False), (48, True)])
+def test_to_frame_averages_areas(size: int, bar: bool) -> None:
+    stock = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    wanted = cv2.resize(stock if bar else stock[:84], (size, size), interpolation=cv2.INTER_AREA)
+    assert np.abs(to_frame(stock, size, bar).astype(int) - wanted).max() <= (1 if size == 64 and bar else 0)
+
+
+def test_start_tile_puts_the_car_there_at_rest() -> None:
+    track = FastCarRacing()
+    track.reset(seed=4)
+    plain = track.track
+    track.reset(seed=4, options={"start_tile": 100})
+    assert track.track == plain
+    _, beta, x, y = plain[100]
+    assert np.allclose(car_of(track).hull.position, (x, y), atol=1e-3)
+    assert car_of(track).hull.angle == pytest.approx(beta, abs=1e-3)
+    assert car_of(track).hull.linearVelocity.length == 0
+    assert road_of(track)[100].road_visited
+
+
+def test_random_start_is_drawn_after_the_track() -> None:
+    track = FastCarRacing()
+    starts = []
+    for seed in SEEDS:
+        track.reset(seed=seed)
+        plain = track.track
+        track.reset(seed=seed, options={"start_tile": "random"})
+        assert track.track == plain
+        starts.append(tuple(car_of(track).hull.position))
+        track.reset(seed=seed, options={"start_tile": "random"})
+        assert starts[-1] == tuple(car_of(track).hull.position)
+    assert len(set(starts)) == len(SEEDS)
+
+
+def test_a_wrong_start_tile_is_refused_and_harms_nothing() -> None:
+    track = FastCarRacing()
+    track.reset(seed=1)
+    with pytest.raises(TypeError):
+        track.reset(seed=1, options={"start_tile": "first"})
+    track.reset(seed=1)
+
+
+def test_blind_races_alike_and_sees_again() -> None:
+    blind, seeing = FastCarRacing(), FastCarRacing()
+    blind.blind = True
+    blind.reset(seed=2)
+    seeing.reset(seed=2)
+    action = np.array([0, 1, 0], np.float32)
+    for _ in range(80):
+        frame, *rest = blind.step(action)
+        assert not frame.any()
+        assert rest == list(seeing.step(action)[1:])
+    blind.blind = False
+    difference = np.abs(blind.step(action)[0].astype(int) - seeing.step(action)[0])
+    assert difference.mean() < 0.1
+
+
+def test_render_stays_stock() -> None:
+    stock, fast = CarRacing(render_mode="rgb_array"), FastCarRacing(render_mode="rgb_array")
+    for track in (stock, fast):
+        track.reset(seed=8)
+        for _ in range(40):
+            track.step(np.array([0.6, 1, 0], np.float32))
+    theirs, ours = np.asarray(stock.render()), np.asarray(fast.render())
+    assert ours.shape == (400, 600, 3)
+    assert np.array_equal(theirs, ours)
+
+
+@pytest.mark.filterwarnings("ignore:.*not normalized.*", "ignore:.*symmetric.*", "ignore:.*render.*", "ignore:.*spec.*")
+def test_is_a_legal_environment() -> None:
+    check_env(FastCarRacing(size=64), skip_render_check=True)
+
+
+def test_many_tracks_in_one_process() -> None:
+    tracks = gymnasium.vector.SyncVectorEnv([lambda: FastCarRacing(size=64) for _ in range(3)])
+    frames, _ = tracks.reset(seed=[1, 2, 1])
+    assert frames.shape == (3, 64, 64, 3)
+    assert np.array_equal(frames[0], frames[2])
+    assert not np.array_equal(frames[0], frames[1])
+    tracks.close()
+
+
+def test_resets_leave_nothing_behind() -> None:
+    track = FastCarRacing()
+    for seed in range(4):
+        track.reset(seed=seed)
+        assert len(track.world.bodies) == len(road_of(track)) + 5
+
+
+def test_drift_of_gymnasium_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drift.fingerprint() == drift.FINGERPRINT
+    monkeypatch.setattr(drift, "FINGERPRINT", "another")
+    with pytest.warns(RuntimeWarning, match=drift.MADE_AFTER):
+        drift.warn_of_drift()
+
+
+def test_needs_no_display() -> None:
+    code = "from dreamlap.track import FastCarRacing; print(FastCarRacing().reset(seed=0)[0].shape)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PATH": ""}, check=False)
+    assert done.stdout.strip() == "(96, 96, 3)", done.stderr
+
+
+@pytest.mark.parametrize("form", [STOCK, PEDAL])
+def test_action_forms_translate_there_and_back(form: Any) -> None:
+    actions = np.random.default_rng(0).uniform(form.low, form.high, (4, 5, form.size)).astype(np.float32)
+    stock = form.to_stock(actions)
+    assert stock.shape == (4, 5, 3)
+    assert stock.dtype == np.float32
+    assert np.array_equal(form.from_stock(stock), actions)
+    assert (form.to_stock(actions * 9) <= STOCK.high).all()
+    assert (form.to_stock(actions * 9) >= STOCK.low).all()
+
+
+def test_the_pedal_is_gas_less_brake() -> None:
+    assert np.allclose(PEDAL.from_stock(np.array([0.5, 0.8, 0.3])), [0.5, 0.5])
+    assert np.allclose(PEDAL.to_stock(np.array([-2, -0.4])), [-1, 0, 0.4])
+
+
+def test_an_unknown_form_is_refused_with_the_names_there_are() -> None:
+    assert action_form("pedal") is PEDAL
+    with pytest.raises(ValueError, match="pedal, stock"):
+        action_form("joystick")
