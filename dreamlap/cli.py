@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
@@ -23,7 +23,7 @@ Positional = tyro.conf.Positional
 class PresetCommand:
     """A preset, with any of its settings changed."""
 
-    config: tyro.conf.OmitArgPrefixes[Config]
+    config: Annotated[Config, tyro.conf.arg(name="")]
     name: str = ""
     """Name of the run: its folder is runs/NAME. By default, the preset's name."""
     scale: float = 1.0
@@ -34,9 +34,15 @@ class PresetCommand:
 
 def run(args: Sequence[str]) -> None:
     """Everything: collect, train V, M and C in rounds, choose, score, report. The same command goes on where it stopped."""
+    from dreamlap.evaluate import headline
     from dreamlap.pipeline import run_all
+    from dreamlap.run import read_json
 
-    run_all(_begin("run", args))
+    begun = _begin("run", args)
+    run_all(begun)
+    console.print(f"\n[bold]{headline(read_json(begun.folder / 'scores' / 'selection.json'))}[/]")
+    for what, where in (("report", "report.html"), ("video", "videos/drive.mp4"), ("agent", "agent")):
+        console.print(f"  {what:8}{begun.folder / where}")
 
 
 def train(args: Sequence[str]) -> None:
