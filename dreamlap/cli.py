@@ -60,7 +60,7 @@ def _begin(verb: str, args: Sequence[str]):
     from dreamlap.pipeline import Run
 
     commands = {name: (about, PresetCommand(config)) for name, (about, config) in PRESETS.items()}
-    command = tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args), config=FLAGS)
+    command = tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
     preset = next(arg for arg in args if arg in PRESETS)
     config = scaled(command.config, command.scale)
     console.print(estimate(config))
@@ -99,7 +99,7 @@ def collect(
 
 def evaluate(
     agent: Positional[Path],
-    seeds: str = "900000:900020",
+    seeds: str = "",
     final: bool = False,
     workers: int = 2,
     json: Path | None = None,
@@ -109,8 +109,8 @@ def evaluate(
 
     Args:
         agent: Folder of the agent, or of its run.
-        seeds: Tracks A:B, from A up to but without B; 900000 and above choose between agents.
-        final: Drive the hundred test tracks, 1000000 to 1000099, for a final score; never to choose or tune anything.
+        seeds: Tracks A:B, from A up to but without B; by default 900000:900020, or with --final 1000000:1000100.
+        final: Drive the test tracks, 1000000 and above, for a final score; never to choose or tune anything.
         workers: Processes that drive.
         json: File for the score with its raw returns.
         track: `fast` is for quick looks; a score comes from the stock track.
@@ -188,7 +188,6 @@ def presets() -> None:
     console.print(table)
 
 
-FLAGS = (tyro.conf.FlagConversionOff,)
 PRESET_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train}
 VERBS: dict[str, Callable[..., None]] = {
     "collect": collect, "evaluate": evaluate, "video": video, "report": report, "data": data, "presets": presets,
@@ -217,7 +216,7 @@ def _call(verb: str, args: Sequence[str]) -> None:
     if verb in PRESET_VERBS:
         PRESET_VERBS[verb](args)
     elif verb in VERBS:
-        tyro.cli(VERBS[verb], prog=f"dreamlap {verb}", args=list(args), config=FLAGS)
+        tyro.cli(VERBS[verb], prog=f"dreamlap {verb}", args=list(args))
     else:
         known = [*PRESET_VERBS, *VERBS]
         near = difflib.get_close_matches(verb, known, 1) or known

@@ -141,7 +141,9 @@ def test_a_score_is_what_it_says():
 
 def test_test_tracks_are_driven_for_a_final_score_alone():
     assert seed_range("", final=True) == range(1_000_000, 1_000_100)
+    assert seed_range("", final=False) == range(900_000, 900_020)
     assert seed_range("900000:900003", final=False) == range(900_000, 900_003)
+    assert seed_range("1000000:1000003", final=True) == range(1_000_000, 1_000_003)
     for text in ("999999:1000001", "1000000:1000001"):
         with pytest.raises(ValueError, match="test tracks"):
             seed_range(text, final=False)
