@@ -1,4 +1,4 @@
-"""Figures, each as PNG bytes: learning curves, what V draws, what M dreams, how the agent scores, how the rounds went."""
+"""Figures as PNG bytes: learning curves, what V draws, what M dreams, how the agent scores, how the rounds went."""
 
 from collections.abc import Mapping, Sequence
 
@@ -125,9 +125,8 @@ def _strip(axes: Axes, rows: Sequence[np.ndarray], sides: Sequence[str], above: 
     sheet = np.zeros((cell * len(rows) - gap, cell * len(rows[0]) - gap, 4), np.uint8)  # transparent between the frames
     for r, frames in enumerate(rows):
         for c, frame in enumerate(frames):
-            sheet[r * cell : r * cell + side, c * cell : c * cell + side] = np.dstack(
-                [frame, np.full_like(frame[..., 0], 255)]
-            )
+            place = sheet[r * cell :, c * cell :][:side, :side]
+            place[..., :3], place[..., 3] = frame, 255
     axes.imshow(sheet, interpolation="nearest")
     bare(axes)
     axes.xaxis.tick_top()

@@ -23,7 +23,7 @@ WARMUP = 16
 
 
 def unseen_drive(agent: Agent, seed: int, steps: int = 400) -> Episode:
-    """The agent on a training track that it has, but for a rare accident, never seen (fast track: for looks, not for scores)."""
+    """The agent on a training track that it has all but surely never seen (the fast one: for looks, not for scores)."""
     seen, seed = agent.config.track, training_track("glimpse", seed=seed)
     with closing(FastCarRacing(size=seen.size, bar=seen.bar)) as track:
         frame, _ = track.reset(seed=seed)
@@ -86,7 +86,7 @@ def _lived(agent: Agent, z: Tensor, actions: Tensor) -> Tensor:
 
 
 def _dream_along(agent: Agent, z: Tensor, state: Tensor, actions: Tensor, seed: int) -> Tensor:
-    """From z (P, Z) and M's state there, through actions (P, H, A) -> z (P, H + 1, Z), each drawn from what M expects."""
+    """From z (P, Z) and M's state there through actions (P, H, A) -> z (P, H + 1, Z), drawn from what M expects."""
     seeds = seed + torch.arange(len(z), device=z.device)
     dreamed = [z]
     for t in range(actions.shape[1]):

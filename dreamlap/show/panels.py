@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from dreamlap.show.theme import DARK, FONT
 
@@ -73,7 +73,7 @@ def mosaic(frames: Sequence[np.ndarray], side: int) -> np.ndarray:
     rows = -(-len(frames) // columns)
     cell = side + GAP // 2
     picture = np.empty((rows * cell + GAP // 2, columns * cell + GAP // 2, 3), np.uint8)
-    picture[:] = Image.new("RGB", (1, 1), DARK.paper)
+    picture[:] = ImageColor.getrgb(DARK.paper)
     for i, frame in enumerate(frames):
         top, left = (GAP // 2 + place * cell for place in divmod(i, columns))
         picture[top : top + side, left : left + side] = enlarge(frame, side)

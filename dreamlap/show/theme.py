@@ -33,7 +33,7 @@ FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 """The typeface of figures and videos; it comes with matplotlib."""
 
 
-def _style(theme: Theme) -> dict[str, Any]:
+def _style(theme: Theme) -> Any:  # matplotlib types its settings by 300 literal names
     return {
         "font.family": "DejaVu Sans",
         "font.size": 8.5,

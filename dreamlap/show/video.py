@@ -1,7 +1,7 @@
 """Videos that a browser plays: a drive as the track, V and M see it; a dream; what lies in an episode store."""
 
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import av
@@ -66,7 +66,7 @@ def drive_video(agent: Agent, seed: int, path: Path, steps: int = 1000, scale: i
 
 
 def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scale: int = 6) -> float:
-    """Film the agent in its dream, drawn by V -> the reward that M promised it. When M ends a dream, another one begins."""
+    """Film the agent in its dream, drawn by V -> the reward that M promised. When M ends a dream, another begins."""
     film = DreamFilm(agent, seed, steps, Board(("a dream: M is the world, V draws it",), STOCK * scale))
     write_video(path, film)
     return film.reward
@@ -89,10 +89,7 @@ def still(path: Path, at: float = 0.4) -> np.ndarray:
     """The picture (H, W, 3) uint8 of a video at a share `at` of its length: its cover."""
     with av.open(str(path)) as container:
         wanted = int(container.streams.video[0].frames * at)
-        picture = None
-        for i, picture in enumerate(container.decode(video=0)):
-            if i >= wanted:
-                break
+        picture = next(islice(container.decode(video=0), wanted, None), None)
     if picture is None:
-        raise ValueError(f"{path} is a video without pictures: delete it and film again")
+        raise ValueError(f"{path} has no picture: delete it and film again")
     return picture.to_ndarray(format="rgb24")
