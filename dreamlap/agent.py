@@ -69,9 +69,7 @@ class Agent:
     def act(self, frame: np.ndarray) -> np.ndarray:
         """The stock track's frame (96, 96, 3) uint8 -> the stock track's action (3,) float32. One call a step."""
         if frame.shape != (96, 96, 3) or frame.dtype != np.uint8:
-            raise ValueError(
-                f"an agent sees the stock track's frames, (96, 96, 3) uint8, not {frame.shape} {frame.dtype}"
-            )
+            raise ValueError(f"an agent sees the stock track's frames, (96, 96, 3) uint8, not {frame.shape} {frame.dtype}")
         seen = to_frame(frame, self.config.track.size, self.config.track.bar)
         z, observation = self.perceive(seen[None], self.state)
         action = self.controller.act(observation)

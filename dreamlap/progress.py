@@ -1,11 +1,23 @@
 """What a person sees while something takes longer than a few seconds: how far, how fast, how long still."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
+
+T = TypeVar("T")
 
 console = Console(highlight=False)
 
@@ -28,7 +40,15 @@ class Meter:
 
     def advance(self, steps: float = 1, note: str | None = None) -> None:
         """Move on by `steps`; `note` replaces the text at the end of the line."""
-        self._progress.update(self._task, advance=steps, **({} if note is None else {"note": note}))
+        if note is not None:
+            self._progress.update(self._task, note=note)
+        self._progress.advance(self._task, steps)
+
+    def over(self, items: Iterable[T]) -> Iterator[T]:
+        """The items themselves, counted as they go by."""
+        for item in items:
+            yield item
+            self.advance()
 
 
 @contextmanager

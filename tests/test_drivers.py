@@ -33,9 +33,7 @@ def drive(solo: Solo, seed: int, steps: int = 1000) -> tuple[float, FastCarRacin
     return total, track, actions
 
 
-@pytest.mark.parametrize(
-    "make", [RandomDriver, CorrelatedDriver, lambda: Autopilot(noise=(0.1, 0.5), speed=(0.5, 1.1))]
-)
+@pytest.mark.parametrize("make", [RandomDriver, CorrelatedDriver, lambda: Autopilot(noise=(0.1, 0.5), speed=(0.5, 1.1))])
 def test_drivers_are_reproducible_and_legal(make: Callable[[], Solo]) -> None:
     (_, _, first), (_, _, again) = drive(make(), 21, 200), drive(make(), 21, 200)
     assert np.array_equal(first, again)

@@ -1,6 +1,6 @@
 """C acts: it turns what V sees and M remembers, [z, h], into an action.
 
-Letters: B batch, Z latent, H hidden, A action. Every action is in [-1, 1]; `dreamlap.track.actions` makes the track's own of it.
+Letters: B batch, Z latent, H hidden, A action. Every action is in [-1, 1]; `dreamlap.track.actions` makes it the track's own.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ class ActorCritic(nn.Module):
         return torch.tanh(self.actor(observation[..., : self.inputs]))
 
     def policy(self, observation: Tensor) -> Independent:
-        """The distribution of actions (B, A) that PPO explores with; its draws may lie outside [-1, 1] and are clipped there."""
+        """The distribution of actions (B, A) that PPO explores with; a draw outside [-1, 1] is clipped by the mind."""
         std = self.log_std.clamp(*LOG_STD_RANGE).exp()
         return Independent(Normal(self.act(observation), std, validate_args=False), 1, validate_args=False)
 

@@ -11,7 +11,17 @@ from dreamlap.drivers.autopilot import Autopilot
 from dreamlap.drivers.driver import Driver, PerTrack, Solo
 from dreamlap.drivers.scripted import CorrelatedDriver, RandomDriver
 
-__all__ = ["AgentDriver", "Autopilot", "CorrelatedDriver", "Driver", "DriverConfig", "PerTrack", "RandomDriver", "Solo", "build_driver"]
+__all__ = [
+    "AgentDriver",
+    "Autopilot",
+    "CorrelatedDriver",
+    "Driver",
+    "DriverConfig",
+    "PerTrack",
+    "RandomDriver",
+    "Solo",
+    "build_driver",
+]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class AgentDriver:
         self.spread = np.zeros(n, np.float32)
         self.chance: list[np.random.Generator] = [np.random.default_rng(0)] * n
 
-    def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:  # noqa: ARG002
+    def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:
         """See `Driver.reset`."""
         self.state[i] = 0
         self.deviation[i] = 0

@@ -82,7 +82,7 @@ class Autopilot:
         self.points, self.speeds = line.points, line.speeds * factor
         self.at = -1
 
-    def act(self, frame: np.ndarray) -> np.ndarray:  # noqa: ARG002
+    def act(self, frame: np.ndarray) -> np.ndarray:
         """See `Solo.act`; the frame is not looked at."""
         return np.clip(self._intent() + self.disturbance.step(), STOCK_LOW, STOCK_HIGH).astype(np.float32)
 

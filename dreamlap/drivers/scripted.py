@@ -9,11 +9,11 @@ from dreamlap.track.actions import PEDAL, STOCK_HIGH, STOCK_LOW
 class RandomDriver:
     """Independent uniform actions every step, as the paper's random policy. The car hardly gets anywhere."""
 
-    def reset(self, track: CarRacing, rng: np.random.Generator) -> None:  # noqa: ARG002
+    def reset(self, track: CarRacing, rng: np.random.Generator) -> None:
         """See `Solo.reset`."""
         self.rng = rng
 
-    def act(self, frame: np.ndarray) -> np.ndarray:  # noqa: ARG002
+    def act(self, frame: np.ndarray) -> np.ndarray:
         """See `Solo.act`."""
         return self.rng.uniform(STOCK_LOW, STOCK_HIGH).astype(np.float32)
 
@@ -33,12 +33,12 @@ class CorrelatedDriver:
         self.spread = np.array(spread)
         self.mean = np.array([0.0, gas])
 
-    def reset(self, track: CarRacing, rng: np.random.Generator) -> None:  # noqa: ARG002
+    def reset(self, track: CarRacing, rng: np.random.Generator) -> None:
         """See `Solo.reset`."""
         self.rng = rng
         self.deviation = self.spread * rng.normal(size=2)
 
-    def act(self, frame: np.ndarray) -> np.ndarray:  # noqa: ARG002
+    def act(self, frame: np.ndarray) -> np.ndarray:
         """See `Solo.act`."""
         kick = self.spread * np.sqrt(1 - self.memory**2)
         self.deviation = self.memory * self.deviation + kick * self.rng.normal(size=2)

@@ -5,12 +5,16 @@ A frame of 12 kB becomes 64 floats, so ten thousand episodes are a few gigabytes
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dreamlap.episodes.store import EpisodeFile
+from dreamlap.run import replacing
 from dreamlap.track import ActionForm, grass
 from dreamlap.vision import VAE
 
@@ -57,13 +61,19 @@ def _encode(vision: VAE, episode: EpisodeFile, form: ActionForm, bar: bool, devi
     action = form.from_stock(episode.array("actions"))
     end = np.zeros(len(episode), np.float32)
     end[-1] = episode.terminated
-    padded = (torch.from_numpy(_with_last_row(a)).to(device) for a in (action, episode.array("rewards"), end))
-    under = torch.from_numpy(grass(frames, bar)).to(device)
-    return Latents(posterior.mu, posterior.log_sigma, *padded, under, torch.tensor([len(episode)], device=device))
+    return Latents(
+        mu=posterior.mu,
+        log_sigma=posterior.log_sigma,
+        action=_with_last_row(action).to(device),
+        reward=_with_last_row(episode.array("rewards")).to(device),
+        end=_with_last_row(end).to(device),
+        grass=torch.from_numpy(grass(frames, bar)).to(device),
+        length=torch.tensor([len(episode)], device=device),
+    )
 
 
-def _with_last_row(array: np.ndarray) -> np.ndarray:
-    return np.concatenate([array, np.zeros_like(array[:1])]).astype(np.float32)
+def _with_last_row(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.concatenate([array, np.zeros_like(array[:1])]).astype(np.float32))
 
 
 def join(parts: list[Latents]) -> Latents:
@@ -93,3 +103,18 @@ def windows(latents: Latents, episode: Tensor, offset: Tensor, steps: int) -> Wi
         latents.mu[row], latents.log_sigma[row], latents.action[now], latents.reward[now], latents.end[now],
         latents.grass[row[:, 1:]], mask,
     )  # fmt: skip
+
+
+def save_latents(path: Path, latents: Latents) -> None:
+    """Keep what V made of the episodes, so that it need not look again."""
+    with replacing(path) as partial:
+        save_file({field.name: getattr(latents, field.name).cpu() for field in fields(Latents)}, str(partial))
+
+
+def load_latents(path: Path, device: torch.device) -> Latents:
+    """Read what `save_latents` wrote."""
+    try:
+        tensors = load_file(str(path))
+        return Latents(**{field.name: tensors[field.name].to(device) for field in fields(Latents)})
+    except (SafetensorError, OSError, KeyError) as error:
+        raise ValueError(f"{path} cannot be read ({error}): delete its folder's done.json and run again") from error

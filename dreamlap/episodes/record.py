@@ -1,16 +1,13 @@
 """Collecting: drivers on many tracks, in many processes, into one store."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dreamlap.drivers import Driver, DriverConfig, build_driver
 from dreamlap.episodes.store import Episode, EpisodeStore
+from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
 from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.track import FastCarRacing, TrackConfig
@@ -43,8 +40,9 @@ def collect(
     random_start: float = 0.0,
     workers: int = 2,
 ) -> None:
-    """Drive `episodes` episodes of up to `steps` steps and keep them as PREFIX-00000 ...; those that are there are not driven again.
+    """Drive `episodes` episodes of up to `steps` steps and keep them as PREFIX-00000, PREFIX-00001 ...
 
+    Those that are there already are not driven again.
     `random_start`: share of the episodes that begin on a random tile of the track.
     """
     names = {f"{prefix}-{i:05d}": i for i in range(episodes)}
@@ -55,7 +53,7 @@ def collect(
     ]
     left = sum(len(lot.seeds) for lot in lots)
     with meter(f"{Path(driver.kind).name} drives", episodes, episodes - left) as bar:
-        for driven in _in_parallel(lots, workers):
+        for driven in in_parallel(drive_lot, lots, workers):
             bar.advance(driven)
 
 
@@ -63,26 +61,11 @@ def _groups(items: list[tuple[str, int]], size: int) -> list[list[tuple[str, int
     return [items[i : i + size] for i in range(0, len(items), size)]
 
 
-def _in_parallel(lots: list[Lot], workers: int):
-    try:
-        yield from Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(drive_lot)(lot) for lot in lots)
-    except TerminatedWorkerError as error:
-        raise RuntimeError(
-            "a collecting process died (out of memory, or killed); every episode finished so far is kept. "
-            f"Run the same command again to go on, with fewer workers if memory was short. {error}"
-        ) from error
-
-
 def drive_lot(lot: Lot) -> int:
     """Drive a lot and write its episodes -> how many."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        driver = build_driver(lot.driver, len(lot.seeds))
-        for name, episode in zip(lot.seeds, drive(driver, lot), strict=True):
-            EpisodeStore(lot.store).write(name, episode)
-    finally:
-        torch.set_num_threads(threads)
+    driver = build_driver(lot.driver, len(lot.seeds))
+    for name, episode in zip(lot.seeds, drive(driver, lot), strict=True):
+        EpisodeStore(lot.store).write(name, episode)
     return len(lot.seeds)
 
 
@@ -122,8 +105,10 @@ class Tape:
         if self.terminated:
             return
         frame, reward, self.terminated, _, _ = self.track.step(action)
-        self.frames.append(frame), self.speeds.append(self._speed())
-        self.actions.append(action), self.rewards.append(float(reward))
+        self.frames.append(frame)
+        self.speeds.append(self._speed())
+        self.actions.append(action)
+        self.rewards.append(float(reward))
 
     def _speed(self) -> float:
         car = self.track.car
@@ -134,5 +119,3 @@ class Tape:
         actions, rewards = np.array(self.actions, np.float32), np.array(self.rewards, np.float32)
         speeds = np.array(self.speeds, np.float32)
         return Episode(np.stack(self.frames), actions, rewards, speeds, self.terminated, not self.terminated, self.about)
-
-

@@ -86,8 +86,8 @@ class EpisodeFile:
         """All of it, in memory."""
         about = dict(self.about)
         terminated, truncated = about.pop("terminated"), about.pop("truncated")
-        arrays = (self.array(name) for name in ("actions", "rewards", "speeds"))
-        return Episode(self.frames(), *arrays, terminated, truncated, about)
+        actions, rewards, speeds = self.array("actions"), self.array("rewards"), self.array("speeds")
+        return Episode(self.frames(), actions, rewards, speeds, terminated, truncated, about)
 
 
 class EpisodeStore:
@@ -128,8 +128,26 @@ class EpisodeStore:
     def open(self, name: str) -> EpisodeFile:
         """Open the episode of that name."""
         if name not in self:
-            raise FileNotFoundError(f"no episode {name} in {self.folder}: `dreamlap data info {self.folder}` lists what is there")
+            raise FileNotFoundError(
+                f"no episode {name} in {self.folder}: `dreamlap data info {self.folder}` lists what is there"
+            )
         return EpisodeFile(self._path(name))
+
+    def summary(self) -> str:
+        """What is there, for a person: episodes, steps, bytes, and the returns of each driver."""
+        episodes = list(self)
+        if not episodes:
+            return f"no episodes in {self.folder}"
+        returns: dict[str, list[float]] = {}
+        for episode in episodes:
+            returns.setdefault(str(episode.about.get("driver", "unknown")), []).append(float(episode.array("rewards").sum()))
+        size = sum(episode.path.stat().st_size for episode in episodes)
+        lines = [
+            f"{self.folder}: {len(episodes)} episodes, {sum(map(len, episodes)):,} steps, {size / 1e6:.1f} MB",
+            f"frames {episodes[0].shape[1]}x{episodes[0].shape[2]}",
+            *(f"{driver}: {len(all_)} episodes, mean return {np.mean(all_):.0f}" for driver, all_ in sorted(returns.items())),
+        ]
+        return "\n".join(lines)
 
     def __iter__(self) -> Iterator[EpisodeFile]:
         return map(self.open, self.names())

@@ -14,9 +14,9 @@ from dreamlap.run import Stage
 class Stateful(Protocol):
     """A module or an optimizer: what a checkpoint keeps."""
 
-    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...  # noqa: D102
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
 def run_updates(
@@ -55,7 +55,9 @@ def _restore(stage: Stage, previous: Stage | None, parts: Mapping[str, Stateful]
             try:
                 part.load_state_dict(state[name])
             except (RuntimeError, ValueError, KeyError) as error:
-                raise ValueError(f"the checkpoint in {stage.folder} is of another shape than the settings ask for: {error}") from error
+                raise ValueError(
+                    f"the checkpoint in {stage.folder} is of another shape than the settings ask for: {error}"
+                ) from error
     return own["update"] if own else 0
 
 

@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dreamlap.agent import Starts
 from dreamlap.episodes.latents import Latents, Windows, windows
 from dreamlap.learn.loop import descend, run_updates
 from dreamlap.memory import MDNLSTM
 from dreamlap.memory.mixture import Mixture, log_prob
+from dreamlap.mind import DreamConfig
 from dreamlap.run import Stage
 from dreamlap.seeds import generator
 from dreamlap.settings import count
@@ -117,3 +119,27 @@ def remember(memory: MDNLSTM, latents: Latents) -> Tensor:
         states[row] = state[alive]
         state[alive] = memory.step(latents.mu[row], latents.action[row], state[alive])
     return states
+
+
+def dream_starts(
+    memory: MDNLSTM, latents: Latents, config: DreamConfig, first_fresh: int, fresh: float, count: int, seed: int
+) -> Starts:
+    """`count` real moments for dreams to go on from: some at the start of episodes, the others after at least `warmup` steps.
+
+    A share `fresh` of the others comes from the episodes from number `first_fresh` on: where the present C gets to.
+    """
+    states = remember(memory, latents)
+    chance = generator(seed, "starts")
+    step = torch.arange(len(latents.mu), device=states.device) - torch.repeat_interleave(latents.start, latents.length + 1)
+    acted = step < torch.repeat_interleave(latents.length, latents.length + 1)
+    latest = torch.arange(len(step), device=states.device) >= latents.start[first_fresh]
+
+    def draw(among: Tensor, share: float) -> Tensor:
+        rows = torch.nonzero(among)[:, 0]
+        return rows[torch.randint(len(rows), (round(count * share),), generator=chance).to(rows.device)] if len(rows) else rows
+
+    late = acted & (step >= config.warmup)
+    rest = 1 - config.from_start
+    rows = torch.cat([draw(step == 0, config.from_start), draw(late & latest, rest * fresh), draw(late, rest * (1 - fresh))])
+    rows = rows[torch.randperm(len(rows), generator=chance).to(rows.device)]
+    return Starts(latents.mu[rows], states[rows])

@@ -5,7 +5,6 @@ Schulman et al., *Proximal Policy Optimization Algorithms* (2017), eq. 7; advant
 Letters: T steps of a rollout, N minds.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,13 +64,12 @@ class Rollout(NamedTuple):
 def train_ppo(
     stage: Stage,
     controller: ActorCritic,
-    make_mind: Callable[[int], Mind],
+    mind: Mind,
     config: PPOConfig,
     seed: int,
     previous: Stage | None = None,
 ) -> None:
-    """Train `controller` in place in the minds that `make_mind(n)` makes."""
-    mind = make_mind(config.minds)
+    """Train `controller` in place in `mind`, dreaming or awake."""
     optimizer = torch.optim.Adam(controller.parameters(), config.learning_rate, eps=1e-5)
     observation = torch.empty(0)
 
@@ -98,16 +96,21 @@ def roll_out(
         policy = controller.policy(observation)
         noise = torch.randn(policy.mean.shape, generator=chance, device=observation.device)
         action = policy.mean + policy.stddev * noise
-        seen.append(observation), actions.append(action)
-        log_probs.append(policy.log_prob(action)), values.append(controller.value(observation))
+        seen.append(observation)
+        actions.append(action)
+        log_probs.append(policy.log_prob(action))
+        values.append(controller.value(observation))
         step = mind.step(action)
         observation = step.observation
-        rewards.append(step.reward), grass.append(step.grass)
+        rewards.append(step.reward)
+        grass.append(step.grass)
         objectives.append(config.reward_scale * (step.reward - config.grass_price * step.grass))
         ended.append(step.terminated | step.truncated)
         bootstraps.append(torch.where(step.terminated, 0.0, controller.value(step.final_observation)))
-    advantage = advantages(*map(torch.stack, (objectives, values, bootstraps, ended)), config.gamma, config.lam)
-    target = advantage + torch.stack(values)
+    value = torch.stack(values)
+    following, over = torch.stack(bootstraps), torch.stack(ended)
+    advantage = advantages(torch.stack(objectives), value, following, over, config.gamma, config.lam)
+    target = advantage + value
     rollout = Rollout(torch.stack(seen), torch.stack(actions), torch.stack(log_probs), advantage, target)
     metrics = {"reward": torch.stack(rewards).mean().item(), "grass": torch.stack(grass).mean().item()}
     return rollout, observation, metrics

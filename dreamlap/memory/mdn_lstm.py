@@ -58,8 +58,8 @@ class MDNLSTM(nn.Module):
         """One step: z (B, Z), action (B, A), state (B, 2H) -> state (B, 2H)."""
         h, c = state.chunk(2, -1)
         x = torch.cat([z, action, h], -1)
-        weight = torch.cat([self.lstm.weight_ih_l0, self.lstm.weight_hh_l0], -1)
-        gates = torch.addmm(self.lstm.bias_ih_l0 + self.lstm.bias_hh_l0, x, weight.T)
+        w_input, w_hidden, b_input, b_hidden = self.lstm.all_weights[0]  # torch's names: weight_ih_l0, ...
+        gates = torch.addmm(b_input + b_hidden, x, torch.cat([w_input, w_hidden], -1).T)
         i, f, g, o = gates.chunk(4, -1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         return torch.cat([torch.sigmoid(o) * torch.tanh(c), c], -1)

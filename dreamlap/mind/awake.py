@@ -50,7 +50,7 @@ class Awake:
         under = self._tensor(grass(self._frames, self.agent.config.track.bar))
         final = self._observe()
         observation = self._begin_where(terminated | truncated, final)
-        return Step(observation, *map(self._tensor, (reward, terminated, truncated)), under, final)
+        return Step(observation, self._tensor(reward), self._tensor(terminated), self._tensor(truncated), under, final)
 
     def render(self) -> np.ndarray:
         """The first track's frame, as V sees it."""

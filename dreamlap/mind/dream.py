@@ -60,9 +60,7 @@ class Dream:
         chance = uniforms(self._seeds, self._clock, 2 * latent + 2)
         self._state = self.memory.step(self._z, action.clamp(-1, 1), self._state)
         expected = self.memory.predict(self.memory.h(self._state))
-        self._z = sample(
-            expected.z, chance[:, :latent], normals(chance[:, latent : 2 * latent]), self.config.temperature
-        )
+        self._z = sample(expected.z, chance[:, :latent], normals(chance[:, latent : 2 * latent]), self.config.temperature)
         self._clock, self._age = self._clock + 1, self._age + 1
         terminated = chance[:, -2] < expected.end.sigmoid()
         truncated = (self._age >= self.config.horizon) & ~terminated

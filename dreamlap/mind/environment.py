@@ -1,6 +1,5 @@
 """A mind as a Gymnasium environment, single or vectorized, for whatever speaks Gymnasium rather than tensors."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Act in every mind."""
-        step = self.mind.step(torch.from_numpy(np.asarray(actions, np.float32)).to(_device(self.mind)))
+        step = self.mind.step(torch.from_numpy(np.asarray(actions, np.float32)).to(self.mind.device))
         observation, reward, terminated, truncated, grass, final = (part.cpu().numpy() for part in step)
         info: dict[str, Any] = {"grass": grass}
         ended = terminated | truncated
@@ -83,7 +82,7 @@ class MindEnv(gym.Env[np.ndarray, np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Act."""
-        step = self.mind.step(torch.from_numpy(np.asarray(action, np.float32))[None].to(_device(self.mind)))
+        step = self.mind.step(torch.from_numpy(np.asarray(action, np.float32))[None].to(self.mind.device))
         observation = step.final_observation[0].cpu().numpy()
         info = {"grass": float(step.grass[0])}
         return observation, float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
@@ -91,3 +90,29 @@ class MindEnv(gym.Env[np.ndarray, np.ndarray]):
     def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The frame, (S, S, 3) uint8."""
         return self.mind.render() if self.render_mode == "rgb_array" else None
+
+
+def make_dream(agent: str | Path | Agent, render_mode: str | None = None, **settings: Any) -> MindEnv:
+    """`gymnasium.make("dreamlap/Dream-v0", agent=PATH)`: one dream; `settings` are those of `DreamConfig`."""
+    return MindEnv(Dream(_agent(agent), 1, DreamConfig(**settings)), render_mode)
+
+
+def make_dream_vector(
+    num_envs: int, agent: str | Path | Agent, render_mode: str | None = None, **settings: Any
+) -> MindVectorEnv:
+    """`gymnasium.make_vec("dreamlap/Dream-v0", num_envs=1024, agent=PATH)`."""
+    return MindVectorEnv(Dream(_agent(agent), num_envs, DreamConfig(**settings)), render_mode)
+
+
+def make_awake(agent: str | Path | Agent, render_mode: str | None = None) -> MindEnv:
+    """`gymnasium.make("dreamlap/Awake-v0", agent=PATH)`: the fast track through the agent's V and M."""
+    return MindEnv(Awake(_agent(agent), 1), render_mode)
+
+
+def make_awake_vector(num_envs: int, agent: str | Path | Agent, render_mode: str | None = None) -> MindVectorEnv:
+    """`gymnasium.make_vec("dreamlap/Awake-v0", num_envs=8, agent=PATH)`."""
+    return MindVectorEnv(Awake(_agent(agent), num_envs), render_mode)
+
+
+def _agent(agent: str | Path | Agent) -> Agent:
+    return agent if isinstance(agent, Agent) else load(agent)

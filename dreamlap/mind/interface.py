@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -24,6 +25,7 @@ class Mind(Protocol):
     num_envs: int
     observation_size: int  # Z + H
     action_size: int
+    device: torch.device
 
     def reset(self, seeds: Sequence[int]) -> Tensor:
         """Begin N episodes, mind i from seed i -> observation (N, Z + H)."""

@@ -104,9 +104,7 @@ class Ground:
         origin_x = (x + PLAYFIELD) / size - 0.5 + cos * left - sin * top
         origin_y = (y + PLAYFIELD) / size - 0.5 + sin * left + cos * top
         matrix = np.array([[cos * wide, sin * high, origin_x], [sin * wide, -cos * high, origin_y]])
-        cv2.warpAffine(
-            self.levels[level], matrix, (STOCK, ROAD_ROWS), dst=out, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        )
+        cv2.warpAffine(self.levels[level], matrix, (STOCK, ROAD_ROWS), dst=out, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
 def _fixed(world: np.ndarray, samples: int) -> np.ndarray:

@@ -1,0 +1,32 @@
+"""dreamlap teaches a car to drive CarRacing from pixels with a world model.
+
+V sees, M remembers and predicts, C acts; and M alone is a dream in which C can be trained. After Ha & Schmidhuber, *World
+Models* (2018). Importing this package registers `dreamlap/CarRacing-v3`, `dreamlap/Dream-v0` and `dreamlap/Awake-v0` with
+Gymnasium.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from dreamlap.registration import register
+
+if TYPE_CHECKING:
+    from dreamlap.agent import Agent, load
+
+__all__ = ["Agent", "__version__", "load"]
+
+try:
+    __version__ = version("dreamlap")
+except PackageNotFoundError:  # a source tree that was not installed
+    __version__ = "0+source"
+
+register()
+
+
+def __getattr__(name: str) -> Any:
+    """Load `Agent` and `load` when they are first asked for: torch takes seconds, and Gymnasium imports us to register."""
+    if name in ("Agent", "load"):
+        from dreamlap import agent
+
+        return getattr(agent, name)
+    raise AttributeError(f"module 'dreamlap' has no attribute {name!r}")

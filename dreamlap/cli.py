@@ -1,0 +1,231 @@
+"""The verbs. They parse, call, and print; the work is done elsewhere."""
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from rich.table import Table
+
+from dreamlap.drivers import DriverConfig
+from dreamlap.presets import PRESETS, Config
+from dreamlap.progress import console
+from dreamlap.settings import scaled
+from dreamlap.track import TrackConfig
+
+Positional = tyro.conf.Positional
+
+
+@dataclass(frozen=True)
+class PresetCommand:
+    """A preset, with any of its settings changed."""
+
+    config: tyro.conf.OmitArgPrefixes[Config]
+    name: str = ""
+    """Name of the run: its folder is runs/NAME. By default, the preset's name."""
+    scale: float = 1.0
+    """Multiplies rollouts, updates, generations, population and episode length together: 0.01 makes days into minutes."""
+    data: Path | None = None
+    """Folder of episodes (made by `dreamlap collect`) to learn from, instead of letting the preset's drivers drive."""
+
+
+def run(args: Sequence[str]) -> None:
+    """Everything: collect, train V, M and C in rounds, choose, score, report. The same command goes on where it stopped."""
+    from dreamlap.pipeline import run_all
+
+    run_all(_begin("run", args))
+
+
+def train(args: Sequence[str]) -> None:
+    """Train up to one part, `vision`, `memory` or `controller`, and whatever it needs before: dreamlap train vision demo."""
+    from dreamlap.pipeline import learn
+
+    stages = ("vision", "memory", "controller")
+    if not args or args[0] not in stages:
+        raise ValueError(f"train what? dreamlap train {'|'.join(stages)} PRESET")
+    learn(_begin(f"train {args[0]}", args[1:]), until=args[0])
+
+
+def _begin(verb: str, args: Sequence[str]):
+    from dreamlap.estimate import estimate
+    from dreamlap.pipeline import Run
+
+    commands = {name: (about, PresetCommand(config)) for name, (about, config) in PRESETS.items()}
+    command = tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args), config=FLAGS)
+    preset = next(arg for arg in args if arg in PRESETS)
+    config = scaled(command.config, command.scale)
+    console.print(estimate(config))
+    return Run(Path("runs") / (command.name or preset), config, command.data)
+
+
+def collect(
+    store: Positional[Path],
+    episodes: int = 10,
+    steps: int = 1000,
+    driver: DriverConfig = DriverConfig(),
+    track: TrackConfig = TrackConfig(),
+    random_start: float = 0.0,
+    seed: int = 0,
+    workers: int = 2,
+) -> None:
+    """Drive episodes and keep them in a folder.
+
+    Args:
+        store: Folder for the episodes; the ones that are there already are not driven again.
+        episodes: How many.
+        steps: The most steps of an episode.
+        driver: Who drives.
+        track: How the track is seen.
+        random_start: Share of the episodes that begin on a random tile.
+        seed: All chance comes from it.
+        workers: Processes that drive.
+    """
+    from dreamlap.episodes import EpisodeStore
+    from dreamlap.episodes.record import collect as record
+
+    name = Path(driver.kind).name
+    record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, workers)
+    data("info", store)
+
+
+def evaluate(
+    agent: Positional[Path],
+    seeds: str = "900000:900020",
+    final: bool = False,
+    workers: int = 2,
+    json: Path | None = None,
+    track: Literal["stock", "fast"] = "stock",
+) -> None:
+    """Score an agent on tracks that it was not trained on.
+
+    Args:
+        agent: Folder of the agent, or of its run.
+        seeds: Tracks A:B, from A up to but without B; 900000 and above choose between agents.
+        final: Drive the hundred test tracks, 1000000 to 1000099, for a final score; never to choose or tune anything.
+        workers: Processes that drive.
+        json: File for the score with its raw returns.
+        track: `fast` is for quick looks; a score comes from the stock track.
+    """
+    from dreamlap.evaluate import evaluate as measure
+    from dreamlap.evaluate import headline, seed_range
+    from dreamlap.run import write_json
+
+    result = measure(agent, seed_range(seeds, final), workers, track)
+    if json:
+        write_json(json, result)
+    console.print(headline(result))
+
+
+def video(
+    agent: Positional[Path], out: Path = Path("drive.mp4"), seed: int = 900_000, dream: bool = False, steps: int = 1000
+) -> None:
+    """Film a drive: the real frame, V's drawing of it, and what M had expected, side by side.
+
+    Args:
+        agent: Folder of the agent, or of its run.
+        out: File to write.
+        seed: Track, or dream, to drive.
+        dream: Film the agent in its own dream instead.
+        steps: The most steps.
+    """
+    from dreamlap.agent import load
+    from dreamlap.show.video import dream_video, drive_video
+
+    film = dream_video if dream else drive_video
+    film(load(agent), path=out, seed=seed, steps=steps)
+    console.print(f"wrote {out}")
+
+
+def report(folder: Positional[Path]) -> None:
+    """Write the report of a run: one HTML file that needs nothing else.
+
+    Args:
+        folder: Folder of the run, such as runs/demo.
+    """
+    from dreamlap.show.report import write_report
+
+    console.print(f"wrote {write_report(folder)}")
+
+
+def data(
+    what: Positional[Literal["info", "preview"]], store: Positional[Path], out: Path = Path("preview.mp4"), count: int = 9
+) -> None:
+    """Look at a folder of episodes.
+
+    Args:
+        what: `info` prints what is there; `preview` makes a video of random episodes.
+        store: Folder of the episodes.
+        out: File for the preview.
+        count: Episodes in the preview.
+    """
+    from dreamlap.episodes import EpisodeStore
+    from dreamlap.show.video import preview_video
+
+    if what == "preview":
+        preview_video(EpisodeStore(store), out, count, seed=0)
+        console.print(f"wrote {out}")
+    else:
+        console.print(EpisodeStore(store).summary())
+
+
+def presets() -> None:
+    """List the presets."""
+    table = Table("preset", "what it is", "V", "M", "C", "rounds")
+    for name, (about, config) in PRESETS.items():
+        trainer = "PPO" if config.controller.kind == "actor-critic" else "CMA-ES"
+        sees = f"{config.vision.kind} {config.vision.latent}"
+        controller = f"{config.controller.kind}, {trainer}, {config.controller.mind}"
+        table.add_row(name, about, sees, f"LSTM {config.memory.hidden}", controller, str(config.rounds.rounds + 1))
+    console.print(table)
+
+
+FLAGS = (tyro.conf.FlagConversionOff,)
+PRESET_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train}
+VERBS: dict[str, Callable[..., None]] = {
+    "collect": collect, "evaluate": evaluate, "video": video, "report": report, "data": data, "presets": presets,
+}  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """`dreamlap VERB ...`"""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        return _help()
+    try:
+        return _call(args[0], args[1:])
+    except KeyboardInterrupt:
+        console.print(
+            "\nInterrupted. What was finished, and the last checkpoint, is kept; the same command goes on from there:"
+        )
+        console.print(f"  dreamlap {' '.join(args)}", style="bold")
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        console.print(f"[bold red]dreamlap {args[0]}:[/] {error}", markup=True)
+        sys.exit(1)
+
+
+def _call(verb: str, args: Sequence[str]) -> None:
+    if verb in PRESET_VERBS:
+        PRESET_VERBS[verb](args)
+    elif verb in VERBS:
+        tyro.cli(VERBS[verb], prog=f"dreamlap {verb}", args=list(args), config=FLAGS)
+    else:
+        known = [*PRESET_VERBS, *VERBS]
+        near = difflib.get_close_matches(verb, known, 1) or known
+        raise ValueError(f"there is no verb {verb!r}; did you mean {' or '.join(near)}?")
+
+
+def _help() -> None:
+    console.print(
+        "[bold]dreamlap[/]: teach a car to drive inside its own dream\n\n  dreamlap VERB ...     dreamlap VERB --help\n"
+    )
+    for name, verb in (PRESET_VERBS | VERBS).items():
+        console.print(f"  [bold]{name:10}[/]{(verb.__doc__ or '').splitlines()[0]}")
+    console.print("\nTo begin with: [bold]dreamlap run demo[/]")
+
+
+if __name__ == "__main__":
+    main()

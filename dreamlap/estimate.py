@@ -1,0 +1,61 @@
+"""What a run will cost, before it starts: the work counted from the settings, the rates measured on two cores of 2024."""
+
+from dreamlap.presets import Config
+from dreamlap.track import action_form
+
+TRACK_RATE = 2000.0
+"""Track steps a second of one process, with a driver and recording."""
+VISION_RATE = {"light": 2500.0, "conv": 650.0}
+"""64x64 frames a second that V trains on."""
+LOOK_RATE = 10_000.0
+"""64x64 frames a second that V encodes."""
+FLOPS = 1.2e11
+"""Useful floating-point operations a second while M trains or dreams."""
+BYTES_A_FRAME = 1400
+"""Of a 64x64 frame in the store, compressed."""
+
+
+def estimate(config: Config) -> str:
+    """One line: real steps, dream steps, minutes, disk and memory."""
+    first, later, rounds = config.collect, config.rounds, config.rounds.rounds
+    real = (first.random + first.correlated + first.autopilot) * first.steps + rounds * later.episodes * later.steps
+    area = (config.track.size / 64) ** 2
+    seen = config.vision_training.batch * (config.vision_training.updates + rounds * later.vision_updates)
+    read = config.memory_training.batch * config.memory_training.window
+    read *= config.memory_training.updates + rounds * later.memory_updates
+    controlled, on_track = _controlled(config)
+    seconds = (real + on_track) / (TRACK_RATE * config.workers) + seen * area / VISION_RATE[config.vision.kind]
+    seconds += real * area / LOOK_RATE + (3 * read + 2 * controlled) * _memory_flops(config) / FLOPS
+    disk, memory = real * area * BYTES_A_FRAME / 1e9, 2 + min(4.0, real * area * 12.3e3 / 1e9) + real * 6e-7
+    return (
+        f"At most {real:,} real steps, {controlled:,} steps of C in the {config.controller.mind} mind; roughly "
+        f"{_duration(seconds)} on two cores without a GPU, {disk:.1f} GB of disk, {memory:.0f} GB of memory."
+    )
+
+
+def _controlled(config: Config) -> tuple[int, int]:
+    """Steps that C is trained on, and how many of them are on the track."""
+    later = config.rounds.rounds * config.rounds.controller_updates
+    if config.controller.kind == "actor-critic":
+        steps = (config.ppo.updates + later) * config.ppo.minds * config.ppo.steps
+    else:
+        steps = (config.cmaes.generations + later) * config.cmaes.population * config.cmaes.rollouts * config.cmaes.steps
+    return steps, steps if config.controller.mind == "awake" else 0
+
+
+def _memory_flops(config: Config) -> float:
+    """Operations of one step of M: the gates of the LSTM, and the heads."""
+    hidden, latent = config.memory.hidden, config.vision.latent
+    inputs = latent + action_form(config.track.actions).size + hidden
+    return 2 * (4 * hidden * inputs + hidden * (3 * config.memory.mixtures * latent + 3))
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return (
+        f"{minutes:.0f} minutes"
+        if minutes < 100
+        else f"{minutes / 60:.0f} hours"
+        if minutes < 6000
+        else f"{minutes / 1440:.0f} days"
+    )

@@ -1,0 +1,105 @@
+"""How a score is made: always the same way, on the stock track, and never on a track that anything was tuned on.
+
+- The track is `gymnasium.make("CarRacing-v3")`, unwrapped by anything of ours; an episode runs to its end.
+- Selection tracks, seeds 900,000 to 999,999, choose between agents. Test tracks, 1,000,000 and above, are driven for a final
+  score and for nothing else.
+- A score is the mean and standard deviation of the raw returns, with the minimum, the median, the finished laps and a
+  95 % bootstrap interval of the mean.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from dreamlap.agent import Agent, load
+from dreamlap.parallel import in_parallel
+from dreamlap.progress import meter
+from dreamlap.run import versions
+from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
+
+FINAL = range(TEST_SEEDS, TEST_SEEDS + 100)
+"""The hundred test tracks of a final score."""
+SELECTION = range(SELECTION_SEEDS, SELECTION_SEEDS + 20)
+"""The tracks of an everyday score."""
+
+
+def evaluate(path: Path | str, seeds: Sequence[int], workers: int = 2, track: str = "stock") -> dict[str, Any]:
+    """Drive the agent in `path` over the tracks `seeds` in parallel processes -> the score, ready for a JSON file.
+
+    `track`: "stock" for a score by the protocol; "fast" for a quick look, which the result says of itself.
+    """
+    about = {"agent": str(path), "track": track, "trained": load(path).about}
+    driven: list[tuple[float, int, bool]] = []
+    with meter(f"drives {track} tracks", len(seeds)) as bar:
+        for result in in_parallel(partial(drive_track, str(path), track), seeds, workers):
+            driven.append(result)
+            bar.advance(note=f"mean {np.mean([total for total, _, _ in driven]):.0f}")
+    returns, steps, laps = zip(*driven, strict=True)
+    return {"seeds": list(seeds), **score(returns), "laps": sum(laps), "steps": list(steps), **about, "versions": versions()}
+
+
+def score(returns: Sequence[float]) -> dict[str, Any]:
+    """Raw returns -> with their mean, sample standard deviation, minimum, median and 95 % bootstrap interval of the mean."""
+    values = np.asarray(returns, float)
+    return {
+        "returns": [round(float(value), 4) for value in values],
+        "mean": float(values.mean()),
+        "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+        "min": float(values.min()),
+        "median": float(np.median(values)),
+        "interval": bootstrap_interval(values),
+    }
+
+
+def bootstrap_interval(values: np.ndarray, draws: int = 10_000) -> list[float]:
+    """The 95 % percentile interval of the mean of `values` (n,) (Efron & Tibshirani 1993, section 13.3)."""
+    chosen = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
+    return [float(bound) for bound in np.percentile(values[chosen].mean(1), [2.5, 97.5])]
+
+
+def seed_range(text: str, final: bool) -> range:
+    """The tracks "A:B" (half-open), or those of a final score; test tracks are refused without `final`."""
+    if final:
+        return FINAL
+    start, _, stop = text.partition(":")
+    if not (start.isdigit() and stop.isdigit() and int(start) < int(stop)):
+        raise ValueError(f"--seeds takes a range A:B with A below B, such as 900000:900020, not {text!r}")
+    if int(stop) > TEST_SEEDS:
+        raise ValueError(f"seeds from {TEST_SEEDS} on are test tracks: they are driven by --final alone, all hundred of them")
+    return range(int(start), int(stop))
+
+
+def drive_track(path: str, track: str, seed: int) -> tuple[float, int, bool]:
+    """One whole episode on the track `seed` -> return, steps, whether the lap was finished."""
+    ident = {"stock": "CarRacing-v3", "fast": "dreamlap/CarRacing-v3"}[track]
+    env = gym.make(ident)
+    try:
+        return drive_episode(load(path), env, seed)
+    finally:
+        env.close()
+
+
+def drive_episode(agent: Agent, env: gym.Env[np.ndarray, np.ndarray], seed: int) -> tuple[float, int, bool]:
+    """Drive to the end of the episode -> return, steps, whether the lap was finished."""
+    agent.reset()
+    frame, _ = env.reset(seed=seed)
+    total, steps, over, info = 0.0, 0, False, {}
+    while not over:
+        frame, reward, terminated, truncated, info = env.step(agent.act(frame))
+        total, steps, over = total + float(reward), steps + 1, terminated or truncated
+    return total, steps, bool(info.get("lap_finished", False))
+
+
+def headline(result: dict[str, Any]) -> str:
+    """A score in one line."""
+    low, high = result["interval"]
+    looks = "" if result["track"] == "stock" else "  (fast track: a quick look, not a score)"
+    return (
+        f"{result['mean']:.0f} ± {result['sd']:.0f} on {len(result['seeds'])} tracks  "
+        f"(min {result['min']:.0f}, median {result['median']:.0f}, laps {result['laps']}, "
+        f"95 % interval of the mean {low:.0f} to {high:.0f}){looks}"
+    )

@@ -1,0 +1,142 @@
+"""How a linear controller is trained: covariance matrix adaptation on its weights, in whatever mind it is given.
+
+Hansen, *The CMA Evolution Strategy: A Tutorial* (2016), by its author's `cma`; Ha & Schmidhuber (2018), section "Evolution
+Strategies". All candidates of a generation drive the same tracks, or dream the same chances, so that what is compared is
+the candidates.
+
+Letters: P population, R rollouts a candidate, D weights.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import cma
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from dreamlap.agent import Agent
+from dreamlap.control.linear import Linear, Population
+from dreamlap.mind import Awake, Dream, DreamConfig, Mind
+from dreamlap.parallel import in_parallel
+from dreamlap.progress import meter
+from dreamlap.run import Stage
+from dreamlap.seeds import SELECTION_SEEDS, derive, numpy_generator
+from dreamlap.settings import count
+
+
+@dataclass(frozen=True)
+class CMAESConfig:
+    """How CMA-ES trains C."""
+
+    generations: int = count(100, least=1)
+    """Generations."""
+    population: int = count(64, least=4)
+    """Candidates a generation."""
+    rollouts: int = count(16, least=1)
+    """Rollouts a candidate, on the same tracks or dreams for all."""
+    steps: int = count(1000, least=20)
+    """The most steps of a rollout."""
+    sigma: float = 0.1
+    """Initial standard deviation of the weights."""
+    diagonal: bool = False
+    """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
+    grass_price: float = 0.0
+    """What a step with the car wholly on grass costs C while it learns (never in a score)."""
+    target: float | None = None
+    """Mean return of the best candidate at which evolution stops early."""
+
+
+Fitness = Callable[[Tensor, list[int]], np.ndarray]
+"""Candidates (P, D) and the seeds of the rollouts (R,) -> mean objective of each candidate (P,)."""
+
+
+def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig) -> Fitness:
+    """All rollouts of all candidates as one batch of dreams."""
+    mind = Dream(agent, config.population * config.rollouts, replace(dream, horizon=config.steps))
+    return lambda candidates, seeds: fitness_in(mind, linear_of(agent), candidates, seeds, config)
+
+
+def awake_fitness(agent: Agent, config: CMAESConfig, workers: int) -> Fitness:
+    """Candidates drive the track in `workers` processes, each with its rollouts side by side."""
+
+    def fitness(candidates: Tensor, seeds: list[int]) -> np.ndarray:
+        def drive(candidate: Tensor) -> np.ndarray:
+            mind = Awake(agent, len(seeds), config.steps)
+            return fitness_in(mind, linear_of(agent), candidate[None], [seed % SELECTION_SEEDS for seed in seeds], config)
+
+        return np.concatenate(list(in_parallel(drive, candidates, workers)))
+
+    return fitness
+
+
+def linear_of(agent: Agent) -> Linear:
+    """The agent's C, if it is one that CMA-ES can train."""
+    if not isinstance(agent.controller, Linear):
+        raise TypeError("CMA-ES trains a linear C: use --controller.kind linear")
+    return agent.controller
+
+
+def train_cmaes(stage: Stage, controller: Linear, fitness: Fitness, config: CMAESConfig, seed: int) -> None:
+    """Evolve `controller` in place.
+
+    The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
+    the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled.
+    """
+    strategy = _strategy(parameters_to_vector(controller.parameters()).detach().double().numpy(), config, seed)
+    saved = stage.load()
+    told: list[Tensor] = saved["fitness"] if saved else []
+    for measured in told:
+        strategy.tell(strategy.ask(), (-measured).tolist())
+    stage.forget_after(len(told))
+    with meter("C evolves", config.generations, len(told)) as bar, stage.logger(len(told)) as log:
+        for generation in range(len(told), config.generations):
+            if config.target is not None and told and told[-1].max() >= config.target:
+                break
+            candidates = strategy.ask()
+            seeds = [derive(seed, "rollout", generation, r) % 2**31 for r in range(config.rollouts)]
+            measured = torch.from_numpy(fitness(torch.from_numpy(np.array(candidates)).float(), seeds))
+            strategy.tell(candidates, (-measured).tolist())
+            told.append(measured)
+            stage.save(len(told), {"fitness": told})
+            best, mean = measured.max().item(), measured.mean().item()
+            log(len(told), {"best": best, "mean": mean, "sigma": float(strategy.sigma)})
+            bar.advance(note=f"best {best:.1f}  mean {mean:.1f}")
+    vector_to_parameters(torch.from_numpy(strategy.mean).float(), controller.parameters())
+    stage.save(len(told), {"fitness": told, "controller": controller.state_dict()})
+
+
+def _strategy(start: np.ndarray, config: CMAESConfig, seed: int) -> cma.CMAEvolutionStrategy:
+    chance = numpy_generator(seed, "cmaes")
+    return cma.CMAEvolutionStrategy(
+        start,
+        config.sigma,
+        {
+            "popsize": config.population,
+            "CMA_diagonal": config.diagonal,
+            "randn": lambda rows, columns: chance.standard_normal((rows, columns)),
+            "seed": np.nan,  # leave numpy's global generator alone
+            "verbose": -9,
+        },
+    )
+
+
+@torch.no_grad()
+def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> np.ndarray:
+    """The mean objective of candidates (P, D) over the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P,).
+
+    A rollout counts until its first end; C pays `grass_price` for leaving the road.
+    """
+    population = Population(like, candidates.to(mind.device))
+    observation = mind.reset(seeds * len(candidates))
+    total = torch.zeros(mind.num_envs, device=mind.device)
+    alive = torch.ones(mind.num_envs, dtype=torch.bool, device=mind.device)
+    for _ in range(config.steps):
+        step = mind.step(population.act(observation))
+        total += torch.where(alive, step.reward - config.grass_price * step.grass, 0.0)
+        alive &= ~(step.terminated | step.truncated)
+        observation = step.observation
+        if not alive.any():
+            break
+    return total.unflatten(0, (len(candidates), -1)).mean(1).double().cpu().numpy()

@@ -1,0 +1,33 @@
+"""The same function on many items, in many processes: joblib's, so that a cluster it knows of will do as well."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar, cast
+
+import torch
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """`function` of every item, in order, as they become ready. What a process raises is raised here, with its traceback."""
+    jobs = (delayed(_on_one_thread)(function, item) for item in items)
+    try:
+        yield from cast(Iterator[Result], Parallel(n_jobs=workers, return_as="generator")(jobs))
+    except TerminatedWorkerError as error:
+        raise RuntimeError(
+            "a working process died: out of memory, or killed. What was finished is kept; run the same command again to go on, "
+            f"with fewer --workers if memory was short. ({error})"
+        ) from error
+
+
+def _on_one_thread(function: Callable[[Any], Result], item: Any) -> Result:
+    """One process a core: more threads would get in each other's way, and change the order of sums."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return function(item)
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,272 @@
+"""The whole story of a run: collect, then V, M and C one after the other, again in rounds, and the best of them is the agent.
+
+Every stage is a folder that is done or not. The same call on the same folder goes on where it stopped.
+"""
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dreamlap.agent import Agent, Starts, build_agent, load
+from dreamlap.control import ActorCritic
+from dreamlap.device import choose_autocast, choose_device
+from dreamlap.drivers import DriverConfig
+from dreamlap.episodes import EpisodeFile, EpisodeStore
+from dreamlap.episodes.latents import Latents, encode_episodes, join, load_latents, save_latents
+from dreamlap.episodes.record import collect
+from dreamlap.evaluate import evaluate
+from dreamlap.learn.cmaes import awake_fitness, dream_fitness, train_cmaes
+from dreamlap.learn.memory import dream_starts, train_memory
+from dreamlap.learn.ppo import train_ppo
+from dreamlap.learn.vision import VisionTraining, probe_speed, train_vision
+from dreamlap.mind import Awake, Dream
+from dreamlap.presets import Config
+from dreamlap.progress import meter
+from dreamlap.run import Stage, read_json, versions, write_json
+from dreamlap.seeds import SELECTION_SEEDS, derive
+
+MOMENTS = 50_000
+"""Real moments that the dreams of a training start from."""
+SHIPPED_MOMENTS = 256
+"""Those of them that an agent carries along, so that its dream can be entered wherever it goes."""
+HELD_OUT = 16
+"""One in so many episodes of the first collection is never shown to V: it measures what V learned."""
+CHOOSING = SELECTION_SEEDS + 1000
+"""The first of the selection tracks that choose between rounds; those that score the choice are others."""
+
+
+class Run:
+    """A run folder and the settings it was begun with."""
+
+    def __init__(self, folder: Path, config: Config, data: Path | None = None):
+        """`data`: a folder of episodes to learn from in round 0, in place of what the preset's drivers would drive."""
+        self.folder, self.config, self.data = folder, config, data
+        self.device = choose_device(config.device)
+        self.autocast = choose_autocast(config.precision, self.device)
+        self.store = EpisodeStore(folder / "episodes")
+        self._claim()
+
+    def _claim(self) -> None:
+        """Write down what was asked for, or refuse to go on with something else."""
+        path = self.folder / "config.json"
+        asked = {**asdict(self.config), "data": str(self.data) if self.data else None}
+        if path.exists() and (other := _differences(read_json(path), asked)):
+            raise ValueError(
+                f"{self.folder} was begun with other settings: {'; '.join(other)}. "
+                "Choose another --name, or delete the folder to start again."
+            )
+        if not path.exists():
+            write_json(path, asked)
+            write_json(self.folder / "versions.json", versions())
+
+    def stage(self, number: int, name: str) -> Stage:
+        """The folder of a stage of round `number`."""
+        return Stage(self.folder / f"round-{number}" / name)
+
+    def seed(self, *names: int | str) -> int:
+        """A seed for what is called `names`."""
+        return derive(self.config.seed, *names)
+
+
+def run_all(run: Run) -> None:
+    """Everything, from an empty folder to a scored agent."""
+    learn(run)
+    choose(run)
+    score(run)
+
+
+def learn(run: Run, until: str = "controller") -> Agent:
+    """All rounds of collecting and training -> the agent after the last one. `until` ends after that stage of round 0."""
+    agent = build_agent(run.config.agent, run.config.seed).to(run.device)
+    for number in range(run.config.rounds.rounds + 1):
+        for name, stage_function in ROUND.items():
+            stage = run.stage(number, name)
+            stage_function(run, number, stage, agent)
+            if name == until != "controller":
+                return agent
+    return agent
+
+
+def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+    """Round 0 is driven by the drivers of the preset, the others by the agent of the round before."""
+    if stage.done:
+        return
+    began = time.time()
+    for driver, episodes, steps, random_start in _drives(run, number):
+        name = "agent" if number else driver.kind
+        seed = run.seed("collect", number, name)
+        collect(
+            run.store,
+            f"r{number:02d}-{name}",
+            episodes,
+            driver,
+            run.config.track,
+            seed,
+            steps,
+            random_start,
+            run.config.workers,
+        )
+    driven = episodes_of(run, number)
+    returns = [float(episode.array("rewards").sum()) for episode in driven]
+    stage.finish(seconds=time.time() - began, steps=sum(map(len, driven)), returns=returns)
+
+
+def _drives(run: Run, number: int) -> list[tuple[DriverConfig, int, int, float]]:
+    first, later = run.config.collect, run.config.rounds
+    if number == 0 and run.data:
+        return []
+    if number == 0:
+        kinds = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot}
+        return [(replace(first.driver, kind=kind), n, first.steps, first.random_start) for kind, n in kinds.items() if n]
+    folder = str(run.stage(number - 1, "controller").folder / "agent")
+    return [(DriverConfig(folder, noise=later.noise), later.episodes, later.steps, later.random_start)]
+
+
+def episodes_of(run: Run, *numbers: int) -> list[EpisodeFile]:
+    """The episodes collected in these rounds, in order."""
+    prefixes = tuple(f"r{number:02d}-" for number in numbers)
+    given = list(EpisodeStore(run.data)) if run.data and 0 in numbers else []
+    return given + [run.store.open(name) for name in run.store.names() if name.startswith(prefixes)]
+
+
+def see(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+    """Train V: in round 0, and in later ones if the preset asks for it."""
+    config = run.config.vision_training if number == 0 else _later_vision(run.config)
+    if stage.done or not config.updates:
+        return restore(stage, vision=agent.vision)
+    began = time.time()
+    shown, held_out = split(episodes_of(run, *range(number + 1)))
+    seed, previous = run.seed("vision", number), run.stage(number - 1, "vision") if number else None
+    train_vision(stage, agent.vision, shown, config, run.config.track.bar, seed, run.autocast, previous)
+    speed = probe_speed(agent.vision, shown[:: max(1, len(shown) // 32)], held_out) if run.config.track.bar else float("nan")
+    return stage.finish(seconds=time.time() - began, speed_r2=speed)
+
+
+def _later_vision(config: Config) -> VisionTraining:
+    return replace(config.vision_training, updates=config.rounds.vision_updates, kl_warmup=1)
+
+
+def split(episodes: list[EpisodeFile]) -> tuple[list[EpisodeFile], list[EpisodeFile]]:
+    """Those to learn from, and the few that are held out (with a single episode, it is both)."""
+    held_out = episodes[::HELD_OUT]
+    return [e for i, e in enumerate(episodes) if i % HELD_OUT] or held_out, held_out
+
+
+def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+    """Let V look once at the new episodes; at all of them again if V has learned since."""
+    if stage.done:
+        return
+    began = time.time()
+    again = number and run.config.rounds.vision_updates
+    new = episodes_of(run, *(range(number + 1) if again else [number]))
+    with run.autocast, meter("V looks at the episodes", len(new)) as bar:
+        latents = encode_episodes(agent.vision, bar.over(new), agent.actions, run.config.track.bar)
+    save_latents(stage.folder / "latents.safetensors", latents)
+    stage.finish(seconds=time.time() - began, steps=latents.steps)
+
+
+def latents_of(run: Run, number: int) -> tuple[Latents, int]:
+    """All episodes up to this round as V sees them now, and the number of the first episode of this round."""
+    rounds = [number] if run.config.rounds.vision_updates else range(number + 1)
+    parts = [load_latents(run.stage(n, "encode").folder / "latents.safetensors", run.device) for n in rounds]
+    latents = join(parts)
+    return latents, len(latents.length) - len(episodes_of(run, number))
+
+
+def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+    """Train M."""
+    if stage.done:
+        return restore(stage, memory=agent.memory)
+    began = time.time()
+    latents, first_fresh = latents_of(run, number)
+    config = run.config.memory_training
+    if number:
+        config = replace(config, updates=run.config.rounds.memory_updates)
+    seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number else None
+    train_memory(stage, agent.memory, latents, first_fresh, config, seed, run.autocast, previous)
+    return stage.finish(seconds=time.time() - began)
+
+
+def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+    """Train C, in the dream or awake, and keep the agent that there is now."""
+    if stage.done:
+        return restore(stage, controller=agent.controller)
+    began = time.time()
+    latents, first_fresh = latents_of(run, number)
+    fresh = run.config.memory_training.fresh if number else 0.0
+    seed = run.seed("controller", number)
+    agent.starts = dream_starts(agent.memory, latents, run.config.dream, first_fresh, fresh, MOMENTS, seed)
+    train_controller(run, number, stage, agent, seed)
+    agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
+    agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
+    agent.save(stage.folder / "agent")
+    return stage.finish(seconds=time.time() - began)
+
+
+ROUND = {"collect": collect_round, "vision": see, "encode": encode, "memory": expect, "controller": act}
+"""The stages of a round, in order."""
+
+
+def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> None:
+    """PPO for an actor-critic, CMA-ES for a linear C; both in whichever mind the preset names."""
+    config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
+    if isinstance(agent.controller, ActorCritic):
+        ppo = replace(config.ppo, updates=updates) if number else config.ppo
+        mind = Awake(agent, ppo.minds) if awake else Dream(agent, ppo.minds, config.dream)
+        previous = run.stage(number - 1, "controller") if number else None
+        train_ppo(stage, agent.controller, mind, ppo, seed, previous)
+    else:
+        cmaes = replace(config.cmaes, generations=updates) if number else config.cmaes
+        fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
+        train_cmaes(stage, agent.controller, fitness, cmaes, seed)
+
+
+def restore(stage: Stage, **parts: torch.nn.Module) -> None:
+    """Give the parts the weights that a finished stage left, if it trained any."""
+    saved = stage.load() or {}
+    for name, part in parts.items():
+        if name in saved:
+            part.load_state_dict(saved[name])
+
+
+def choose(run: Run) -> None:
+    """Let the last rounds' agents drive selection tracks, and keep the best one as the run's agent."""
+    stage = Stage(run.folder / "select")
+    if stage.done:
+        return
+    began = time.time()
+    last, config = run.config.rounds.rounds, run.config.selection
+    seeds = range(CHOOSING, CHOOSING + config.tracks)
+    candidates = {}
+    for number in range(max(0, last - config.candidates + 1), last + 1):
+        folder = run.stage(number, "controller").folder / "agent"
+        candidates[number] = evaluate(folder, seeds, run.config.workers, track="fast")
+    best = max(candidates, key=lambda number: candidates[number]["mean"])
+    agent = load(run.stage(best, "controller").folder / "agent")
+    agent.save(run.folder / "agent")
+    means = {str(number): result["mean"] for number, result in candidates.items()}
+    stage.finish(seconds=time.time() - began, best=best, means=means)
+
+
+def score(run: Run) -> dict[str, Any]:
+    """The run's agent on selection tracks of the stock track that had no say in choosing it."""
+    path = run.folder / "scores" / "selection.json"
+    if not path.exists():
+        seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + run.config.selection.scored)
+        write_json(path, evaluate(run.folder / "agent", seeds, run.config.workers))
+    return read_json(path)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """The settings in which two configurations differ, as `name: old -> new`."""
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{name}.")
+        elif before != (list(after) if isinstance(after, tuple) else after):
+            found.append(f"--{prefix}{name} {before} -> {after}")
+    return found

@@ -1,0 +1,141 @@
+"""Named configurations: every number of a run in one place.
+
+`Config` holds the settings of every part; a preset is a `Config` with other numbers. Counts marked with `count` are what
+`--scale` shrinks in proportion.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dreamlap.agent import AgentConfig
+from dreamlap.control import ControllerConfig
+from dreamlap.drivers import DriverConfig
+from dreamlap.learn.cmaes import CMAESConfig
+from dreamlap.learn.memory import MemoryTraining
+from dreamlap.learn.ppo import PPOConfig
+from dreamlap.learn.vision import VisionTraining
+from dreamlap.memory import MemoryConfig
+from dreamlap.mind import DreamConfig
+from dreamlap.settings import count
+from dreamlap.track import TrackConfig
+from dreamlap.vision import VisionConfig
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """What V and M see before there is an agent."""
+
+    random: int = count(0, least=0)
+    """Episodes of independent uniform actions, the paper's."""
+    correlated: int = count(16, least=0)
+    """Episodes of wandering actions: they leave the road and show what that is like."""
+    autopilot: int = count(96, least=0)
+    """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
+    steps: int = count(1000, least=40)
+    """The most steps of an episode."""
+    random_start: float = 0.3
+    """Share of the episodes that begin on a random tile of the track."""
+    driver: DriverConfig = DriverConfig()
+    """How the autopilot drives."""
+
+
+@dataclass(frozen=True)
+class RoundsConfig:
+    """What happens again and again once there is an agent: collect with it, train M on, train C on."""
+
+    rounds: int = count(6, least=0)
+    """Rounds after the first."""
+    episodes: int = count(16, least=1)
+    """Episodes that the agent drives at the start of a round."""
+    steps: int = count(500, least=40)
+    """The most steps of such an episode."""
+    random_start: float = 0.5
+    """Share of them that begin on a random tile of the track."""
+    noise: tuple[float, float] = (0.0, 0.3)
+    """Standard deviation of the noise on the agent's actions, drawn for every episode between the two."""
+    memory_updates: int = count(250, least=2)
+    """Gradient steps of M a round."""
+    controller_updates: int = count(25, least=1)
+    """Updates (generations, for CMA-ES) of C a round."""
+    vision_updates: int = count(0, least=0)
+    """Gradient steps of V a round; 0 leaves V as it was first trained."""
+
+
+@dataclass(frozen=True)
+class SelectionConfig:
+    """How the agent that a run leaves behind is chosen among its rounds, and scored."""
+
+    candidates: int = 4
+    """The last rounds' agents to choose from; at most 10 by the protocol."""
+    tracks: int = count(24, least=2)
+    """Selection tracks that each candidate drives, on the fast track."""
+    scored: int = count(20, least=2)
+    """Other selection tracks that the chosen agent drives at the end, on the stock track."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that a run depends on."""
+
+    track: TrackConfig = TrackConfig()
+    collect: CollectConfig = CollectConfig()
+    vision: VisionConfig = VisionConfig()
+    vision_training: VisionTraining = VisionTraining()
+    memory: MemoryConfig = MemoryConfig()
+    memory_training: MemoryTraining = MemoryTraining()
+    controller: ControllerConfig = ControllerConfig()
+    dream: DreamConfig = DreamConfig()
+    ppo: PPOConfig = PPOConfig()
+    cmaes: CMAESConfig = CMAESConfig()
+    rounds: RoundsConfig = RoundsConfig()
+    selection: SelectionConfig = SelectionConfig()
+    seed: int = 0
+    """All chance comes from it: the same seed on the same machine gives the same agent."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where V, M and C are trained."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products while V and M are trained; `auto` takes bfloat16 where the hardware has it."""
+    workers: int = 2
+    """Processes that drive tracks; it changes the time, not the result."""
+
+    @property
+    def agent(self) -> AgentConfig:
+        """What the agent is made of."""
+        return AgentConfig(self.track, self.vision, self.memory, self.controller)
+
+
+PRESETS: dict[str, tuple[str, Config]] = {
+    "demo": ("a car that learned in its dream, in a quarter of an hour on two cores", Config()),
+    "debug": (
+        "everything, as small as it gets, in a minute: to see that all of it runs",
+        Config(
+            collect=CollectConfig(random=1, correlated=1, autopilot=2, steps=120),
+            vision_training=VisionTraining(updates=40, batch=32, kl_warmup=10),
+            memory=MemoryConfig(hidden=64),
+            memory_training=MemoryTraining(updates=40, batch=16, window=32),
+            ppo=PPOConfig(updates=4, minds=64, steps=25),
+            rounds=RoundsConfig(rounds=1, episodes=2, steps=120, memory_updates=20, controller_updates=4),
+            selection=SelectionConfig(candidates=2, tracks=2, scored=2),
+        ),
+    ),
+    "ha2018": (
+        "the paper's system to the letter: 10,000 random rollouts, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",
+        Config(
+            track=TrackConfig(size=64, bar=False, actions="stock"),
+            collect=CollectConfig(random=10_000, correlated=0, autopilot=0, random_start=0.0),
+            vision=VisionConfig(kind="conv", latent=32),
+            vision_training=VisionTraining(
+                updates=1_000_000, batch=100, learning_rate=1e-4, bar_weight=1.0, kl_warmup=1, free_bits=0.5
+            ),
+            memory=MemoryConfig(hidden=256, mixtures=5),
+            memory_training=MemoryTraining(
+                updates=20_000, batch=100, window=1000, reward_weight=0.0, end_weight=0.0, grass_weight=0.0
+            ),
+            controller=ControllerConfig(kind="linear", mind="awake"),
+            cmaes=CMAESConfig(generations=1800, population=64, rollouts=16, steps=1000, sigma=0.1),
+            rounds=RoundsConfig(rounds=0),
+            selection=SelectionConfig(candidates=1),
+        ),
+    ),
+}
+"""Name -> what it is, and its configuration."""
