@@ -137,9 +137,10 @@ class Stage:
                 partial.write_text("".join(line + "\n" for line in kept))
 
     def metrics(self) -> list[dict[str, float]]:
-        """All that was logged, in order."""
+        """All that was logged, in order; a line that a killed run left half written is passed over."""
         path = self.folder / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines if _update_of(line) < float("inf")]
 
 
 def _update_of(line: str) -> float:

@@ -1,0 +1,1 @@
+"""What a run looks like: videos, figures, and the report that tells its story."""

@@ -1,0 +1,202 @@
+"""Figures as PNG bytes: learning curves, what V draws, what M dreams, how the agent scores, how the rounds went."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dreamlap.show.glimpse import OpenLoop
+from dreamlap.show.theme import LIGHT, Theme, bare, picture
+
+Metrics = Sequence[Mapping[str, float]]
+"""What a stage logged: `Stage.metrics()`."""
+
+HORIZONS = (0, 1, 5, 10, 25, 50, 100)
+"""Steps into a dream at which it is shown."""
+
+
+def curves(
+    rounds: Sequence[Metrics], names: Sequence[str] | None = None, columns: int = 3, theme: Theme = LIGHT
+) -> bytes:
+    """A panel for each metric, over the updates of one round after the other, raw behind smoothed.
+
+    `names`: the metrics to show, all of them by default; one that is never negative and falls far has a log scale.
+
+    Raises:
+        ValueError: nothing was logged.
+    """
+    lines = [line for metrics in rounds for line in metrics]
+    names = names or [name for name in dict.fromkeys(key for line in lines for key in line) if name != "update"]
+    if not names:
+        raise ValueError("no metrics to draw: nothing was logged yet")
+    columns = min(columns, len(names))
+    rows = -(-len(names) // columns)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(rows, columns, squeeze=False).flat
+        for axes, name in zip(panels, names, strict=False):
+            _curve(axes, [np.array([line.get(name, np.nan) for line in metrics], float) for metrics in rounds], theme)
+            axes.set_title(name.replace("_", " "))
+        for axes in list(figure.axes)[len(names) :]:
+            axes.set_visible(False)
+
+    return picture(draw, 2.7 * columns, 1.75 * rows, theme)
+
+
+def _curve(axes: Axes, rounds: Sequence[np.ndarray], theme: Theme) -> None:
+    values = np.concatenate(rounds)
+    smoothed = np.concatenate([_smooth(part) for part in rounds])
+    x = np.arange(1, len(values) + 1)
+    axes.plot(x, values, color=theme.series[0], alpha=0.28, linewidth=0.6)
+    axes.plot(x, smoothed, color=theme.series[0], linewidth=1.5)
+    for border in np.cumsum([len(part) for part in rounds])[:-1]:
+        axes.axvline(border + 0.5, color=theme.quiet, linewidth=0.6, linestyle=(0, (2, 2)))
+    axes.set_xlim(0.5, max(len(values), 2) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if np.isfinite(values).any():
+        _scale(axes, values[np.isfinite(values)])
+
+
+def _scale(axes: Axes, values: np.ndarray) -> None:
+    """Show all but the rarest outliers; by orders of magnitude where there are several."""
+    low, high = np.percentile(values, [0.5, 99.5])
+    if low > 0 and high > 20 * low:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.3, high * 1.3)
+    else:
+        margin = 0.08 * (high - low) + 1e-9
+        axes.set_ylim(low - margin, high + margin)
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """The mean of a fortieth of all values around each, of five at least; NaNs are left out."""
+    half = max(2, len(values) // 80)
+    known, window = np.isfinite(values), np.ones(2 * half + 1)
+    padded = (np.convolve(part, window)[half : half + len(values)] for part in (np.where(known, values, 0), known))
+    total, count = padded
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def reconstructions(frames: np.ndarray, drawn: np.ndarray, theme: Theme = LIGHT) -> bytes:
+    """Frames (N, S, S, 3) uint8 over what V draws of them, the same shape."""
+
+    def draw(figure: Figure) -> None:
+        _strip(figure.subplots(), (frames, drawn), ("track", "V"), [""] * len(frames))
+
+    return picture(draw, 8.1, 0.1 + 2 * 7.6 / len(frames), theme)
+
+
+def dream_strip(dream: OpenLoop, theme: Theme = LIGHT) -> bytes:
+    """Moments of a drive over the same moments of a dream that was told its actions, and how far the two part."""
+    steps = [step for step in HORIZONS if step < len(dream.real)]
+    labels = ["start", *(f"+{step}" for step in steps[1:])]
+
+    def draw(figure: Figure) -> None:
+        above, below = figure.subplots(2, 1, height_ratios=(2 * 7.6 / len(steps), 1.7))
+        _strip(above, (dream.real[steps], dream.dreamed[steps]), ("track", "dream"), labels)
+        _errors(below, dream, theme)
+
+    return picture(draw, 8.1, 0.5 + 2 * 7.6 / len(steps) + 1.9, theme)
+
+
+def _errors(axes: Axes, dream: OpenLoop, theme: Theme) -> None:
+    x = np.arange(len(dream.real))
+    for error, color, name, dashes in (
+        (dream.still_error, theme.quiet, "nothing moves", (0, (1, 1.5))),
+        (dream.dream_error, theme.series[0], "M's dream", "-"),
+        (dream.drawn_error, theme.series[1], "V's drawing of the real frame", (0, (4, 2))),
+    ):
+        axes.plot(x, error, color=color, linestyle=dashes, label=name, linewidth=1.5)
+    axes.set_title("pixel error of the dream, grey levels (RMS)")
+    axes.set_xlabel("steps dreamed")
+    axes.set_xlim(0, len(x) - 1)
+    axes.set_ylim(0, None)
+    axes.legend(loc="upper left", ncols=3, bbox_to_anchor=(0, 1.02))
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # room for the legend
+
+
+def _strip(axes: Axes, rows: Sequence[np.ndarray], sides: Sequence[str], above: Sequence[str]) -> None:
+    """Rows of frames (N, S, S, 3) uint8 as one picture, a word beside each row and above each column."""
+    side = rows[0].shape[1]
+    gap = max(1, side // 16)
+    cell = side + gap
+    sheet = np.zeros((cell * len(rows) - gap, cell * len(rows[0]) - gap, 4), np.uint8)  # transparent between the frames
+    for r, frames in enumerate(rows):
+        for c, frame in enumerate(frames):
+            place = sheet[r * cell :, c * cell :][:side, :side]
+            place[..., :3], place[..., 3] = frame, 255
+    axes.imshow(sheet, interpolation="nearest")
+    bare(axes)
+    axes.xaxis.tick_top()
+    axes.set_xticks([c * cell + side / 2 for c in range(len(rows[0]))], above)
+    axes.set_yticks([r * cell + side / 2 for r in range(len(rows))], sides, rotation=90, va="center")
+
+
+def score_dots(returns: Sequence[float], interval: Sequence[float] | None = None, theme: Theme = LIGHT) -> bytes:
+    """A dot for each track's return, stacked; the mean as a line, its interval as a band."""
+    values = np.sort(np.asarray(returns, float))
+    low, high = _span(values)
+    bins = np.clip(((values - low) / (high - low) * 60).astype(int), 0, 59)
+    height = [int((bins[:i] == b).sum()) for i, b in enumerate(bins)]
+    tallest = max(4, max(height) + 2)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        if interval:
+            axes.axvspan(*interval, color=theme.series[1], alpha=0.22, linewidth=0, label="95 % interval of the mean")
+        axes.axvline(values.mean(), color=theme.series[1], linewidth=1.5, label=f"mean {values.mean():.0f}")
+        axes.scatter(
+            low + (bins + 0.5) / 60 * (high - low), height, s=26, color=theme.series[0], zorder=3, label="one track"
+        )
+        axes.set_xlim(low, high)
+        axes.set_ylim(-0.7, tallest)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("return of an episode")
+        axes.legend(loc="lower left", ncols=3, bbox_to_anchor=(0, 1), borderaxespad=0)
+
+    return picture(draw, 8.1, 0.95 + 0.16 * tallest, theme)
+
+
+def _span(values: np.ndarray) -> tuple[float, float]:
+    """Round bounds around the returns, at least 100 apart."""
+    low, high = np.floor(values.min() / 50) * 50, np.ceil(values.max() / 50) * 50
+    return (low, high) if high - low >= 100 else (low - 50, high + 50)
+
+
+def rounds_curve(
+    scores: Mapping[int, Sequence[float]], collected: Mapping[int, Sequence[float]] | None = None, theme: Theme = LIGHT
+) -> bytes:
+    """Returns by round: on the tracks that choose between the rounds, and of the episodes collected to learn from.
+
+    Raises:
+        ValueError: no round has been driven.
+    """
+    shown = (("choosing between rounds", scores, 0, -0.08), ("collecting, with noise", collected or {}, 1, 0.08))
+    if not any(by_round for _, by_round, _, _ in shown):
+        raise ValueError("no rounds to draw: none was driven yet")
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for name, by_round, series, shift in shown:
+            _returns(axes, by_round, name, theme.series[series], shift)
+        axes.set_title("return by round: every episode, and the mean")
+        axes.set_xlabel("round")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.margins(x=0.08)
+        axes.legend(loc="lower right", ncols=2)
+
+    return picture(draw, 8.1, 2.5, theme)
+
+
+def _returns(axes: Axes, by_round: Mapping[int, Sequence[float]], name: str, color: str, shift: float) -> None:
+    known = {number: np.asarray(values, float) for number, values in sorted(by_round.items()) if len(values)}
+    if known:
+        x = np.array(list(known)) + shift
+        for at, values in zip(x, known.values(), strict=True):
+            axes.scatter(np.full(len(values), at), values, s=9, color=color, alpha=0.4, linewidth=0)
+        axes.plot(
+            x, [values.mean() for values in known.values()], "o-", color=color, markersize=5, linewidth=1.5, label=name
+        )

@@ -1,0 +1,95 @@
+"""Videos that a browser plays: a drive as the track, V and M see it; a dream; what lies in an episode store."""
+
+from collections.abc import Iterable
+from itertools import chain, islice
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from dreamlap.agent import Agent
+from dreamlap.episodes import EpisodeStore
+from dreamlap.run import replacing
+from dreamlap.seeds import numpy_generator
+from dreamlap.show.films import DreamFilm, DriveFilm, film_episodes
+from dreamlap.show.panels import Board
+from dreamlap.track.frames import STOCK
+
+FPS = 50
+"""Frames a second of the track: videos play in its own time."""
+CODECS = {
+    "libx264": {"crf": "23", "preset": "veryfast"},
+    "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "6"},
+    "mpeg4": {"qscale": "4"},
+}
+"""Encoders in order of preference, with their settings. Browsers play the first two; the last is always there."""
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> None:
+    """Write frames, all of one shape (H, W, 3) uint8, as an MP4; an odd last row or column is cut off.
+
+    Raises:
+        ValueError: there are no frames.
+    """
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"no frames for {path}: a video needs at least one")
+    with replacing(path) as partial, av.open(str(partial), "w", "mp4", {"movflags": "+faststart"}) as container:
+        stream = _add_stream(container, first, fps)
+        for frame in chain([first], frames):
+            even = np.ascontiguousarray(frame[: stream.height, : stream.width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
+        container.mux(stream.encode())
+
+
+def _add_stream(container: OutputContainer, frame: np.ndarray, fps: int) -> VideoStream:
+    codec = next(name for name in CODECS if name in av.codecs_available)
+    stream = container.add_stream(codec, fps, CODECS[codec])
+    assert isinstance(stream, VideoStream)
+    stream.height, stream.width = (side // 2 * 2 for side in frame.shape[:2])  # what yuv420p can halve
+    stream.pix_fmt = "yuv420p"
+    return stream
+
+
+def drive_video(agent: Agent, seed: int, path: Path, steps: int = 1000, scale: int = 4) -> float:
+    """Film the agent on the stock track `seed` for up to `steps` steps -> the return.
+
+    Three panels: the frame, what V kept of it, and what M had expected it to be one step before. `scale`: screen pixels
+    for each of the stock frame's 96.
+    """
+    film = DriveFilm(agent, seed, steps, Board(("the track", "what V sees", "what M expected to see"), STOCK * scale))
+    write_video(path, film)
+    return film.reward
+
+
+def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scale: int = 6) -> float:
+    """Film the agent in its dream, drawn by V -> the reward that M promised. When M ends a dream, another begins."""
+    film = DreamFilm(agent, seed, steps, Board(("a dream: M is the world, V draws it",), STOCK * scale))
+    write_video(path, film)
+    return film.reward
+
+
+def preview_video(store: EpisodeStore, path: Path, count: int = 16, seed: int = 0, side: int = 128) -> None:
+    """Film `count` random episodes of a store, all playing at once; one that has ended stands still, dimmed.
+
+    Raises:
+        ValueError: the store is empty.
+    """
+    names = store.names()
+    if not names:
+        raise ValueError(f"no episodes in {store.folder}: collect some first")
+    chosen = numpy_generator(seed, "preview").choice(names, min(count, len(names)), replace=False)
+    write_video(path, film_episodes([store.open(name) for name in sorted(chosen)], side))
+
+
+def still(path: Path, at: float = 0.4) -> np.ndarray:
+    """The picture (H, W, 3) uint8 of a video at a share `at` of its length: its cover."""
+    with av.open(str(path)) as container:
+        wanted = int(container.streams.video[0].frames * at)
+        picture = next(islice(container.decode(video=0), wanted, None), None)
+    if picture is None:
+        raise ValueError(f"{path} has no picture: delete it and film again")
+    return picture.to_ndarray(format="rgb24")
