@@ -1,10 +1,39 @@
-"""Who drives while data is collected: random drivers, and a privileged autopilot.
+"""Who drives while data is collected: random drivers, a privileged autopilot, the agent itself.
 
 A `Driver` drives many tracks at once from their frames; `PerTrack` makes one from drivers of a single track.
 """
 
+from dataclasses import dataclass
+
+from dreamlap.agent import load
+from dreamlap.drivers.agent import AgentDriver
 from dreamlap.drivers.autopilot import Autopilot
 from dreamlap.drivers.driver import Driver, PerTrack, Solo
 from dreamlap.drivers.scripted import CorrelatedDriver, RandomDriver
 
-__all__ = ["Autopilot", "CorrelatedDriver", "Driver", "PerTrack", "RandomDriver", "Solo"]
+__all__ = ["AgentDriver", "Autopilot", "CorrelatedDriver", "Driver", "DriverConfig", "PerTrack", "RandomDriver", "Solo", "build_driver"]
+
+
+@dataclass(frozen=True)
+class DriverConfig:
+    """Who drives, and how steadily."""
+
+    kind: str = "autopilot"
+    """`random`, `correlated`, `autopilot` (privileged: it sees the track's geometry), or the folder of an agent."""
+    noise: tuple[float, float] = (0.0, 0.5)
+    """Strength of the noise on the actions of autopilot and agent, drawn for every episode between the two."""
+    speed: tuple[float, float] = (0.6, 1.1)
+    """The autopilot's share of the speed that its line allows, drawn for every episode between the two."""
+    offset: tuple[float, float] = (-3.0, 3.0)
+    """How far right of its line the autopilot drives, in track units (the road is 13 wide), drawn likewise."""
+
+
+def build_driver(config: DriverConfig, n: int) -> Driver:
+    """A driver for `n` tracks."""
+    if config.kind == "random":
+        return PerTrack(RandomDriver, n)
+    if config.kind == "correlated":
+        return PerTrack(CorrelatedDriver, n)
+    if config.kind == "autopilot":
+        return PerTrack(lambda: Autopilot(config.noise, config.speed, config.offset), n)
+    return AgentDriver(load(config.kind), n, config.noise)

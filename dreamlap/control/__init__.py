@@ -1,0 +1,40 @@
+"""C acts: it turns what V sees and M remembers, [z, h], into an action.
+
+Letters: B batch, Z latent, H hidden, A action. Every action is in [-1, 1]; `dreamlap.track.actions` makes the track's own of it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from torch import Tensor
+
+from dreamlap.control.actor_critic import ActorCritic
+from dreamlap.control.linear import Linear
+
+__all__ = ["ActorCritic", "Controller", "ControllerConfig", "Linear", "build_controller"]
+
+
+@dataclass(frozen=True)
+class ControllerConfig:
+    """What C is made of."""
+
+    kind: Literal["linear", "actor-critic"] = "actor-critic"
+    """`linear`: the paper's, one matrix, trained by CMA-ES. `actor-critic`: two small networks, trained by PPO."""
+    mind: Literal["dream", "awake"] = "dream"
+    """Where C is trained: in M's dream, or on the track seen through V and M."""
+    sees_memory: bool = True
+    """Whether C sees h beside z; without it M only serves as the dream."""
+
+
+class Controller(Protocol):
+    """What the rest of the house asks of a C."""
+
+    def act(self, observation: Tensor) -> Tensor:
+        """[z, h] (B, Z + H) -> the best known action (B, A), in [-1, 1]."""
+        ...
+
+
+def build_controller(config: ControllerConfig, latent: int, hidden: int, action: int) -> Linear | ActorCritic:
+    """A new C with fresh weights."""
+    kinds = {"linear": Linear, "actor-critic": ActorCritic}
+    return kinds[config.kind](latent, hidden if config.sees_memory else 0, action)

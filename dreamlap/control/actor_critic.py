@@ -1,0 +1,48 @@
+"""C as an actor and a critic: two small networks on [z, h], for PPO (Schulman et al. 2017)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+
+LOG_STD_RANGE = (-3.0, 0.5)
+
+
+class ActorCritic(nn.Module):
+    """The actor draws actions from a Gaussian around tanh(f(z, h)), the critic estimates the return from [z, h]."""
+
+    def __init__(self, latent: int, hidden: int, action: int, widths: Sequence[int] = (128, 64)):
+        super().__init__()
+        self.inputs = latent + hidden
+        self.actor = _network(self.inputs, widths, action, gain=0.01)
+        self.critic = _network(self.inputs, widths, 1, gain=1.0)
+        self.log_std = nn.Parameter(torch.full((action,), -0.5))
+
+    def act(self, observation: Tensor) -> Tensor:
+        """[z, h] (B, Z + H) -> the mean action (B, A) in [-1, 1]."""
+        return torch.tanh(self.actor(observation[..., : self.inputs]))
+
+    def policy(self, observation: Tensor) -> Independent:
+        """The distribution of actions (B, A) that PPO explores with; its draws may lie outside [-1, 1] and are clipped there."""
+        std = self.log_std.clamp(*LOG_STD_RANGE).exp()
+        return Independent(Normal(self.act(observation), std, validate_args=False), 1, validate_args=False)
+
+    def value(self, observation: Tensor) -> Tensor:
+        """The expected discounted return from here: (B,)."""
+        return self.critic(observation[..., : self.inputs]).squeeze(-1)
+
+
+def _network(inputs: int, widths: Sequence[int], outputs: int, gain: float) -> nn.Sequential:
+    """An MLP with orthogonal weights (Engstrom et al. 2020 show that PPO depends on it); `gain` scales the last layer."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [_orthogonal(nn.Linear(inputs, width), 2**0.5), nn.Tanh()]
+        inputs = width
+    return nn.Sequential(*layers, _orthogonal(nn.Linear(inputs, outputs), gain))
+
+
+def _orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer

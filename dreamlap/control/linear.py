@@ -1,0 +1,35 @@
+"""C as one matrix: a = tanh(W [z, h] + b) (Ha & Schmidhuber 2018, section "Controller")."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Linear(nn.Module):
+    """867 numbers for z 32, h 256 and three actions; `hidden` 0 makes a C that sees z alone."""
+
+    def __init__(self, latent: int, hidden: int, action: int):
+        super().__init__()
+        self.inputs = latent + hidden
+        self.layer = nn.Linear(self.inputs, action)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
+
+    def act(self, observation: Tensor) -> Tensor:
+        """[z, h] (B, Z + H) -> action (B, A) in [-1, 1]."""
+        return torch.tanh(self.layer(observation[..., : self.inputs]))
+
+
+class Population:
+    """Many linear controllers side by side: candidate p drives the rows p of what all of them see."""
+
+    def __init__(self, like: Linear, candidates: Tensor):
+        """`candidates` (P, D): the weights and biases of each, flattened as `torch.nn.utils.parameters_to_vector` does."""
+        actions = like.layer.out_features
+        self.weight = candidates[:, : actions * like.inputs].unflatten(1, (actions, like.inputs))  # (P, A, I)
+        self.bias = candidates[:, actions * like.inputs :]  # (P, A)
+        self.inputs = like.inputs
+
+    def act(self, observation: Tensor) -> Tensor:
+        """Observations (P * R, Z + H), candidate by candidate with R rollouts each -> actions (P * R, A)."""
+        seen = observation[:, : self.inputs].unflatten(0, (len(self.bias), -1))  # (P, R, I)
+        return torch.tanh(torch.baddbmm(self.bias[:, None], seen, self.weight.mT)).flatten(0, 1)

@@ -1,0 +1,43 @@
+"""The agent as a driver: it collects the data that its own M learns from next."""
+
+import numpy as np
+import torch
+from gymnasium.envs.box2d.car_racing import CarRacing
+
+from dreamlap.agent import Agent
+
+MEMORY = 0.8
+"""Share of the exploring noise that is left after a step: uncorrelated noise averages out before the car answers."""
+
+
+class AgentDriver:
+    """An agent on N tracks at once, with correlated noise on its actions."""
+
+    def __init__(self, agent: Agent, n: int, noise: tuple[float, float] = (0.0, 0.0)) -> None:
+        """`noise`: bounds between which the noise's standard deviation is drawn for every episode."""
+        self.agent, self.noise = agent, noise
+        self.state = agent.memory.initial(n)
+        self.deviation = np.zeros((n, agent.memory.action), np.float32)
+        self.spread = np.zeros(n, np.float32)
+        self.chance: list[np.random.Generator] = [np.random.default_rng(0)] * n
+
+    def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:  # noqa: ARG002
+        """See `Driver.reset`."""
+        self.state[i] = 0
+        self.deviation[i] = 0
+        self.spread[i] = rng.uniform(*self.noise)
+        self.chance[i] = rng
+
+    @torch.no_grad()
+    def act(self, frames: np.ndarray) -> np.ndarray:
+        """See `Driver.act`."""
+        z, observation = self.agent.perceive(frames, self.state)
+        action = self.agent.controller.act(observation) + torch.from_numpy(self._explore()).to(z.device)
+        action = action.clamp(-1, 1)
+        self.state = self.agent.memory.step(z, action, self.state)
+        return self.agent.actions.to_stock(action.cpu().numpy())
+
+    def _explore(self) -> np.ndarray:
+        kick = np.stack([rng.normal(size=self.deviation.shape[1]) for rng in self.chance]).astype(np.float32)
+        self.deviation = MEMORY * self.deviation + (1 - MEMORY**2) ** 0.5 * self.spread[:, None] * kick
+        return self.deviation

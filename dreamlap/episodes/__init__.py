@@ -1,0 +1,5 @@
+"""Episodes: what was seen, done and earned, from the first frame of a track to the last."""
+
+from dreamlap.episodes.store import Episode, EpisodeFile, EpisodeStore
+
+__all__ = ["Episode", "EpisodeFile", "EpisodeStore"]

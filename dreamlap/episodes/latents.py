@@ -1,0 +1,95 @@
+"""Episodes as M reads them: every frame encoded once by V, all episodes end to end in memory.
+
+A frame of 12 kB becomes 64 floats, so ten thousand episodes are a few gigabytes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamlap.episodes.store import EpisodeFile
+from dreamlap.track import ActionForm, grass
+from dreamlap.vision import VAE
+
+
+@dataclass(frozen=True)
+class Latents:
+    """E episodes laid end to end; L = sum (T + 1) rows.
+
+    Row t of an episode holds what V makes of frame t, the action done there, the reward earned by it, whether the episode
+    ended with it, and the grass in frame t. The last row of an episode has a frame but no action: its action, reward and
+    end are zero and never learned from.
+    """
+
+    mu: Tensor  # (L, Z)
+    log_sigma: Tensor  # (L, Z)
+    action: Tensor  # (L, A) in C's own form
+    reward: Tensor  # (L,)
+    end: Tensor  # (L,) 1.0 where the step was terminal
+    grass: Tensor  # (L,)
+    length: Tensor  # (E,) int64, steps T of each episode
+
+    @property
+    def start(self) -> Tensor:
+        """The row of each episode's first frame: (E,)."""
+        return torch.cumsum(self.length + 1, 0) - self.length - 1
+
+    @property
+    def steps(self) -> int:
+        """Real steps in all."""
+        return int(self.length.sum())
+
+
+@torch.no_grad()
+def encode_episodes(vision: VAE, episodes: Iterable[EpisodeFile], form: ActionForm, bar: bool) -> Latents:
+    """Let V look at every frame of `episodes`."""
+    device = next(vision.parameters()).device
+    rows = [_encode(vision, episode, form, bar, device) for episode in episodes]
+    return join(rows)
+
+
+def _encode(vision: VAE, episode: EpisodeFile, form: ActionForm, bar: bool, device: torch.device) -> Latents:
+    frames = episode.frames()
+    posterior = vision.encode(torch.from_numpy(frames).to(device))
+    action = form.from_stock(episode.array("actions"))
+    end = np.zeros(len(episode), np.float32)
+    end[-1] = episode.terminated
+    padded = (torch.from_numpy(_with_last_row(a)).to(device) for a in (action, episode.array("rewards"), end))
+    under = torch.from_numpy(grass(frames, bar)).to(device)
+    return Latents(posterior.mu, posterior.log_sigma, *padded, under, torch.tensor([len(episode)], device=device))
+
+
+def _with_last_row(array: np.ndarray) -> np.ndarray:
+    return np.concatenate([array, np.zeros_like(array[:1])]).astype(np.float32)
+
+
+def join(parts: list[Latents]) -> Latents:
+    """Several lots of episodes as one."""
+    return Latents(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Latents)))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """B windows of T steps; steps after an episode's end are masked out."""
+
+    mu: Tensor  # (B, T + 1, Z)
+    log_sigma: Tensor  # (B, T + 1, Z)
+    action: Tensor  # (B, T, A)
+    reward: Tensor  # (B, T)
+    end: Tensor  # (B, T)
+    grass: Tensor  # (B, T), in the frame that follows the step
+    mask: Tensor  # (B, T), 1.0 where there was a step
+
+
+def windows(latents: Latents, episode: Tensor, offset: Tensor, steps: int) -> Windows:
+    """Cut windows of `steps` steps out of episodes `episode` (B,), from step `offset` (B,) on."""
+    within = offset[:, None] + torch.arange(steps + 1, device=offset.device)  # (B, T + 1)
+    row = latents.start[episode][:, None] + torch.minimum(within, latents.length[episode][:, None])
+    now, mask = row[:, :-1], (within[:, :-1] < latents.length[episode][:, None]).float()
+    return Windows(
+        latents.mu[row], latents.log_sigma[row], latents.action[now], latents.reward[now], latents.end[now],
+        latents.grass[row[:, 1:]], mask,
+    )  # fmt: skip

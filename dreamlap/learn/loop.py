@@ -1,0 +1,76 @@
+"""The loop that every training shares: updates one after the other, logged, kept now and then, resumed where it broke."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from dreamlap.progress import meter
+from dreamlap.run import Stage
+
+
+class Stateful(Protocol):
+    """A module or an optimizer: what a checkpoint keeps."""
+
+    def state_dict(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...  # noqa: D102
+
+
+def run_updates(
+    stage: Stage,
+    title: str,
+    updates: int,
+    parts: Mapping[str, Stateful],
+    update: Callable[[int], Mapping[str, float]],
+    previous: Stage | None = None,
+    every: int = 100,
+) -> None:
+    """Call `update(i)` for i = 0 ... `updates` - 1 and keep `parts` every so often.
+
+    A stage that was broken off goes on from its last checkpoint; a fresh one begins with the parts that `previous` left,
+    if there is one. `update` must draw its chance from its number alone: then an interrupted stage ends as an
+    uninterrupted one, to the last bit.
+    """
+    start = _restore(stage, previous, parts)
+    stage.forget_after(start)
+    with meter(title, updates, start) as bar, stage.logger(start) as log:
+        for i in range(start, updates):
+            metrics = update(i)
+            _refuse_nan(metrics, stage, i)
+            log(i + 1, metrics)
+            if (i + 1) % every == 0 or i + 1 == updates:
+                stage.save(i + 1, {name: part.state_dict() for name, part in parts.items()})
+            bar.advance(note="  ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:3]))
+
+
+def _restore(stage: Stage, previous: Stage | None, parts: Mapping[str, Stateful]) -> int:
+    """Load the stage's checkpoint, or the last one of `previous`; returns how many updates this stage has done."""
+    own = stage.load()
+    state = own or (previous.load() if previous else None)
+    if state is not None:
+        for name, part in parts.items():
+            try:
+                part.load_state_dict(state[name])
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise ValueError(f"the checkpoint in {stage.folder} is of another shape than the settings ask for: {error}") from error
+    return own["update"] if own else 0
+
+
+def _refuse_nan(metrics: Mapping[str, float], stage: Stage, i: int) -> None:
+    if bad := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise FloatingPointError(
+            f"{', '.join(bad)} is no longer a number in update {i} of {stage.folder}; the last good checkpoint is kept. "
+            "Try a lower learning rate, or --precision float32."
+        )
+
+
+def descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor], max_norm: float) -> float:
+    """One clipped gradient step; returns the norm of the gradient before clipping."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(list(parameters), max_norm)
+    optimizer.step()
+    return float(norm)

@@ -1,0 +1,119 @@
+"""How M is trained: to expect what came next, in windows of real episodes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dreamlap.episodes.latents import Latents, Windows, windows
+from dreamlap.learn.loop import descend, run_updates
+from dreamlap.memory import MDNLSTM
+from dreamlap.memory.mixture import Mixture, log_prob
+from dreamlap.run import Stage
+from dreamlap.seeds import generator
+from dreamlap.settings import count
+
+
+@dataclass(frozen=True)
+class MemoryTraining:
+    """How M is trained."""
+
+    updates: int = count(2000, least=2)
+    """Gradient steps."""
+    batch: int = 64
+    """Windows a step."""
+    window: int = 64
+    """Steps in a window."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    reward_weight: float = 1.0
+    """Weight of the squared error of the reward, beside the negative log-likelihood of z."""
+    end_weight: float = 1.0
+    """Weight of the cross-entropy of the episode's end."""
+    grass_weight: float = 1.0
+    """Weight of the cross-entropy of the grass around the car."""
+    from_start: float = 0.1
+    """Share of the windows that begin with the first frame of an episode."""
+    fresh: float = 0.5
+    """Share of the windows taken from the latest round's episodes, once there are any."""
+
+
+def train_memory(
+    stage: Stage,
+    memory: MDNLSTM,
+    latents: Latents,
+    first_fresh: int,
+    config: MemoryTraining,
+    seed: int,
+    autocast: torch.autocast,
+    previous: Stage | None = None,
+) -> None:
+    """Train `memory` in place; the episodes from number `first_fresh` on are the latest round's."""
+    optimizer = torch.optim.Adam(memory.parameters(), config.learning_rate)
+    device = latents.mu.device
+
+    def update(i: int) -> dict[str, float]:
+        chance = torch.rand(4, config.batch, generator=generator(seed, "windows", i)).to(device)
+        batch = windows(latents, *choose(chance, latents, first_fresh, config), config.window)
+        noise = torch.randn(batch.mu.shape, generator=generator(seed, "noise", i)).to(device)
+        losses = memory_losses(memory, batch, noise, autocast)
+        weights = {"z": 1.0, "reward": config.reward_weight, "end": config.end_weight, "grass": config.grass_weight}
+        loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
+        norm = descend(loss, optimizer, memory.parameters(), 10.0)
+        return {**{name: value.item() for name, value in losses.items()}, "gradient": norm}
+
+    run_updates(stage, "M learns to expect", config.updates, {"memory": memory, "optimizer": optimizer}, update, previous)
+
+
+def choose(chance: Tensor, latents: Latents, first_fresh: int, config: MemoryTraining) -> tuple[Tensor, Tensor]:
+    """Pick windows by uniform numbers `chance` (4, B) -> episodes (B,), offsets (B,).
+
+    A share of them comes from the fresh episodes, a share begins where the episode begins, and the offset is uniform over
+    the steps, so that long episodes are seen more often in proportion.
+    """
+    fresh_row = int(latents.start[first_fresh]) if 0 < first_fresh < len(latents.length) else 0
+    rows = len(latents.mu)
+    low = torch.where(chance[0] < config.fresh, fresh_row, 0)
+    row = low + (chance[1] * (rows - low)).long()
+    episode = torch.searchsorted(latents.start, row, right=True) - 1
+    latest = (latents.length[episode] - config.window).clamp_min(0)
+    offset = torch.minimum(row - latents.start[episode], latest)
+    return episode, torch.where(chance[2] < config.from_start, 0, offset)
+
+
+def memory_losses(memory: MDNLSTM, batch: Windows, noise: Tensor, autocast: torch.autocast) -> dict[str, Tensor]:
+    """What M got wrong, averaged over the steps that took place (nats a step for z, a squared reward, nats, nats).
+
+    z is drawn afresh from V's posterior for every batch: noise (B, T + 1, Z). M trained on its means overfits them.
+    """
+    z = batch.mu + batch.log_sigma.exp() * noise
+    with autocast:
+        hs, _ = memory(z[:, :-1], batch.action, memory.initial(len(z)))
+        expected = memory.predict(hs)
+    mixture = Mixture(*(part.float() for part in expected.z))
+    errors = {
+        "z": -log_prob(mixture, z[:, 1:]).sum(-1),
+        "reward": (expected.reward.float() - batch.reward).square(),
+        "end": F.binary_cross_entropy_with_logits(expected.end.float(), batch.end, reduction="none"),
+        "grass": F.binary_cross_entropy_with_logits(expected.grass.float(), batch.grass, reduction="none"),
+    }
+    return {name: (error * batch.mask).sum() / batch.mask.sum() for name, error in errors.items()}
+
+
+@torch.no_grad()
+def remember(memory: MDNLSTM, latents: Latents) -> Tensor:
+    """M's state before every row, having lived through each episode from its beginning: (L, state).
+
+    What the awake mind would carry there: dreams go on from these.
+    """
+    lengths = latents.length + 1
+    states = latents.mu.new_zeros(len(latents.mu), memory.state_size)
+    state = memory.initial(len(lengths))
+    start = latents.start
+    for t in range(int(lengths.max())):
+        alive = torch.nonzero(lengths > t)[:, 0]
+        row = start[alive] + t
+        states[row] = state[alive]
+        state[alive] = memory.step(latents.mu[row], latents.action[row], state[alive])
+    return states

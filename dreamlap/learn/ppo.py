@@ -1,0 +1,161 @@
+"""How an actor-critic is trained: proximal policy optimization on [z, h], in whatever mind it is given.
+
+Schulman et al., *Proximal Policy Optimization Algorithms* (2017), eq. 7; advantages by Schulman et al. (2016), eq. 16.
+
+Letters: T steps of a rollout, N minds.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dreamlap.control import ActorCritic
+from dreamlap.learn.loop import descend, run_updates
+from dreamlap.mind.interface import Mind
+from dreamlap.run import Stage
+from dreamlap.seeds import derive, generator
+from dreamlap.settings import count
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """How PPO trains C."""
+
+    updates: int = count(100, least=1)
+    """Rounds of rolling out and learning from it."""
+    minds: int = 512
+    """Minds side by side (dreams, or tracks when awake)."""
+    steps: int = 50
+    """Steps of each mind an update."""
+    reset_every: int = 2
+    """Updates after which all minds begin anew; checkpoints fall there, so a resumed run meets the same minds."""
+    learning_rate: float = 5e-4
+    """Of Adam."""
+    gamma: float = 0.99
+    """Discount a step."""
+    lam: float = 0.95
+    """Lambda of the generalized advantage estimate."""
+    clip: float = 0.2
+    """How far the policy's ratio may move before its gain is clipped."""
+    epochs: int = 3
+    """Passes over what was rolled out."""
+    minibatch: int = 4096
+    """Steps a gradient step."""
+    entropy: float = 1e-3
+    """Weight of the entropy bonus."""
+    grass_price: float = 1.0
+    """What a step with the car wholly on grass costs C while it learns (never in a score): missing one tile costs the lap."""
+    reward_scale: float = 0.1
+    """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
+
+
+class Rollout(NamedTuple):
+    """T steps of N minds."""
+
+    observation: Tensor  # (T, N, Z + H)
+    action: Tensor  # (T, N, A)
+    log_prob: Tensor  # (T, N)
+    advantage: Tensor  # (T, N)
+    target: Tensor  # (T, N), the return that the critic is to predict
+
+
+def train_ppo(
+    stage: Stage,
+    controller: ActorCritic,
+    make_mind: Callable[[int], Mind],
+    config: PPOConfig,
+    seed: int,
+    previous: Stage | None = None,
+) -> None:
+    """Train `controller` in place in the minds that `make_mind(n)` makes."""
+    mind = make_mind(config.minds)
+    optimizer = torch.optim.Adam(controller.parameters(), config.learning_rate, eps=1e-5)
+    observation = torch.empty(0)
+
+    def update(i: int) -> dict[str, float]:
+        nonlocal observation
+        if i % config.reset_every == 0:
+            observation = mind.reset([derive(seed, "mind", i) % 2**31 + n for n in range(mind.num_envs)])
+        chance = generator(seed, "ppo", i, device=observation.device)
+        rollout, observation, metrics = roll_out(mind, controller, observation, config, chance)
+        return metrics | improve(controller, optimizer, rollout, config, chance)
+
+    parts = {"controller": controller, "optimizer": optimizer}
+    every = config.reset_every * max(1, 20 // config.reset_every)
+    run_updates(stage, "C learns to drive", config.updates, parts, update, previous, every)
+
+
+@torch.no_grad()
+def roll_out(
+    mind: Mind, controller: ActorCritic, observation: Tensor, config: PPOConfig, chance: torch.Generator
+) -> tuple[Rollout, Tensor, dict[str, float]]:
+    """Let C act for T steps -> what happened, the observation to go on from, and what it earned a step."""
+    seen, actions, log_probs, values, objectives, ended, bootstraps, rewards, grass = ([] for _ in range(9))
+    for _ in range(config.steps):
+        policy = controller.policy(observation)
+        noise = torch.randn(policy.mean.shape, generator=chance, device=observation.device)
+        action = policy.mean + policy.stddev * noise
+        seen.append(observation), actions.append(action)
+        log_probs.append(policy.log_prob(action)), values.append(controller.value(observation))
+        step = mind.step(action)
+        observation = step.observation
+        rewards.append(step.reward), grass.append(step.grass)
+        objectives.append(config.reward_scale * (step.reward - config.grass_price * step.grass))
+        ended.append(step.terminated | step.truncated)
+        bootstraps.append(torch.where(step.terminated, 0.0, controller.value(step.final_observation)))
+    advantage = advantages(*map(torch.stack, (objectives, values, bootstraps, ended)), config.gamma, config.lam)
+    target = advantage + torch.stack(values)
+    rollout = Rollout(torch.stack(seen), torch.stack(actions), torch.stack(log_probs), advantage, target)
+    metrics = {"reward": torch.stack(rewards).mean().item(), "grass": torch.stack(grass).mean().item()}
+    return rollout, observation, metrics
+
+
+def advantages(reward: Tensor, value: Tensor, next_value: Tensor, ended: Tensor, gamma: float, lam: float) -> Tensor:
+    """Generalized advantage estimates, all (T, N).
+
+    A_t = delta_t + gamma lam (1 - ended_t) A_{t+1},  delta_t = r_t + gamma V(s_{t+1}) - V(s_t)
+
+    `next_value` is V of the state that step t led to (before an auto-reset), and 0 if that state was terminal.
+    """
+    delta = reward + gamma * next_value - value
+    result, following = torch.empty_like(delta), torch.zeros_like(delta[0])
+    for t in range(len(delta) - 1, -1, -1):
+        following = delta[t] + gamma * lam * torch.where(ended[t], 0.0, following)
+        result[t] = following
+    return result
+
+
+def improve(
+    controller: ActorCritic, optimizer: torch.optim.Optimizer, rollout: Rollout, config: PPOConfig, chance: torch.Generator
+) -> dict[str, float]:
+    """Learn from a rollout in shuffled minibatches -> the losses of the last pass, averaged."""
+    flat = Rollout(*(part.flatten(0, 1) for part in rollout))
+    total = len(flat.target)
+    metrics: list[Tensor] = []
+    for _ in range(config.epochs):
+        order = torch.randperm(total, generator=chance, device=chance.device)
+        metrics = []
+        for chosen in order.split(config.minibatch):
+            loss, parts = ppo_loss(controller, Rollout(*(part[chosen] for part in flat)), config)
+            descend(loss, optimizer, controller.parameters(), 0.5)
+            metrics.append(parts)
+    policy_loss, value_loss, entropy, kl = torch.stack(metrics).mean(0).tolist()
+    return {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy, "kl": kl}
+
+
+def ppo_loss(controller: ActorCritic, batch: Rollout, config: PPOConfig) -> tuple[Tensor, Tensor]:
+    """The clipped surrogate (eq. 7) with the critic's error and an entropy bonus -> loss, (policy, value, entropy, KL)."""
+    policy = controller.policy(batch.observation)
+    log_ratio = policy.log_prob(batch.action) - batch.log_prob
+    ratio = log_ratio.exp()
+    advantage = (batch.advantage - batch.advantage.mean()) / (batch.advantage.std() + 1e-8)
+    clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
+    policy_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
+    value_loss = 0.5 * (controller.value(batch.observation) - batch.target).square().mean()
+    entropy = policy.entropy().mean()
+    loss = policy_loss + 0.5 * value_loss - config.entropy * entropy
+    kl = ((ratio - 1) - log_ratio).mean()
+    return loss, torch.stack([policy_loss, value_loss, entropy, kl]).detach()

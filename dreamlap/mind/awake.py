@@ -1,0 +1,81 @@
+"""Awake: the track, seen through V and remembered by M."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamlap.agent import Agent
+from dreamlap.mind.interface import Step
+from dreamlap.seeds import training_track
+from dreamlap.track import FastCarRacing, grass
+
+LIMIT = 1000
+"""Steps until the clock ends an episode, as on the registered stock track."""
+
+
+class Awake:
+    """N tracks side by side in this process. Seed s begins with track s; the tracks after it are training tracks."""
+
+    def __init__(self, agent: Agent, num_envs: int, limit: int = LIMIT):
+        self.agent, self.num_envs, self.limit = agent, num_envs, limit
+        self.observation_size = agent.memory.latent + agent.memory.hidden
+        self.action_size = agent.memory.action
+        self.device = agent.memory.z_head.weight.device
+        seen = agent.config.track
+        self.tracks = [FastCarRacing(size=seen.size, bar=seen.bar) for _ in range(num_envs)]
+        self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
+
+    def reset(self, seeds: Sequence[int]) -> Tensor:
+        """Begin N episodes on the tracks `seeds`."""
+        self._seeds = list(seeds)
+        self._episodes = np.zeros(self.num_envs, np.int64)
+        self._age = np.zeros(self.num_envs, np.int64)
+        self._state = self.agent.memory.initial(self.num_envs)
+        for i, seed in enumerate(self._seeds):
+            self._frames[i], _ = self.tracks[i].reset(seed=seed)
+        return self._observe()
+
+    @torch.no_grad()
+    def step(self, action: Tensor) -> Step:
+        """Drive every track one step; M remembers what V saw and C did."""
+        action = action.clamp(-1, 1)
+        self._state = self.agent.memory.step(self._z, action, self._state)
+        reward, terminated = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
+        for i, stock in enumerate(self.agent.actions.to_stock(action.cpu().numpy())):
+            self._frames[i], reward[i], terminated[i], _, _ = self.tracks[i].step(stock)
+        self._age += 1
+        truncated = (self._age >= self.limit) & ~terminated
+        under = self._tensor(grass(self._frames, self.agent.config.track.bar))
+        final = self._observe()
+        observation = self._begin_where(terminated | truncated, final)
+        return Step(observation, *map(self._tensor, (reward, terminated, truncated)), under, final)
+
+    def render(self) -> np.ndarray:
+        """The first track's frame, as V sees it."""
+        return self._frames[0].copy()
+
+    def close(self) -> None:
+        """Close the tracks."""
+        for track in self.tracks:
+            track.close()
+
+    @torch.no_grad()
+    def _observe(self) -> Tensor:
+        self._z, observation = self.agent.perceive(self._frames, self._state)
+        return observation
+
+    def _begin_where(self, ended: np.ndarray, observation: Tensor) -> Tensor:
+        if not ended.any():
+            return observation
+        for i in np.flatnonzero(ended):
+            self._episodes[i] += 1
+            seed = training_track("awake", int(self._episodes[i]), seed=self._seeds[i])
+            self._frames[i], _ = self.tracks[i].reset(seed=seed)
+        self._age[ended] = 0
+        self._state = torch.where(self._tensor(ended)[:, None], 0.0, self._state)
+        return self._observe()
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self.device)

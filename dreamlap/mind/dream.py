@@ -1,0 +1,90 @@
+"""Dreaming: M alone is the world. V draws a frame only when someone looks.
+
+Ha & Schmidhuber (2018), section "Learning Inside of a Dream". A dream goes on from a real moment: a latent and M's memory of
+what came before it. It never starts from noise: M has learned nothing about such places, and C would.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamlap.agent import Agent
+from dreamlap.memory.mixture import sample
+from dreamlap.mind.interface import Step
+from dreamlap.seeds import normals, uniforms
+
+
+@dataclass(frozen=True)
+class DreamConfig:
+    """How M dreams."""
+
+    horizon: int = 100
+    """Steps until a dream is cut off."""
+    temperature: float = 1.0
+    """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
+    warmup: int = 16
+    """Real steps that M has seen before a dream begins, if it does not begin with the episode itself."""
+    from_start: float = 0.1
+    """Share of the dreams that begin with the first frame of an episode."""
+
+
+class Dream:
+    """N dreams side by side."""
+
+    def __init__(self, agent: Agent, num_envs: int, config: DreamConfig | None = None):
+        if agent.starts is None:
+            raise ValueError("this agent has no real moments to dream from (its folder lacks starts.safetensors)")
+        self.memory, self.vision, self.starts = agent.memory, agent.vision, agent.starts
+        self.config = config or DreamConfig()
+        self.num_envs = num_envs
+        self.observation_size = self.memory.latent + self.memory.hidden
+        self.action_size = self.memory.action
+        self.device = self.starts.z.device
+
+    @torch.no_grad()
+    def reset(self, seeds: Sequence[int]) -> Tensor:
+        """Begin N dreams; dream i is the same whatever its place and neighbours, given its seed."""
+        self._seeds = torch.tensor(seeds, dtype=torch.int64, device=self.device)
+        self._clock = torch.zeros_like(self._seeds)  # steps since the reset: with the seed it names every draw of chance
+        self._age = torch.zeros_like(self._seeds)  # steps since the present dream began
+        self._z, self._state = self._moments(uniforms(self._seeds, self._clock - 1, 1)[:, 0])
+        return self._observation()
+
+    @torch.no_grad()
+    def step(self, action: Tensor) -> Step:
+        """Dream on: M is told of z and a, and says what comes of it."""
+        latent = self.memory.latent
+        chance = uniforms(self._seeds, self._clock, 2 * latent + 2)
+        self._state = self.memory.step(self._z, action.clamp(-1, 1), self._state)
+        expected = self.memory.predict(self.memory.h(self._state))
+        self._z = sample(
+            expected.z, chance[:, :latent], normals(chance[:, latent : 2 * latent]), self.config.temperature
+        )
+        self._clock, self._age = self._clock + 1, self._age + 1
+        terminated = chance[:, -2] < expected.end.sigmoid()
+        truncated = (self._age >= self.config.horizon) & ~terminated
+        final = self._observation()
+        self._begin_where(terminated | truncated, chance[:, -1])
+        return Step(self._observation(), expected.reward, terminated, truncated, expected.grass.sigmoid(), final)
+
+    def render(self) -> np.ndarray:
+        """The first dream's frame as V draws it: (S, S, 3) uint8."""
+        with torch.no_grad():
+            return self.vision.decode(self._z[:1])[0].cpu().numpy()
+
+    def _observation(self) -> Tensor:
+        return torch.cat([self._z, self.memory.h(self._state)], -1)
+
+    def _moments(self, chance: Tensor) -> tuple[Tensor, Tensor]:
+        chosen = (chance * len(self.starts.z)).long()
+        return self.starts.z[chosen], self.starts.state[chosen]
+
+    def _begin_where(self, ended: Tensor, chance: Tensor) -> None:
+        if ended.any():
+            z, state = self._moments(chance)
+            self._z = torch.where(ended[:, None], z, self._z)
+            self._state = torch.where(ended[:, None], state, self._state)
+            self._age = torch.where(ended, 0, self._age)

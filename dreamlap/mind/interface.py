@@ -1,0 +1,38 @@
+"""What awake and dreaming have in common."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from torch import Tensor
+
+
+class Step(NamedTuple):
+    """One step of N minds. A mind whose episode ended has already begun the next one (auto-reset in the same step)."""
+
+    observation: Tensor  # (N, Z + H), what C sees next
+    reward: Tensor  # (N,), the track's, or what M expects it to be
+    terminated: Tensor  # (N,) bool: the track, or M, ended the episode
+    truncated: Tensor  # (N,) bool: the clock ended it
+    grass: Tensor  # (N,), share of grass around the car, 0 to 1: see `dreamlap.track.frames.grass`
+    final_observation: Tensor  # (N, Z + H), before the auto-reset: differs from `observation` where an episode ended
+
+
+class Mind(Protocol):
+    """N minds side by side, each with an episode of its own."""
+
+    num_envs: int
+    observation_size: int  # Z + H
+    action_size: int
+
+    def reset(self, seeds: Sequence[int]) -> Tensor:
+        """Begin N episodes, mind i from seed i -> observation (N, Z + H)."""
+        ...
+
+    def step(self, action: Tensor) -> Step:
+        """Act: (N, A) in [-1, 1]."""
+        ...
+
+    def render(self) -> np.ndarray:
+        """The first mind's frame, (S, S, 3) uint8: seen when awake, drawn by V when dreaming."""
+        ...

@@ -1,0 +1,154 @@
+"""The run folder: stages that are finished or not, checkpoints that are whole or absent, and where everything came from.
+
+    runs/NAME/
+        config.json  versions.json            what was asked for, and what made it
+        round-0/collect  vision  memory  controller  select
+        round-1/...                           a folder a stage: checkpoint, metrics.jsonl, TensorBoard events, `done.json`
+        agent/  scores/  report.html          what is left behind
+
+A stage counts only once its `done.json` is there. Every file is written under another name and renamed, so a reader meets it
+whole or not at all, whatever was killed when.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard.writer import SummaryWriter
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a name to write to; it becomes `path` if the block succeeds, and vanishes if it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise OSError(f"could not write {path}: {error}. Is the disk full? Nothing written before is lost.") from error
+    finally:
+        if partial.exists():
+            partial.unlink()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` so that a reader sees the old file or the new one."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file, or say which one is missing or broken."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: is {path.parent} the folder you mean?") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}): delete it and run again") from None
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on beside the config: packages, Python, machine, commit of this project."""
+    packages = ("dreamlap", "torch", "gymnasium", "numpy", "Box2D", "opencv-python-headless", "cma")
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+        "commit": commit(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def commit() -> str:
+    """The git commit of the source, with `+changes` if files differ from it, or `unknown` outside a clone."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--", str(here)], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+changes" if changed.stdout.strip() else "")
+
+
+class Stage:
+    """One stage's folder: what it logs, its last whole checkpoint, and whether it is done."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage was finished."""
+        return (self.folder / "done.json").exists()
+
+    def finish(self, **result: Any) -> None:
+        """Mark the stage as done, with what came out of it."""
+        write_json(self.folder / "done.json", result)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What `finish` was given."""
+        return read_json(self.folder / "done.json")
+
+    def save(self, update: int, state: Mapping[str, Any]) -> None:
+        """Keep a checkpoint: `state` after `update` updates, in place of the last one."""
+        with replacing(self.folder / "checkpoint.pt") as partial:
+            torch.save({"update": update, **state}, partial)
+
+    def load(self) -> dict[str, Any] | None:
+        """The last checkpoint, or None at the start. Only tensors and plain values are ever unpickled."""
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return None
+        try:
+            return torch.load(path, weights_only=True)
+        except Exception as error:
+            raise ValueError(f"{path} cannot be read ({error}): delete it to start this stage again") from error
+
+    @contextmanager
+    def logger(self, start: int = 0) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+        """Yield `log(update, metrics)`, which adds a line to `metrics.jsonl` and points to TensorBoard's curves."""
+        board = SummaryWriter(str(self.folder), purge_step=start + 1)
+        with (self.folder / "metrics.jsonl").open("a") as file, closing(board):
+
+            def log(update: int, metrics: Mapping[str, float]) -> None:
+                file.write(json.dumps({"update": update, **metrics}) + "\n")
+                for name, value in metrics.items():
+                    board.add_scalar(name, value, update)
+
+            yield log
+
+    def forget_after(self, update: int) -> None:
+        """Drop what was logged after `update`: a resumed stage logs it again."""
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines() if _update_of(line) <= update]
+            with replacing(path) as partial:
+                partial.write_text("".join(line + "\n" for line in kept))
+
+    def metrics(self) -> list[dict[str, float]]:
+        """All that was logged, in order."""
+        path = self.folder / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _update_of(line: str) -> float:
+    try:
+        return json.loads(line)["update"]
+    except (ValueError, KeyError):  # a line that a killed run left half written
+        return float("inf")
+
+
+def command_line() -> str:
+    """The command that is running, as one would type it again."""
+    return " ".join(["dreamlap", *sys.argv[1:]])

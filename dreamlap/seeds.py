@@ -1,0 +1,61 @@
+"""Where all randomness comes from.
+
+No module keeps a random generator running. Whoever needs chance derives it from the run's seed and a *name*: the stage, the
+round, the number of the update. So a run that was killed and started again draws exactly what it would have drawn, without
+having to save the state of any generator.
+"""
+
+import zlib
+
+import numpy as np
+import torch
+
+TEST_SEEDS = 1_000_000
+"""Track seeds from here on are test tracks: driven for a final score and for nothing else."""
+
+SELECTION_SEEDS = 900_000
+"""Track seeds from here to the test tracks choose between agents; training uses the seeds below."""
+
+
+def derive(seed: int, *names: int | str) -> int:
+    """A new seed (63 bits) for what is called `names` under `seed`; other names give independent seeds."""
+    words = [zlib.crc32(name.encode()) if isinstance(name, str) else name for name in names]
+    return int(np.random.SeedSequence([seed, *words]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def generator(seed: int, *names: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh torch generator for `names`."""
+    return torch.Generator(device).manual_seed(derive(seed, *names))
+
+
+def numpy_generator(seed: int, *names: int | str) -> np.random.Generator:
+    """A fresh numpy generator for `names`."""
+    return np.random.default_rng(derive(seed, *names))
+
+
+def training_track(*names: int | str, seed: int) -> int:
+    """The seed of a training track: below `SELECTION_SEEDS`, whatever the names."""
+    return derive(seed, *names) % SELECTION_SEEDS
+
+
+def _mix(x: torch.Tensor) -> torch.Tensor:
+    """A bijection of int64 that scatters neighbouring numbers (the finalizer of SplitMix64: Steele et al. 2014, OOPSLA)."""
+    x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * -4658895280553007687
+    x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * -7723592293110705685
+    return x ^ ((x >> 31) & 0x1FFFFFFFF)
+
+
+def uniforms(seeds: torch.Tensor, step: torch.Tensor, count: int) -> torch.Tensor:
+    """`count` uniform numbers in (0, 1) for every (seed, step): each dream has its own chance, whoever dreams beside it.
+
+    Shapes: seeds (N,) int64, step (N,) int64 -> (N, count) float32. A pure function (a counter-based generator), so one
+    dream alone draws what it draws among a thousand.
+    """
+    lane = torch.arange(1, count + 1, device=seeds.device) * -7046029254386353131
+    bits = _mix(_mix(seeds + step * 2862933555777941757)[:, None] + lane)
+    return (((bits >> 41) & 0x7FFFFF).float() + 0.5) * 2.0**-23  # 23 bits and a half: exact in float32, so never 0 or 1
+
+
+def normals(uniform: torch.Tensor) -> torch.Tensor:
+    """Standard normal numbers from uniform ones, elementwise (the inverse of the normal distribution)."""
+    return torch.special.ndtri(uniform)

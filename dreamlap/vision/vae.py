@@ -1,0 +1,116 @@
+"""V as a convolutional variational autoencoder (Kingma & Welling 2014), in the paper's shape and in a light one."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Posterior(NamedTuple):
+    """What V makes of frames: an independent Gaussian for every dimension of z."""
+
+    mu: Tensor  # (B, Z)
+    log_sigma: Tensor  # (B, Z)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """mu + sigma * noise, for standard normal noise (B, Z)."""
+        return self.mu + self.log_sigma.exp() * noise
+
+
+LOG_SIGMA_RANGE = (-5.0, 2.0)
+"""Sigma of the posterior is kept within exp of this range, so that no exponential overflows."""
+
+
+class VAE(nn.Module):
+    """An encoder and a decoder around z; subclasses only say what the two are made of."""
+
+    def __init__(self, latent: int, size: int, encoder: nn.Module, decoder: nn.Module):
+        super().__init__()
+        self.latent, self.size = latent, size
+        self.encoder, self.decoder = encoder, decoder
+
+    def encode(self, frames: Tensor) -> Posterior:
+        """Frames (B, S, S, 3) uint8 -> the posterior over z."""
+        mu, log_sigma = self.encoder(pixels(frames)).float().chunk(2, -1)
+        return Posterior(mu, log_sigma.clamp(*LOG_SIGMA_RANGE))
+
+    def logits(self, z: Tensor) -> Tensor:
+        """z (B, Z) -> the frame before it is squashed into [0, 1]: (B, 3, S, S)."""
+        return self.decoder(z).float()
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B, Z) -> frames (B, S, S, 3) uint8."""
+        return (self.logits(z).sigmoid() * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+class ConvVAE(VAE):
+    """The paper's V for 64x64 frames (Ha & Schmidhuber 2018, appendix "Variational Autoencoder"): 4.3 M weights at Z = 32."""
+
+    def __init__(self, latent: int, size: int = 64):
+        if size != 64:
+            raise ValueError(f"the paper's ConvVAE sees frames of 64x64 pixels, not {size}x{size}: use --vision.kind light")
+        encoder = nn.Sequential(
+            *(nn.Conv2d(3, 32, 4, 2), nn.ReLU()),
+            *(nn.Conv2d(32, 64, 4, 2), nn.ReLU()),
+            *(nn.Conv2d(64, 128, 4, 2), nn.ReLU()),
+            *(nn.Conv2d(128, 256, 4, 2), nn.ReLU()),
+            *(nn.Flatten(), nn.Linear(1024, 2 * latent)),
+        )
+        decoder = nn.Sequential(
+            *(nn.Linear(latent, 1024), nn.Unflatten(1, (1024, 1, 1))),
+            *(nn.ConvTranspose2d(1024, 128, 5, 2), nn.ReLU()),
+            *(nn.ConvTranspose2d(128, 64, 5, 2), nn.ReLU()),
+            *(nn.ConvTranspose2d(64, 32, 6, 2), nn.ReLU()),
+            nn.ConvTranspose2d(32, 3, 6, 2),
+        )
+        super().__init__(latent, size, encoder, decoder)
+
+
+class LightVAE(VAE):
+    """A V that never works at full resolution: 4x4 pixels become channels on the way in, channels become pixels on the way out.
+
+    Most of the paper's V goes into drawing the last, finest layers (two thirds of its FLOPs are the decoder's); a track of
+    flat colours does not need them.
+    """
+
+    def __init__(self, latent: int, size: int = 64, width: int = 32):
+        if size % 16:
+            raise ValueError(f"the light V needs a frame size divisible by 16, not {size}: choose --track.size 48, 64 or 96")
+        side = size // 16
+        encoder = nn.Sequential(
+            *(nn.PixelUnshuffle(4), nn.Conv2d(48, width, 3, 1, 1), nn.ReLU()),
+            *(nn.Conv2d(width, 2 * width, 4, 2, 1), nn.ReLU()),
+            *(nn.Conv2d(2 * width, 4 * width, 4, 2, 1), nn.ReLU()),
+            *(nn.Flatten(), nn.Linear(4 * width * side**2, 2 * latent)),
+        )
+        decoder = nn.Sequential(
+            *(nn.Linear(latent, 4 * width * side**2), nn.Unflatten(1, (4 * width, side, side)), nn.ReLU()),
+            *(nn.ConvTranspose2d(4 * width, 2 * width, 4, 2, 1), nn.ReLU()),
+            *(nn.ConvTranspose2d(2 * width, width, 4, 2, 1), nn.ReLU()),
+            *(nn.Conv2d(width, 48, 3, 1, 1), nn.PixelShuffle(4)),
+        )
+        super().__init__(latent, size, encoder, decoder)
+
+
+def pixels(frames: Tensor) -> Tensor:
+    """Frames (B, S, S, 3) uint8 -> (B, 3, S, S) floats in [0, 1], channels last in memory as they came."""
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def reconstruction_error(logits: Tensor, target: Tensor, weight: Tensor, likelihood: str) -> Tensor:
+    """-log p(x | z) up to a constant, summed over pixels, averaged over frames; both (B, 3, S, S), weight (S, 1) by row.
+
+    `mse`: sum (x - y)^2, the paper's; `bce`: sum -x log y - (1 - x) log(1 - y), both with y = sigmoid(logits).
+    """
+    if likelihood == "bce":
+        error = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    else:
+        error = (logits.sigmoid() - target).square()
+    return (error * weight).sum((1, 2, 3)).mean()
+
+
+def kl_by_dimension(posterior: Posterior) -> Tensor:
+    """KL(N(mu, sigma) || N(0, 1)) of each dimension, averaged over the batch: (Z,), in nats."""
+    mu, log_sigma = posterior
+    return (0.5 * (mu.square() + (2 * log_sigma).exp() - 1) - log_sigma).mean(0)
