@@ -187,29 +187,33 @@ def _resident() -> float:
 def main() -> None:
     """Prints everything."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=50, help="tracks on which frames are compared (5 s each)")
+    options.add_argument("--seeds", type=int, default=50, help="tracks on which frames are compared (10 s each)")
     options.add_argument("--laps", type=int, default=3, help="laps over which speed is measured")
     chosen = options.parse_args()
     laps = record(range(100, 100 + chosen.laps))
-
-    stock = speed(CarRacing, laps[:1])
-    print(f"one core, steps/s: stock {stock:.0f}")
-    for name, make in (("ours 96", FastCarRacing), ("ours 64", small), ("ours, not drawn", blind)):
-        rate = speed(make, laps)
-        print(f"  {name}: {rate:.0f}, {rate / stock:.1f}× stock")
-    pool = envpool_speed()
-    print(f"  EnvPool: {pool:.0f}, {pool / stock:.1f}× stock" if pool else "  EnvPool: not installed")
-    print(
-        f"two processes over twice one: stock {scaling(CarRacing, laps[:1]):.2f}, ours {scaling(FastCarRacing, laps):.2f}"
-    )
+    print_speed(laps)
     print("microseconds:", ", ".join(f"{name} {value:.0f}" for name, value in parts(laps[0]).items()))
     print(f"memory: {memory():.1f} MiB a track; a reset leaves {growth():.1f} KiB behind")
     for randomize in (False, True):
-        apart = differences(range(200, 200 + chosen.seeds), randomize)
-        numbers = ", ".join(
-            f"at {s} mean {a.mean():.3f}, worst {a.max():.2f}" for s, a in zip((96, 64), apart.T, strict=True)
-        )
-        print(f"frames ({'colours drawn' if randomize else 'stock colours'}, {len(apart)}), of 255: {numbers}")
+        print_differences(differences(range(200, 200 + chosen.seeds), randomize), randomize)
+
+
+def print_speed(laps: list[Lap]) -> None:
+    """Steps per second, and ratios."""
+    stock, pool = speed(CarRacing, laps[:1]), envpool_speed()
+    print(f"one core: stock {stock:.0f} steps/s")
+    for name, make in (("ours 96", FastCarRacing), ("ours 64", small), ("ours, not drawn", blind)):
+        rate = speed(make, laps)
+        print(f"  {name}: {rate:.0f}, {rate / stock:.1f}× stock" + (f", {rate / pool:.1f}× EnvPool" if pool else ""))
+    print(f"  EnvPool: {pool:.0f}, {pool / stock:.1f}× stock" if pool else "  EnvPool: not installed")
+    both = {"stock": scaling(CarRacing, laps[:1]), "ours": scaling(FastCarRacing, laps)}
+    print("two processes over twice one:", ", ".join(f"{name} {ratio:.2f}" for name, ratio in both.items()))
+
+
+def print_differences(apart: np.ndarray, randomize: bool) -> None:
+    """How far frames are from stock's."""
+    found = [f"at {size} mean {a.mean():.3f}, worst {a.max():.2f}" for size, a in zip((96, 64), apart.T, strict=True)]
+    print(f"frames ({'random' if randomize else 'stock'} colours, {len(apart)}), of 255:", "; ".join(found))
 
 
 if __name__ == "__main__":

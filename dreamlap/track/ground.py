@@ -128,7 +128,7 @@ def _by_block(corners: np.ndarray) -> dict[tuple[int, int], list[int]]:
 
 
 def _halve(big: np.ndarray, small: np.ndarray) -> None:
-    """Area-averages a picture to half its size; in strips, for whole it would wake OpenCV's threads, which costs more."""
+    """Area-averages a picture to half its size, in strips: the whole would wake OpenCV's threads, which costs more."""
     for top in range(0, len(small), BLOCK):
         part = small[top : top + BLOCK]
         cv2.resize(big[2 * top : 2 * (top + BLOCK)], part.shape[1::-1], dst=part, interpolation=cv2.INTER_AREA)
