@@ -20,6 +20,8 @@ UNIT_X, UNIT_Y = WINDOW_W / 40, WINDOW_H / 40
 Color = tuple[int, int, int]
 WHITE, BLUE, VIOLET, GREEN, RED = (255, 255, 255), (0, 0, 255), (51, 0, 255), (0, 255, 0), (255, 0, 0)
 WHEELS = ((7, BLUE), (8, BLUE), (9, VIOLET), (10, VIOLET))
+COVERED = (7, 8, 9)
+"""Places of bars that end under the next one: stock draws both one pixel into each other."""
 FAINT = 1e-4
 """Stock draws no bar for a smaller value."""
 
@@ -43,10 +45,11 @@ def lay_panel(car: Car, score: float, panel: np.ndarray) -> None:
 
 
 def _upright(panel: np.ndarray, place: int, value: float, gain: float, color: Color) -> None:
-    """A bar over its place; one window pixel narrower than stock's, for that one is covered by the next bar."""
+    """A bar over its place, of which the next wheel's bar covers the last window pixels."""
     if abs(value) > FAINT:
         top = int(WINDOW_H - (UNIT_Y + UNIT_Y * (gain * value))) - (WINDOW_H - HEIGHT)
-        panel += _bar(int(place * UNIT_X), top, int((place + 1) * UNIT_X) - 1, HEIGHT - int(UNIT_Y), color)
+        right = int((place + 1) * UNIT_X) - (place in COVERED)
+        panel += _bar(int(place * UNIT_X), top, right, HEIGHT - int(UNIT_Y), color)
 
 
 def _level(panel: np.ndarray, place: int, value: float, gain: float, color: Color) -> None:
