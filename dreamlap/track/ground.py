@@ -81,7 +81,7 @@ class Ground:
             origin = np.array([col, row]) * (BLOCK * SUPER << SHIFT)
             blocks[row, :, col] = _block(blocks[row, 0, col, 0], [(corners[i] - origin, colors[i]) for i in members])
         for big, small in zip(self.levels, self.levels[1:], strict=False):
-            _halve(big, small)
+            cv2.resize(big, small.shape[:2], dst=small, interpolation=cv2.INTER_AREA)
 
     def repaint(self, tile: int, color: Color) -> None:
         """Gives a road tile another shade. Its rim is left alone, for that is blended with the grass beside it."""
@@ -125,13 +125,6 @@ def _by_block(corners: np.ndarray) -> dict[tuple[int, int], list[int]]:
             for col in range(left, right + 1):
                 members.setdefault((row, col), []).append(i)
     return members
-
-
-def _halve(big: np.ndarray, small: np.ndarray) -> None:
-    """Area-averages a picture to half its size, in strips: the whole would wake OpenCV's threads, which costs more."""
-    for top in range(0, len(small), BLOCK):
-        part = small[top : top + BLOCK]
-        cv2.resize(big[2 * top : 2 * (top + BLOCK)], part.shape[1::-1], dst=part, interpolation=cv2.INTER_AREA)
 
 
 def _block(base: np.uint32, polygons: list[tuple[np.ndarray, tuple[int, ...]]]) -> np.ndarray:
