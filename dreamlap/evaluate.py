@@ -39,7 +39,15 @@ def evaluate(path: Path | str, seeds: Sequence[int], workers: int = 2, track: st
             driven.append(result)
             bar.advance(note=f"mean {np.mean([total for total, _, _ in driven]):.0f}")
     returns, steps, laps = zip(*driven, strict=True)
-    return {"seeds": list(seeds), **score(returns), "laps": sum(laps), "steps": list(steps), **about, "commit": commit(), "versions": versions()}
+    return {
+        "seeds": list(seeds),
+        **score(returns),
+        "laps": sum(laps),
+        "steps": list(steps),
+        **about,
+        "commit": commit(),
+        "versions": versions(),
+    }
 
 
 def score(returns: Sequence[float]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib.metadata import version
@@ -23,6 +22,8 @@ from typing import Any
 
 import torch
 from torch.utils.tensorboard.writer import SummaryWriter
+
+from dreamlap import __version__
 
 
 @contextmanager
@@ -58,11 +59,12 @@ def read_json(path: Path) -> Any:
 
 def versions() -> dict[str, str]:
     """What a result depends on beside the config: packages, Python, machine, commit of this project."""
-    packages = ("dreamlap", "torch", "gymnasium", "numpy", "Box2D", "opencv-python-headless", "cma")
+    packages = ("torch", "gymnasium", "numpy", "Box2D", "opencv-python-headless", "cma")
     return {
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "commit": commit(),
+        "dreamlap": __version__,
         **{name: version(name) for name in packages},
     }
 
@@ -148,8 +150,3 @@ def _update_of(line: str) -> float:
         return json.loads(line)["update"]
     except (ValueError, KeyError):  # a line that a killed run left half written
         return float("inf")
-
-
-def command_line() -> str:
-    """The command that is running, as one would type it again."""
-    return " ".join(["dreamlap", *sys.argv[1:]])

@@ -98,7 +98,7 @@ def test_broken_agents_say_what_is_wrong(agent: Agent, tmp_path: Path):
     agent.save(tmp_path)
     tensors = load_file(str(tmp_path / "memory.safetensors"))
     save_file({**tensors, "z_head.bias": torch.zeros(3)}, str(tmp_path / "memory.safetensors"))
-    with pytest.raises(ValueError, match="does not fit what agent.json describes"):
+    with pytest.raises(ValueError, match=r"does not fit what agent\.json describes"):
         dreamlap.load(tmp_path)
     (tmp_path / "memory.safetensors").write_bytes(b"torn")
     with pytest.raises(ValueError, match=r"memory\.safetensors cannot be read"):

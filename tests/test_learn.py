@@ -1,6 +1,7 @@
 """Learning: the losses and estimates against what they should be, and that each part learns something."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ class Corridor:
     def __init__(self, num_envs: int):
         self.num_envs = num_envs
 
-    def reset(self, seeds: list[int]) -> torch.Tensor:
+    def reset(self, seeds: Sequence[int]) -> torch.Tensor:
         assert len(seeds) == self.num_envs
         self.age = 0
         return torch.ones(self.num_envs, 2)

@@ -31,7 +31,13 @@ def _start(folder: Path, *args: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": source}
     command = [sys.executable, "-m", "dreamlap.cli", *args]
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -57,7 +63,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_leaves_what_it_promises(whole: Path):
     run = whole / "runs/tiny"
-    for name in ("config.json", "versions.json", "agent/agent.json", "scores/selection.json", "report.html", "videos/drive.mp4"):
+    for name in (
+        "config.json",
+        "versions.json",
+        "agent/agent.json",
+        "scores/selection.json",
+        "report.html",
+        "videos/drive.mp4",
+    ):
         assert (run / name).stat().st_size > 0
     kept = json.loads((run / "scores/selection.json").read_text())
     assert kept["seeds"] == [900_000, 900_001]
@@ -77,7 +90,9 @@ def test_the_same_command_again_changes_nothing(whole: Path):
     assert _weights(whole) == before
 
 
-@pytest.mark.parametrize(("stage", "how"), [("vision", "kill"), ("memory", "interrupt"), ("controller", "kill"), ("collect", "kill")])
+@pytest.mark.parametrize(
+    ("stage", "how"), [("vision", "kill"), ("memory", "interrupt"), ("controller", "kill"), ("collect", "kill")]
+)
 def test_a_broken_run_ends_as_an_unbroken_one(whole: Path, tmp_path: Path, stage: str, how: str):
     number = 1 if stage == "collect" else 0
     process = _start(tmp_path, *TINY)

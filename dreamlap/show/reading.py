@@ -101,10 +101,4 @@ class RunReader:
 def kind_of_tracks(seeds: list[int]) -> str:
     """What the protocol calls tracks of these seeds."""
     lowest = min(seeds, default=0)
-    return (
-        "test tracks"
-        if lowest >= TEST_SEEDS
-        else "selection tracks"
-        if lowest >= SELECTION_SEEDS
-        else "training tracks"
-    )
+    return "test tracks" if lowest >= TEST_SEEDS else "selection tracks" if lowest >= SELECTION_SEEDS else "training tracks"

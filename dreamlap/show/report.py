@@ -91,9 +91,7 @@ def _drive(run: RunReader) -> Html:
         else missing("No drive was filmed yet.")
     ]
     if dream:
-        parts.append(
-            video(dream, "In its own dream: no track, only what M expects C's actions to lead to, drawn by V.")
-        )
+        parts.append(video(dream, "In its own dream: no track, only what M expects C's actions to lead to, drawn by V."))
     return section("The drive", *parts)
 
 
@@ -217,9 +215,7 @@ def _one_score(score: dict) -> Html:
     returns, seeds = score["returns"], score.get("seeds", [])
     steps = score.get("steps") or ["–"] * len(returns)
     rows = [(seed, f"{value:.1f}", n) for seed, value, n in zip(seeds, returns, steps, strict=False)]
-    draw = figure(
-        lambda theme: score_dots(returns, score.get("interval"), theme), "the return of every track", _where(score)
-    )
+    draw = figure(lambda theme: score_dots(returns, score.get("interval"), theme), "the return of every track", _where(score))
     return join((draw, details(f"All {len(returns)} returns", table(("track seed", "return", "steps"), rows))))
 
 
