@@ -43,7 +43,7 @@ class CollectConfig:
 class RoundsConfig:
     """What happens again and again once there is an agent: collect with it, train M on, train C on."""
 
-    rounds: int = count(5, least=0)
+    rounds: int = count(8, least=0)
     """Rounds after the first."""
     episodes: int = count(24, least=1)
     """Episodes that the agent drives at the start of a round."""
@@ -67,7 +67,7 @@ class SelectionConfig:
 
     candidates: int = 4
     """The last rounds' agents to choose from; at most 10 by the protocol."""
-    tracks: int = count(24, least=2)
+    tracks: int = count(16, least=2)
     """Selection tracks that each candidate drives, on the fast track."""
     scored: int = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""

@@ -43,7 +43,7 @@ def run_updates(
             log(i + 1, metrics)
             if (i + 1) % every == 0 or i + 1 == updates:
                 stage.save(i + 1, {name: part.state_dict() for name, part in parts.items()})
-            bar.advance(note="  ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:3]))
+            bar.advance(note="  ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:2]))
 
 
 def _restore(stage: Stage, previous: Stage | None, parts: Mapping[str, Stateful]) -> int:

@@ -21,9 +21,9 @@ from dreamlap.vision.vae import kl_by_dimension, pixels, reconstruction_error
 class VisionTraining:
     """How V is trained."""
 
-    updates: int = count(2500, least=2)
+    updates: int = count(3000, least=2)
     """Gradient steps."""
-    batch: int = 128
+    batch: int = 64
     """Frames a step."""
     learning_rate: float = 1e-3
     """Of Adam, at the start; it falls to a tenth along a half cosine."""
