@@ -55,7 +55,7 @@ class Run:
         """Write down what was asked for, or refuse to go on with something else."""
         path = self.folder / "config.json"
         asked = {**asdict(self.config), "data": str(self.data) if self.data else None}
-        if path.exists() and (other := _differences(read_json(path), asked)):
+        if path.exists() and (other := _differences(read_json(path) | {"workers": self.config.workers}, asked)):
             raise ValueError(
                 f"{self.folder} was begun with other settings: {'; '.join(other)}. "
                 "Choose another --name, or delete the folder to start again."
@@ -268,7 +268,7 @@ def show(run: Run) -> None:
     agent = load(run.folder / "agent")
     for name, film in (("drive", drive_video), ("dream", dream_video)):
         if not (path := run.folder / "videos" / f"{name}.mp4").exists():
-            film(agent, path=path, seed=SELECTION_SEEDS)
+            film(agent, path=path, seed=SELECTION_SEEDS, steps=run.config.selection.film_steps)
     write_report(run.folder)
 
 

@@ -71,6 +71,8 @@ class SelectionConfig:
     """Selection tracks that each candidate drives, on the fast track."""
     scored: int = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""
+    film_steps: int = count(1000, least=20)
+    """The most steps of the videos."""
 
 
 @dataclass(frozen=True)

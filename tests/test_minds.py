@@ -19,7 +19,8 @@ MINDS = ("dreamlap/Dream-v0", "dreamlap/Awake-v0")
 
 @pytest.fixture
 def path(agent: Agent, tmp_path: Path) -> str:
-    """The agent's folder."""
+    """The folder of an agent whose dreams end at their horizon alone."""
+    _never_end(agent)
     agent.save(tmp_path / "agent")
     return str(tmp_path / "agent")
 
@@ -57,6 +58,21 @@ def test_single_and_vector_go_the_same_way(name: str, path: str):
         assert reward == pytest.approx(rewards[1], abs=1e-4)
     many.close()
     alone.close()
+
+
+@pytest.mark.parametrize("name", MINDS)
+def test_a_mind_can_show_frames(name: str, path: str):
+    env = gym.make(name, agent=path, observation="frame", render_mode="rgb_array")
+    check_env(env.unwrapped, skip_render_check=True)
+    assert env.observation_space.shape == (64, 64, 3)
+    env.close()
+    envs = gym.make_vec(name, num_envs=2, agent=path, observation="frame")
+    frames, _ = envs.reset(seed=0)
+    assert frames.shape == (2, 64, 64, 3)
+    assert frames.dtype == np.uint8
+    envs.close()
+    with pytest.raises(ValueError, match="one of zh, frame"):
+        gym.make(name, agent=path, observation="pixels")
 
 
 @pytest.mark.parametrize("name", MINDS)

@@ -1,27 +1,33 @@
 """A whole run at the smallest size: by the command a user types, broken off in any stage, and started again."""
 
+import dataclasses
 import hashlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import dreamlap
+from dreamlap.cli import PresetCommand
 from dreamlap.evaluate import bootstrap_interval, evaluate, score, seed_range
 from dreamlap.presets import PRESETS
 from dreamlap.settings import from_dict, scaled
 
 TINY = (
-    *("run", "debug", "--name", "tiny", "--collect.steps", "40", "--collect.autopilot", "1", "--collect.correlated", "1"),
+    *("debug", "--name", "tiny", "--collect.steps", "40", "--collect.autopilot", "1", "--collect.correlated", "1"),
     *("--collect.random", "0", "--rounds.steps", "40", "--rounds.episodes", "1", "--memory.hidden", "16"),
     *("--vision-training.updates", "12", "--memory-training.updates", "12", "--ppo.updates", "4", "--ppo.minds", "8"),
     *("--rounds.memory-updates", "6", "--rounds.controller-updates", "2", "--selection.tracks", "1", "--selection.scored", "2"),
+    *("--selection.film-steps", "20"),
 )
 STAGES = ["collect", "vision", "memory", "controller"]
 
@@ -49,7 +55,8 @@ def _run(folder: Path, *args: str) -> str:
 
 
 def _weights(folder: Path) -> dict[str, str]:
-    files = sorted((folder / "runs/tiny/agent").glob("*.safetensors"))
+    files = sorted((folder / "runs/tiny/round-1/controller/agent").glob("*.safetensors"))
+    assert len(files) == 4
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -57,7 +64,7 @@ def _weights(folder: Path) -> dict[str, str]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
-    _run(folder, *TINY)
+    _run(folder, "run", *TINY)
     return folder
 
 
@@ -86,7 +93,8 @@ def test_a_run_leaves_what_it_promises(whole: Path):
 
 def test_the_same_command_again_changes_nothing(whole: Path):
     before = _weights(whole)
-    _run(whole, *TINY)
+    output = _run(whole, "run", *TINY)
+    assert "on 2 tracks" in output
     assert _weights(whole) == before
 
 
@@ -95,7 +103,8 @@ def test_the_same_command_again_changes_nothing(whole: Path):
 )
 def test_a_broken_run_ends_as_an_unbroken_one(whole: Path, tmp_path: Path, stage: str, how: str):
     number = 1 if stage == "collect" else 0
-    process = _start(tmp_path, *TINY)
+    command = ("train", "controller", *TINY)
+    process = _start(tmp_path, *command)
     target = tmp_path / f"runs/tiny/round-{number}/{stage}"
     begun = target if stage == "collect" else target / "checkpoint.pt"
     deadline = time.monotonic() + 120
@@ -104,15 +113,15 @@ def test_a_broken_run_ends_as_an_unbroken_one(whole: Path, tmp_path: Path, stage
     os.killpg(process.pid, signal.SIGKILL if how == "kill" else signal.SIGINT)
     output = process.communicate(timeout=60)[0]
     assert process.returncode != 0, output
-    assert not (tmp_path / "runs/tiny/agent/agent.json").exists()
+    assert not (tmp_path / "runs/tiny/round-1/controller/done.json").exists()
     if how == "interrupt":
-        assert "dreamlap run debug --name tiny" in output
-    _run(tmp_path, *TINY)
+        assert "dreamlap train controller debug --name tiny" in output
+    _run(tmp_path, *command)
     assert _weights(tmp_path) == _weights(whole)
 
 
 def test_other_settings_on_the_same_folder_are_refused(whole: Path):
-    process = _start(whole, *TINY, "--seed", "5")
+    process = _start(whole, "run", *TINY, "--seed", "5")
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 1
     assert "--seed 0 -> 5" in output
@@ -126,8 +135,6 @@ def test_evaluation_is_the_same_with_any_workers(whole: Path):
 
 def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Trained in the dream: no step of the track enters C's objective. Here the track raises."""
-    import shutil
-
     from dreamlap.pipeline import Run, act
     from dreamlap.run import Stage, read_json
     from dreamlap.track import FastCarRacing
@@ -199,3 +206,20 @@ def test_help_teaches(tmp_path: Path):
     assert "dreamlap run demo" in _run(tmp_path, "--help")
     assert "--vision.latent" in _run(tmp_path, "run", "demo", "--help")
     assert "ha2018" in _run(tmp_path, "presets")
+
+
+def test_every_setting_is_read_somewhere():
+    source = "\n".join(path.read_text() for path in Path(dreamlap.__file__).parent.rglob("*.py"))
+
+    def unread(settings: Any) -> list[str]:
+        found = []
+        for field in dataclasses.fields(settings):
+            value = getattr(settings, field.name)
+            if not re.search(rf"\.{field.name}\b", source):
+                found.append(field.name)
+            if dataclasses.is_dataclass(value):
+                found += unread(value)
+        return found
+
+    assert unread(PRESETS["demo"][1]) == []
+    assert unread(PresetCommand(PRESETS["demo"][1])) == []
