@@ -17,9 +17,7 @@ HORIZONS = (0, 1, 5, 10, 25, 50, 100)
 """Steps into a dream at which it is shown."""
 
 
-def curves(
-    rounds: Sequence[Metrics], names: Sequence[str] | None = None, columns: int = 3, theme: Theme = LIGHT
-) -> bytes:
+def curves(rounds: Sequence[Metrics], names: Sequence[str] | None = None, columns: int = 3, theme: Theme = LIGHT) -> bytes:
     """A panel for each metric, over the updates of one round after the other, raw behind smoothed.
 
     `names`: the metrics to show, all of them by default; one that is never negative and falls far has a log scale.
@@ -147,9 +145,7 @@ def score_dots(returns: Sequence[float], interval: Sequence[float] | None = None
         if interval:
             axes.axvspan(*interval, color=theme.series[1], alpha=0.22, linewidth=0, label="95 % interval of the mean")
         axes.axvline(values.mean(), color=theme.series[1], linewidth=1.5, label=f"mean {values.mean():.0f}")
-        axes.scatter(
-            low + (bins + 0.5) / 60 * (high - low), height, s=26, color=theme.series[0], zorder=3, label="one track"
-        )
+        axes.scatter(low + (bins + 0.5) / 60 * (high - low), height, s=26, color=theme.series[0], zorder=3, label="one track")
         axes.set_xlim(low, high)
         axes.set_ylim(-0.7, tallest)
         axes.set_yticks([])
@@ -197,6 +193,4 @@ def _returns(axes: Axes, by_round: Mapping[int, Sequence[float]], name: str, col
         x = np.array(list(known)) + shift
         for at, values in zip(x, known.values(), strict=True):
             axes.scatter(np.full(len(values), at), values, s=9, color=color, alpha=0.4, linewidth=0)
-        axes.plot(
-            x, [values.mean() for values in known.values()], "o-", color=color, markersize=5, linewidth=1.5, label=name
-        )
+        axes.plot(x, [values.mean() for values in known.values()], "o-", color=color, markersize=5, linewidth=1.5, label=name)
