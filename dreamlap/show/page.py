@@ -151,7 +151,7 @@ p { margin: .5rem 0; max-width: 44rem }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1.1rem 1.5rem;
   margin: 1.75rem 0 }
 dt { font-size: .8125rem } dd { margin: 0; font-size: 1.1875rem; font-weight: 600 }
-figure { margin: 1.5rem 0 0; min-width: 0 } 
+figure { margin: 1.5rem 0 0; min-width: 0 }
 figcaption, .caption { margin-top: .5rem; font-size: .875rem; max-width: 44rem }
 .wide { overflow-x: auto } figure .wide img { min-width: 34rem }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: 0 1rem }
