@@ -72,7 +72,7 @@ class Agent:
             raise ValueError(f"an agent sees the stock track's frames, (96, 96, 3) uint8, not {frame.shape} {frame.dtype}")
         seen = to_frame(frame, self.config.track.size, self.config.track.bar)
         z, observation = self.perceive(seen[None], self.state)
-        action = self.controller.act(observation)
+        action = self.bound(self.controller.act(observation))
         self.state = self.memory.step(z, action, self.state)
         return self.actions.to_stock(action[0].cpu().numpy())
 
@@ -81,6 +81,11 @@ class Agent:
         """Frames (N, S, S, 3) uint8, M's state (N, state) -> z (N, Z), and what C sees: [z, h] (N, Z + H)."""
         z = self.vision.encode(torch.from_numpy(frames).to(state.device)).mu
         return z, torch.cat([z, self.memory.h(state)], -1)
+
+    def bound(self, action: Tensor) -> Tensor:
+        """Actions (N, A) as the track would take them: M is told what was done, not what was wished."""
+        low, high = (torch.from_numpy(limit).to(action.device) for limit in (self.actions.low, self.actions.high))
+        return torch.minimum(torch.maximum(action, low), high)
 
     def to(self, device: torch.device | str) -> "Agent":
         """Move all parts to a device; the present episode is forgotten."""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
@@ -23,7 +23,7 @@ Positional = tyro.conf.Positional
 class PresetCommand:
     """A preset, with any of its settings changed."""
 
-    config: tyro.conf.OmitArgPrefixes[Config]
+    config: Annotated[Config, tyro.conf.arg(name="")]
     name: str = ""
     """Name of the run: its folder is runs/NAME. By default, the preset's name."""
     scale: float = 1.0
@@ -34,9 +34,15 @@ class PresetCommand:
 
 def run(args: Sequence[str]) -> None:
     """Everything: collect, train V, M and C in rounds, choose, score, report. The same command goes on where it stopped."""
+    from dreamlap.evaluate import headline
     from dreamlap.pipeline import run_all
+    from dreamlap.run import read_json
 
-    run_all(_begin("run", args))
+    begun = _begin("run", args)
+    run_all(begun)
+    console.print(f"\n[bold]{headline(read_json(begun.folder / 'scores' / 'selection.json'))}[/]")
+    for what, where in (("report", "report.html"), ("video", "videos/drive.mp4"), ("agent", "agent")):
+        console.print(f"  {what:8}{begun.folder / where}")
 
 
 def train(args: Sequence[str]) -> None:
@@ -54,7 +60,7 @@ def _begin(verb: str, args: Sequence[str]):
     from dreamlap.pipeline import Run
 
     commands = {name: (about, PresetCommand(config)) for name, (about, config) in PRESETS.items()}
-    command = tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args), config=FLAGS)
+    command = tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
     preset = next(arg for arg in args if arg in PRESETS)
     config = scaled(command.config, command.scale)
     console.print(estimate(config))
@@ -93,7 +99,7 @@ def collect(
 
 def evaluate(
     agent: Positional[Path],
-    seeds: str = "900000:900020",
+    seeds: str = "",
     final: bool = False,
     workers: int = 2,
     json: Path | None = None,
@@ -103,8 +109,8 @@ def evaluate(
 
     Args:
         agent: Folder of the agent, or of its run.
-        seeds: Tracks A:B, from A up to but without B; 900000 and above choose between agents.
-        final: Drive the hundred test tracks, 1000000 to 1000099, for a final score; never to choose or tune anything.
+        seeds: Tracks A:B, from A up to but without B; by default 900000:900020, or with --final 1000000:1000100.
+        final: Drive the test tracks, 1000000 and above, for a final score; never to choose or tune anything.
         workers: Processes that drive.
         json: File for the score with its raw returns.
         track: `fast` is for quick looks; a score comes from the stock track.
@@ -182,7 +188,6 @@ def presets() -> None:
     console.print(table)
 
 
-FLAGS = (tyro.conf.FlagConversionOff,)
 PRESET_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train}
 VERBS: dict[str, Callable[..., None]] = {
     "collect": collect, "evaluate": evaluate, "video": video, "report": report, "data": data, "presets": presets,
@@ -211,7 +216,7 @@ def _call(verb: str, args: Sequence[str]) -> None:
     if verb in PRESET_VERBS:
         PRESET_VERBS[verb](args)
     elif verb in VERBS:
-        tyro.cli(VERBS[verb], prog=f"dreamlap {verb}", args=list(args), config=FLAGS)
+        tyro.cli(VERBS[verb], prog=f"dreamlap {verb}", args=list(args))
     else:
         known = [*PRESET_VERBS, *VERBS]
         near = difflib.get_close_matches(verb, known, 1) or known

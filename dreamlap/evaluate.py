@@ -18,7 +18,7 @@ import numpy as np
 from dreamlap.agent import Agent, load
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
-from dreamlap.run import versions
+from dreamlap.run import commit, versions
 from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
 
 FINAL = range(TEST_SEEDS, TEST_SEEDS + 100)
@@ -39,7 +39,7 @@ def evaluate(path: Path | str, seeds: Sequence[int], workers: int = 2, track: st
             driven.append(result)
             bar.advance(note=f"mean {np.mean([total for total, _, _ in driven]):.0f}")
     returns, steps, laps = zip(*driven, strict=True)
-    return {"seeds": list(seeds), **score(returns), "laps": sum(laps), "steps": list(steps), **about, "versions": versions()}
+    return {"seeds": list(seeds), **score(returns), "laps": sum(laps), "steps": list(steps), **about, "commit": commit(), "versions": versions()}
 
 
 def score(returns: Sequence[float]) -> dict[str, Any]:
@@ -62,14 +62,14 @@ def bootstrap_interval(values: np.ndarray, draws: int = 10_000) -> list[float]:
 
 
 def seed_range(text: str, final: bool) -> range:
-    """The tracks "A:B" (half-open), or those of a final score; test tracks are refused without `final`."""
-    if final:
-        return FINAL
+    """The tracks "A:B" (half-open); "" means the usual twenty, or all hundred of a final score. Test tracks need `final`."""
+    if not text:
+        return FINAL if final else SELECTION
     start, _, stop = text.partition(":")
     if not (start.isdigit() and stop.isdigit() and int(start) < int(stop)):
         raise ValueError(f"--seeds takes a range A:B with A below B, such as 900000:900020, not {text!r}")
-    if int(stop) > TEST_SEEDS:
-        raise ValueError(f"seeds from {TEST_SEEDS} on are test tracks: they are driven by --final alone, all hundred of them")
+    if int(stop) > TEST_SEEDS and not final:
+        raise ValueError(f"seeds from {TEST_SEEDS} on are test tracks: for a final score, and nothing else, add --final")
     return range(int(start), int(stop))
 
 

@@ -27,6 +27,8 @@ from dreamlap.presets import Config
 from dreamlap.progress import meter
 from dreamlap.run import Stage, read_json, versions, write_json
 from dreamlap.seeds import SELECTION_SEEDS, derive
+from dreamlap.show.report import write_report
+from dreamlap.show.video import dream_video, drive_video
 
 MOMENTS = 50_000
 """Real moments that the dreams of a training start from."""
@@ -76,6 +78,7 @@ def run_all(run: Run) -> None:
     learn(run)
     choose(run)
     score(run)
+    show(run)
 
 
 def learn(run: Run, until: str = "controller") -> Agent:
@@ -258,6 +261,15 @@ def score(run: Run) -> dict[str, Any]:
         seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + run.config.selection.scored)
         write_json(path, evaluate(run.folder / "agent", seeds, run.config.workers))
     return read_json(path)
+
+
+def show(run: Run) -> None:
+    """Videos of a drive and of a dream, and the report."""
+    agent = load(run.folder / "agent")
+    for name, film in (("drive", drive_video), ("dream", dream_video)):
+        if not (path := run.folder / "videos" / f"{name}.mp4").exists():
+            film(agent, path=path, seed=SELECTION_SEEDS)
+    write_report(run.folder)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

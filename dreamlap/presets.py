@@ -27,13 +27,13 @@ class CollectConfig:
 
     random: int = count(0, least=0)
     """Episodes of independent uniform actions, the paper's."""
-    correlated: int = count(16, least=0)
+    correlated: int = count(8, least=0)
     """Episodes of wandering actions: they leave the road and show what that is like."""
-    autopilot: int = count(96, least=0)
+    autopilot: int = count(104, least=0)
     """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
     steps: int = count(1000, least=40)
     """The most steps of an episode."""
-    random_start: float = 0.3
+    random_start: float = 0.5
     """Share of the episodes that begin on a random tile of the track."""
     driver: DriverConfig = DriverConfig()
     """How the autopilot drives."""
@@ -43,11 +43,11 @@ class CollectConfig:
 class RoundsConfig:
     """What happens again and again once there is an agent: collect with it, train M on, train C on."""
 
-    rounds: int = count(6, least=0)
+    rounds: int = count(5, least=0)
     """Rounds after the first."""
-    episodes: int = count(16, least=1)
+    episodes: int = count(24, least=1)
     """Episodes that the agent drives at the start of a round."""
-    steps: int = count(500, least=40)
+    steps: int = count(300, least=40)
     """The most steps of such an episode."""
     random_start: float = 0.5
     """Share of them that begin on a random tile of the track."""
@@ -55,7 +55,7 @@ class RoundsConfig:
     """Standard deviation of the noise on the agent's actions, drawn for every episode between the two."""
     memory_updates: int = count(250, least=2)
     """Gradient steps of M a round."""
-    controller_updates: int = count(25, least=1)
+    controller_updates: int = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
@@ -125,11 +125,11 @@ PRESETS: dict[str, tuple[str, Config]] = {
             collect=CollectConfig(random=10_000, correlated=0, autopilot=0, random_start=0.0),
             vision=VisionConfig(kind="conv", latent=32),
             vision_training=VisionTraining(
-                updates=1_000_000, batch=100, learning_rate=1e-4, bar_weight=1.0, kl_warmup=1, free_bits=0.5
+                updates=100_000, batch=100, learning_rate=1e-4, bar_weight=1.0, kl_weight=1.0, kl_warmup=1, free_bits=0.5
             ),
             memory=MemoryConfig(hidden=256, mixtures=5),
             memory_training=MemoryTraining(
-                updates=20_000, batch=100, window=1000, reward_weight=0.0, end_weight=0.0, grass_weight=0.0
+                updates=2000, batch=100, window=1000, reward_weight=0.0, end_weight=0.0, grass_weight=0.0
             ),
             controller=ControllerConfig(kind="linear", mind="awake"),
             cmaes=CMAESConfig(generations=1800, population=64, rollouts=16, steps=1000, sigma=0.1),

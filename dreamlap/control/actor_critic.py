@@ -17,7 +17,7 @@ class ActorCritic(nn.Module):
         self.inputs = latent + hidden
         self.actor = _network(self.inputs, widths, action, gain=0.01)
         self.critic = _network(self.inputs, widths, 1, gain=1.0)
-        self.log_std = nn.Parameter(torch.full((action,), -0.5))
+        self.log_std = nn.Parameter(torch.full((action,), -1.0))
 
     def act(self, observation: Tensor) -> Tensor:
         """[z, h] (B, Z + H) -> the mean action (B, A) in [-1, 1]."""

@@ -30,9 +30,9 @@ class DriverConfig:
 
     kind: str = "autopilot"
     """`random`, `correlated`, `autopilot` (privileged: it sees the track's geometry), or the folder of an agent."""
-    noise: tuple[float, float] = (0.0, 0.5)
+    noise: tuple[float, float] = (0.0, 0.8)
     """Strength of the noise on the actions of autopilot and agent, drawn for every episode between the two."""
-    speed: tuple[float, float] = (0.6, 1.1)
+    speed: tuple[float, float] = (0.6, 1.15)
     """The autopilot's share of the speed that its line allows, drawn for every episode between the two."""
     offset: tuple[float, float] = (-3.0, 3.0)
     """How far right of its line the autopilot drives, in track units (the road is 13 wide), drawn likewise."""

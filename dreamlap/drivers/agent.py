@@ -33,7 +33,7 @@ class AgentDriver:
         """See `Driver.act`."""
         z, observation = self.agent.perceive(frames, self.state)
         action = self.agent.controller.act(observation) + torch.from_numpy(self._explore()).to(z.device)
-        action = action.clamp(-1, 1)
+        action = self.agent.bound(action)
         self.state = self.agent.memory.step(z, action, self.state)
         return self.agent.actions.to_stock(action.cpu().numpy())
 

@@ -46,11 +46,12 @@ def racing_line(track: list[tuple[float, float, float, float]], limits: Limits, 
 
 def _straighten(centre: np.ndarray, across: np.ndarray, margin: float, steps: int = 400) -> np.ndarray:
     """(N,) sideways shifts within ±margin that minimise the squared second differences, by accelerated descent."""
+    bends = _bend(_bend(np.eye(len(centre))))
+    pull, spring = (bends @ centre * across).sum(1), bends * (across @ across.T)  # the gradient: pull + spring @ shift
     shift = previous = np.zeros(len(centre))
     for k in range(steps):
         ahead = shift + k / (k + 3) * (shift - previous)
-        bend = _bend(_bend(centre + ahead[:, None] * across))
-        previous, shift = shift, np.clip(ahead - (bend * across).sum(1) / 16, -margin, margin)
+        previous, shift = shift, np.clip(ahead - (pull + spring @ ahead) / 16, -margin, margin)
     return shift
 
 

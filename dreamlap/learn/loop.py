@@ -26,15 +26,15 @@ def run_updates(
     parts: Mapping[str, Stateful],
     update: Callable[[int], Mapping[str, float]],
     previous: Stage | None = None,
-    every: int = 100,
+    multiple: int = 1,
 ) -> None:
-    """Call `update(i)` for i = 0 ... `updates` - 1 and keep `parts` every so often.
+    """Call `update(i)` for i = 0 ... `updates` - 1 and keep `parts` twenty times on the way, after a `multiple` of updates.
 
     A stage that was broken off goes on from its last checkpoint; a fresh one begins with the parts that `previous` left,
     if there is one. `update` must draw its chance from its number alone: then an interrupted stage ends as an
     uninterrupted one, to the last bit.
     """
-    start = _restore(stage, previous, parts)
+    start, every = _restore(stage, previous, parts), max(1, updates // 20 // multiple) * multiple
     stage.forget_after(start)
     with meter(title, updates, start) as bar, stage.logger(start) as log:
         for i in range(start, updates):

@@ -21,7 +21,7 @@ from dreamlap.settings import count
 class MemoryTraining:
     """How M is trained."""
 
-    updates: int = count(2000, least=2)
+    updates: int = count(1200, least=2)
     """Gradient steps."""
     batch: int = 64
     """Windows a step."""

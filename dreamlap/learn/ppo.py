@@ -23,7 +23,7 @@ from dreamlap.settings import count
 class PPOConfig:
     """How PPO trains C."""
 
-    updates: int = count(100, least=1)
+    updates: int = count(25, least=1)
     """Rounds of rolling out and learning from it."""
     minds: int = 512
     """Minds side by side (dreams, or tracks when awake)."""
@@ -39,9 +39,9 @@ class PPOConfig:
     """Lambda of the generalized advantage estimate."""
     clip: float = 0.2
     """How far the policy's ratio may move before its gain is clipped."""
-    epochs: int = 3
+    epochs: int = 5
     """Passes over what was rolled out."""
-    minibatch: int = 4096
+    minibatch: int = 2048
     """Steps a gradient step."""
     entropy: float = 1e-3
     """Weight of the entropy bonus."""
@@ -82,8 +82,7 @@ def train_ppo(
         return metrics | improve(controller, optimizer, rollout, config, chance)
 
     parts = {"controller": controller, "optimizer": optimizer}
-    every = config.reset_every * max(1, 20 // config.reset_every)
-    run_updates(stage, "C learns to drive", config.updates, parts, update, previous, every)
+    run_updates(stage, "C learns to drive", config.updates, parts, update, previous, config.reset_every)
 
 
 @torch.no_grad()

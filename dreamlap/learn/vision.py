@@ -21,7 +21,7 @@ from dreamlap.vision.vae import kl_by_dimension, pixels, reconstruction_error
 class VisionTraining:
     """How V is trained."""
 
-    updates: int = count(3000, least=2)
+    updates: int = count(2500, least=2)
     """Gradient steps."""
     batch: int = 128
     """Frames a step."""
@@ -29,11 +29,11 @@ class VisionTraining:
     """Of Adam, at the start; it falls to a tenth along a half cosine."""
     likelihood: Literal["mse", "bce"] = "mse"
     """Error summed over pixels: squared (the paper's), or binary cross-entropy."""
-    bar_weight: float = 10.0
+    bar_weight: float = 5.0
     """Weight of the rows of the instrument bar: above 1 the speed survives in z."""
-    kl_weight: float = 1.0
-    """Weight of the KL divergence (beta)."""
-    kl_warmup: int = count(500, least=1)
+    kl_weight: float = 0.1
+    """Weight of the KL divergence (beta): at 1, the paper's, z keeps 16 nats of these frames and the road is blurred."""
+    kl_warmup: int = count(100, least=1)
     """Updates over which the weight of the KL divergence rises from 0 (annealing)."""
     free_bits: float = 0.0
     """Nats a latent dimension may hold before its KL divergence costs anything (Kingma et al. 2016)."""

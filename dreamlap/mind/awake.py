@@ -40,7 +40,7 @@ class Awake:
     @torch.no_grad()
     def step(self, action: Tensor) -> Step:
         """Drive every track one step; M remembers what V saw and C did."""
-        action = action.clamp(-1, 1)
+        action = self.agent.bound(action)
         self._state = self.agent.memory.step(self._z, action, self._state)
         reward, terminated = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
         for i, stock in enumerate(self.agent.actions.to_stock(action.cpu().numpy())):

@@ -37,7 +37,7 @@ class Dream:
     def __init__(self, agent: Agent, num_envs: int, config: DreamConfig | None = None):
         if agent.starts is None:
             raise ValueError("this agent has no real moments to dream from (its folder lacks starts.safetensors)")
-        self.memory, self.vision, self.starts = agent.memory, agent.vision, agent.starts
+        self.agent, self.memory, self.starts = agent, agent.memory, agent.starts
         self.config = config or DreamConfig()
         self.num_envs = num_envs
         self.observation_size = self.memory.latent + self.memory.hidden
@@ -58,7 +58,7 @@ class Dream:
         """Dream on: M is told of z and a, and says what comes of it."""
         latent = self.memory.latent
         chance = uniforms(self._seeds, self._clock, 2 * latent + 2)
-        self._state = self.memory.step(self._z, action.clamp(-1, 1), self._state)
+        self._state = self.memory.step(self._z, self.agent.bound(action), self._state)
         expected = self.memory.predict(self.memory.h(self._state))
         self._z = sample(expected.z, chance[:, :latent], normals(chance[:, latent : 2 * latent]), self.config.temperature)
         self._clock, self._age = self._clock + 1, self._age + 1
@@ -71,7 +71,7 @@ class Dream:
     def render(self) -> np.ndarray:
         """The first dream's frame as V draws it: (S, S, 3) uint8."""
         with torch.no_grad():
-            return self.vision.decode(self._z[:1])[0].cpu().numpy()
+            return self.agent.vision.decode(self._z[:1])[0].cpu().numpy()
 
     def _observation(self) -> Tensor:
         return torch.cat([self._z, self.memory.h(self._state)], -1)

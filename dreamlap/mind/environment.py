@@ -20,11 +20,12 @@ FPS = 50
 
 def _spaces(mind: Mind) -> tuple[spaces.Box, spaces.Box]:
     observation = spaces.Box(-np.inf, np.inf, (mind.observation_size,), np.float32)
-    return observation, spaces.Box(-1.0, 1.0, (mind.action_size,), np.float32)
+    form = mind.agent.actions
+    return observation, spaces.Box(form.low, form.high, dtype=np.float32)
 
 
 class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """N minds as a vector environment: observations [z, h] (N, Z + H) float32, actions (N, A) in [-1, 1].
+    """N minds as a vector environment: observations [z, h] (N, Z + H) float32, actions (N, A) in the agent's own form.
 
     An episode that ends is followed by the next in the same step (`AutoresetMode.SAME_STEP`): its last observation is
     `info["final_obs"]`. `info["grass"]` (N,) is the share of grass around the car.
@@ -66,7 +67,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
 
 class MindEnv(gym.Env[np.ndarray, np.ndarray]):
-    """One mind as an environment: observation [z, h] (Z + H,) float32, action (A,) in [-1, 1]."""
+    """One mind as an environment: observation [z, h] (Z + H,) float32, action (A,) in the agent's own form."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012 (gymnasium's own type)
 

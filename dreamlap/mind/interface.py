@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dreamlap.agent import Agent
+
 
 class Step(NamedTuple):
     """One step of N minds. A mind whose episode ended has already begun the next one (auto-reset in the same step)."""
@@ -22,6 +24,7 @@ class Step(NamedTuple):
 class Mind(Protocol):
     """N minds side by side, each with an episode of its own."""
 
+    agent: Agent  # whose V and M these are
     num_envs: int
     observation_size: int  # Z + H
     action_size: int
@@ -32,7 +35,7 @@ class Mind(Protocol):
         ...
 
     def step(self, action: Tensor) -> Step:
-        """Act: (N, A) in [-1, 1]."""
+        """Act: (N, A) in the agent's own form; what is out of bounds is clipped."""
         ...
 
     def render(self) -> np.ndarray:

@@ -123,4 +123,5 @@ class FastCarRacing(CarRacing):
         self._ground.view(x, y, self.car.hull.angle, zoom, self._canvas[:ROAD_ROWS])
         lay_car(self.car, zoom, self._canvas)
         lay_panel(self.car, self.reward, self._canvas[ROAD_ROWS:])
-        return cv2.cvtColor(to_frame(self._canvas, self.size, self.bar), cv2.COLOR_BGRA2BGR)
+        seen = to_frame(self._canvas, self.size, self.bar)
+        return cv2.cvtColor(seen, cv2.COLOR_RGBA2RGB)

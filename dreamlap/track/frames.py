@@ -9,6 +9,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+cv2.setNumThreads(1)
+# Frames are so small that OpenCV's threads make none of them faster, yet they double the processor time: two processes
+# of tracks on two cores would be slower than one.
+
 STOCK = 96
 """Width and height of a stock frame, in pixels."""
 ROAD_ROWS = 84

@@ -17,8 +17,11 @@ from dreamlap.track.frames import ROAD_ROWS, STOCK
 HEIGHT = WINDOW_H * (STOCK - ROAD_ROWS) // STOCK
 """Window pixels of the bar: exactly 12 rows of a frame."""
 UNIT_X, UNIT_Y = WINDOW_W / 40, WINDOW_H / 40
-BLUE, VIOLET = (0, 0, 255), (51, 0, 255)
+Color = tuple[int, int, int]
+WHITE, BLUE, VIOLET, GREEN, RED = (255, 255, 255), (0, 0, 255), (51, 0, 255), (0, 255, 0), (255, 0, 0)
 WHEELS = ((7, BLUE), (8, BLUE), (9, VIOLET), (10, VIOLET))
+COVERED = (7, 8, 9)
+"""Places of bars that end under the next one: stock draws both one pixel into each other."""
 FAINT = 1e-4
 """Stock draws no bar for a smaller value."""
 
@@ -33,29 +36,31 @@ def lay_panel(car: Car, score: float, panel: np.ndarray) -> None:
     """
     panel[:] = 0
     vx, vy = car.hull.linearVelocity
-    _upright(panel, 5, 0.02 * math.sqrt(vx * vx + vy * vy), (255, 255, 255), 0.02)
+    _upright(panel, 5, math.sqrt(vx * vx + vy * vy), 0.02, WHITE)
     for w, (place, color) in zip(car.wheels, WHEELS, strict=True):
-        _upright(panel, place, 0.01 * w.omega, color, 0.01)
-    _level(panel, 20, -10 * car.wheels[0].joint.angle, (0, 255, 0), 10)
-    _level(panel, 30, -0.8 * car.hull.angularVelocity, (255, 0, 0), 0.8)
+        _upright(panel, place, w.omega, 0.01, color)
+    _level(panel, 20, car.wheels[0].joint.angle, -10, GREEN)
+    _level(panel, 30, car.hull.angularVelocity, -0.8, RED)
     panel += _digits(f"{score:04.0f}")
 
 
-def _upright(panel: np.ndarray, place: int, value: float, color: tuple[int, int, int], gain: float) -> None:
-    """A bar over its place; one window pixel narrower than stock's, for that one is covered by the next bar."""
-    if abs(value) > FAINT * gain:
-        top = int(WINDOW_H - (UNIT_Y + UNIT_Y * value)) - (WINDOW_H - HEIGHT)
-        panel += _bar(int(place * UNIT_X), top, int((place + 1) * UNIT_X) - 1, HEIGHT - int(UNIT_Y), color)
+def _upright(panel: np.ndarray, place: int, value: float, gain: float, color: Color) -> None:
+    """A bar over its place, of which the next wheel's bar covers the last window pixels."""
+    if abs(value) > FAINT:
+        top = int(WINDOW_H - (UNIT_Y + UNIT_Y * (gain * value))) - (WINDOW_H - HEIGHT)
+        right = int((place + 1) * UNIT_X) - (place in COVERED)
+        panel += _bar(int(place * UNIT_X), top, right, HEIGHT - int(UNIT_Y), color)
 
 
-def _level(panel: np.ndarray, place: int, value: float, color: tuple[int, int, int], gain: float) -> None:
-    if abs(value) > FAINT * gain:
-        end = int((place + value) * UNIT_X)
+def _level(panel: np.ndarray, place: int, value: float, gain: float, color: Color) -> None:
+    """A bar to the left or right of its place."""
+    if abs(value) > FAINT:
+        end = int((place + gain * value) * UNIT_X)
         panel += _bar(int(place * UNIT_X), HEIGHT - int(4 * UNIT_Y), end, HEIGHT - int(2 * UNIT_Y), color)
 
 
 @lru_cache(4096)
-def _bar(x1: int, y1: int, x2: int, y2: int, color: tuple[int, int, int]) -> np.ndarray:
+def _bar(x1: int, y1: int, x2: int, y2: int, color: Color) -> np.ndarray:
     window = pygame.Surface((WINDOW_W, HEIGHT))
     pygame.draw.polygon(window, color, [(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
     return _shrink(window)
@@ -66,7 +71,7 @@ def _digits(text: str) -> np.ndarray:
     window = pygame.Surface((WINDOW_W, HEIGHT))
     pygame.font.init()
     font = pygame.font.Font(pygame.font.get_default_font(), 42)
-    picture = font.render(text, True, (255, 255, 255), (0, 0, 0))
+    picture = font.render(text, True, WHITE, (0, 0, 0))
     window.blit(picture, picture.get_rect(center=(60, HEIGHT - WINDOW_H * 2.5 / 40)))
     return _shrink(window)
 

@@ -1,0 +1,33 @@
+# dreamlap: `make demo` shows it, `make test` proves it.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help install demo test bench clean
+
+help:            ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/installed   ## a virtual environment with everything, in .venv
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: install    ## train a car in its dream and see it drive: about a quarter of an hour
+	$(BIN)/dreamlap run demo
+
+test: install    ## lint, types, all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/pytest -n 2
+
+bench: install   ## steps a second of the tracks and of the dream, as ratios
+	$(BIN)/python -m benchmarks.track
+	$(BIN)/python -m benchmarks.dream
+
+clean:           ## remove the virtual environment; runs stay
+	rm -rf $(VENV)

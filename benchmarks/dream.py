@@ -1,0 +1,76 @@
+"""How many steps a second the dream makes, beside the stock track on the same cores.
+
+The limit: a dream step is two matrix products (the LSTM's gates and the heads) of some 0.8 MFLOP in all; the table prints
+what the machine's own matrix product reaches and which share of it the dream gets.
+"""
+
+import time
+
+import gymnasium as gym
+import numpy as np
+import torch
+from rich.table import Table
+
+from dreamlap.agent import AgentConfig, Starts, build_agent
+from dreamlap.device import choose_device
+from dreamlap.mind import Dream
+from dreamlap.parallel import in_parallel
+from dreamlap.progress import console
+
+SECONDS = 6.0
+
+
+def stock_rate(seconds: float) -> float:
+    """Steps a second of the stock track in one process, resets included."""
+    env = gym.make("CarRacing-v3")
+    env.reset(seed=0)
+    action, steps, began = np.array([0.1, 0.3, 0.0], np.float32), 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        _, _, terminated, truncated, _ = env.step(action)
+        steps += 1
+        if terminated or truncated:
+            env.reset()
+    return steps / (time.perf_counter() - began)
+
+
+def dream_rate(num_envs: int, device: torch.device, seconds: float = SECONDS) -> float:
+    """Steps a second of `num_envs` dreams with the paper's shapes, through the interface that C is trained with."""
+    agent = build_agent(AgentConfig()).to(device)
+    agent.starts = Starts(torch.randn(512, 32, device=device), torch.randn(512, 512, device=device) * 0.1)
+    mind = Dream(agent, num_envs)
+    mind.reset(range(num_envs))
+    action, steps, began = torch.zeros(num_envs, 2, device=device), -3, time.perf_counter()
+    while (now := time.perf_counter()) - began < seconds or steps <= 0:
+        mind.step(action)
+        steps += 1
+        if steps == 0:
+            began = now
+    return steps * num_envs / (time.perf_counter() - began)
+
+
+def matrix_rate() -> float:
+    """Floating-point operations a second of a large matrix product."""
+    a = torch.randn(2048, 2048)
+    a @ a
+    began = time.perf_counter()
+    for _ in range(10):
+        a @ a
+    return 10 * 2 * 2048**3 / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Print the table."""
+    device = choose_device("cpu")
+    stock = sum(in_parallel(stock_rate, [SECONDS, SECONDS], 2))
+    table = Table("what", "steps/s", "x stock", title="on two cores")
+    table.add_row("stock CarRacing-v3, two processes", f"{stock:,.0f}", "1")
+    for num_envs in (64, 256, 1024, 4096):
+        rate = dream_rate(num_envs, device)
+        table.add_row(f"dream, {num_envs} at once", f"{rate:,.0f}", f"{rate / stock:,.0f}")
+    console.print(table)
+    ceiling = matrix_rate()
+    console.print(f"matrix product: {ceiling / 1e9:,.0f} GFLOP/s, so at most {ceiling / 0.84e6:,.0f} dream steps/s in float32")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""How fast the fast track is, and how like the stock one: python benchmarks/track.py [--seeds 50] [--laps 3].
+
+Speed is in steps per second of processor time (of one core), over whole episodes with their resets and without the
+driver: a lap's actions are driven once, unseen, and then replayed on every kind of track. Figures are of one machine
+on one day; it is the ratios that travel.
+"""
+
+import argparse
+import importlib.util
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import cv2
+import numpy as np
+from gymnasium.envs.box2d.car_racing import FPS, CarRacing
+
+from dreamlap.drivers import Autopilot
+from dreamlap.track import FastCarRacing
+from dreamlap.track.car import lay_car
+from dreamlap.track.frames import ROAD_ROWS
+from dreamlap.track.ground import FULL_ZOOM
+from dreamlap.track.panel import lay_panel
+
+LIMIT = 1000
+"""Steps an episode, as registered."""
+Lap = tuple[int, list[np.ndarray]]
+"""A seed and the actions of an episode on its track."""
+
+
+def drive(seed: int, pilot: Autopilot, track: FastCarRacing) -> Iterator[np.ndarray]:
+    """The actions of one episode, one by one, while `track` goes along; wild now and then if the pilot is noisy."""
+    rng = np.random.default_rng(seed)
+    pilot.reset(track, rng)
+    for step in range(LIMIT):
+        wild = pilot.noise and step % 200 < seed * 7 % 40
+        yield np.array([np.sin(seed + step / 50), 1, 0], np.float32) if wild else pilot.act(np.empty(0))
+
+
+def record(seeds: range) -> list[Lap]:
+    """Laps of the autopilot at full speed."""
+    track, laps = FastCarRacing(), []
+    track.blind = True
+    for seed in seeds:
+        track.reset(seed=seed)
+        actions = []
+        for action in drive(seed, Autopilot(), track):
+            actions.append(action)
+            if track.step(action)[2]:
+                break
+        laps.append((seed, actions))
+    return laps
+
+
+def speed(make: Callable[[], CarRacing], laps: list[Lap], clock: Callable[[], float] = time.process_time) -> float:
+    """Steps/s over whole episodes with their resets, the best of two rounds."""
+    track, best = make(), 0.0
+    for _ in range(2 if len(laps) > 1 else 1):
+        began = clock()
+        for seed, actions in laps:
+            track.reset(seed=seed)
+            for action in actions:
+                track.step(action)
+        best = max(best, sum(len(actions) for _, actions in laps) / (clock() - began))
+    return best
+
+
+def blind() -> FastCarRacing:
+    """A track that draws nothing."""
+    track = FastCarRacing()
+    track.blind = True
+    return track
+
+
+def small() -> FastCarRacing:
+    """A track with frames of 64×64."""
+    return FastCarRacing(size=64)
+
+
+def envpool_speed(steps: int = 300, tracks: int = 8) -> float | None:
+    """EnvPool's steps/s of processor time; None if it is not installed."""
+    if importlib.util.find_spec("envpool") is None:
+        return None
+    envpool: Any = importlib.import_module("envpool")
+    pool = envpool.make("CarRacing-v3", env_type="gymnasium", num_envs=tracks, num_threads=1)
+    pool.reset()
+    action = np.tile(np.array([0, 0.1, 0], np.float32), (tracks, 1))
+    began = time.process_time()
+    for _ in range(steps):
+        pool.step(action)
+    return steps * tracks / (time.process_time() - began)
+
+
+def scaling(make: Callable[[], CarRacing], laps: list[Lap]) -> float:
+    """Steps/s of two processes over twice those of one (wall-clock)."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(speed, [make] * 2, [laps[:1]] * 2))  # start both and warm them up
+        one = pool.submit(speed, make, laps, time.perf_counter).result()
+        both = sum(pool.map(speed, [make] * 2, [laps] * 2, [time.perf_counter] * 2))
+    return both / (2 * one)
+
+
+def cost(act: Callable[[], Any], times: int) -> float:
+    """Microseconds of processor time a call."""
+    act()
+    began = time.process_time()
+    for _ in range(times):
+        act()
+    return (time.process_time() - began) / times * 1e6
+
+
+def parts(lap: Lap) -> dict[str, float]:
+    """Where the time of a step goes, microseconds."""
+    track, blind_track = FastCarRacing(), blind()
+    track.reset(seed=lap[0])
+    for action in lap[1][:100]:
+        track.step(action)
+    car, ground, canvas = track.car, track._ground, track._canvas
+    assert car is not None
+    (x, y), angle = car.hull.position, car.hull.angle
+    return {
+        "Box2D and contacts": cost(lambda: track.world.Step(1 / FPS, 180, 60), 500),
+        "car": cost(lambda: car.step(1 / FPS), 500),
+        "ground": cost(lambda: ground.view(x, y, angle, FULL_ZOOM, canvas[:ROAD_ROWS]), 1000),
+        "car's picture": cost(lambda: lay_car(car, FULL_ZOOM, canvas), 1000),
+        "instrument bar": cost(lambda: lay_panel(car, 123.0, canvas[ROAD_ROWS:]), 1000),
+        "a reset's painting": cost(lambda: ground.paint(track.road_poly, track.bg_color, track.grass_color), 5),
+        "a reset's track": cost(lambda: blind_track.reset(seed=lap[0]), 5),
+    }
+
+
+def differences(seeds: range, randomize: bool) -> np.ndarray:
+    """Mean absolute difference of pixels from stock's, (frames, 2) at 96 and at 64; asserts that all else is equal."""
+    stock, fast = CarRacing(domain_randomize=randomize), FastCarRacing(domain_randomize=randomize)
+    found = []
+    for seed in seeds:
+        found.append(_apart(stock.reset(seed=seed)[0], fast.reset(seed=seed)[0]))
+        pilot = Autopilot(noise=(0, 0.6), speed=(0.6, 1.15), offset=(-3, 3))
+        for action in drive(seed, pilot, fast):
+            theirs, ours = stock.step(action), fast.step(action)
+            assert theirs[1:] == ours[1:], f"seed {seed}: another race"
+            assert _state(stock) == _state(fast), f"seed {seed}: another car"
+            found.append(_apart(theirs[0], ours[0]))
+            if theirs[2]:
+                break
+    return np.array(found)
+
+
+def _state(track: CarRacing) -> list[Any]:
+    assert track.car is not None
+    bodies = (track.car.hull, *track.car.wheels)
+    return [(*b.position, b.angle, *b.linearVelocity, b.angularVelocity) for b in bodies]
+
+
+def _apart(theirs: Any, ours: Any) -> tuple[float, float]:
+    reduced = [cv2.resize(frame, (64, 64), interpolation=cv2.INTER_AREA) for frame in (theirs, ours)]
+    return tuple(np.abs(a.astype(np.int16) - b).mean() for a, b in ((theirs, ours), reduced))
+
+
+def memory(tracks: int = 4) -> float:
+    """MiB a track."""
+    FastCarRacing().reset(seed=9)  # what all tracks share
+    before = _resident()
+    kept = [FastCarRacing() for _ in range(tracks)]
+    for seed, track in enumerate(kept):
+        track.reset(seed=seed)
+    return (_resident() - before) / tracks
+
+
+def growth(resets: int = 200) -> float:
+    """KiB that a reset leaves behind."""
+    track = FastCarRacing()
+    for seed in range(20):
+        track.reset(seed=seed)
+    before = _resident()
+    for seed in range(resets):
+        track.reset(seed=seed)
+    return (_resident() - before) / resets * 1024
+
+
+def alone(act: Callable[[], float]) -> float:
+    """What it returns in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(act).result()
+
+
+def _resident() -> float:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 2**20
+
+
+def main() -> None:
+    """Prints everything."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seeds", type=int, default=50, help="tracks on which frames are compared (10 s each)")
+    options.add_argument("--laps", type=int, default=3, help="laps over which speed is measured")
+    chosen = options.parse_args()
+    laps = record(range(100, 100 + chosen.laps))
+    print_speed(laps)
+    print("microseconds:", ", ".join(f"{name} {value:.0f}" for name, value in parts(laps[0]).items()))
+    print(f"memory: {alone(memory):.1f} MiB a track; a reset leaves {alone(growth):.1f} KiB behind")
+    for randomize in (False, True):
+        print_differences(differences(range(200, 200 + chosen.seeds), randomize), randomize)
+
+
+def print_speed(laps: list[Lap]) -> None:
+    """Steps per second, and ratios."""
+    stock, pool = speed(CarRacing, laps[:1]), envpool_speed()
+    print(f"one core: stock {stock:.0f} steps/s")
+    for name, make in (("ours 96", FastCarRacing), ("ours 64", small), ("ours, not drawn", blind)):
+        rate = speed(make, laps)
+        print(f"  {name}: {rate:.0f}, {rate / stock:.1f}× stock" + (f", {rate / pool:.1f}× EnvPool" if pool else ""))
+    print(f"  EnvPool: {pool:.0f}, {pool / stock:.1f}× stock" if pool else "  EnvPool: not installed")
+    both = {"stock": scaling(CarRacing, laps[:1]), "ours": scaling(FastCarRacing, laps)}
+    print("two processes over twice one:", ", ".join(f"{name} {ratio:.2f}" for name, ratio in both.items()))
+
+
+def print_differences(apart: np.ndarray, randomize: bool) -> None:
+    """How far frames are from stock's."""
+    found = [f"at {size} mean {a.mean():.3f}, worst {a.max():.2f}" for size, a in zip((96, 64), apart.T, strict=True)]
+    print(f"frames ({'random' if randomize else 'stock'} colours, {len(apart)}), of 255:", "; ".join(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""What the tests share: agents and episodes small enough to be made on the spot."""
+
+import numpy as np
+import pytest
+import torch
+
+from dreamlap.agent import Agent, AgentConfig, Starts, build_agent
+from dreamlap.episodes import Episode
+from dreamlap.memory import MemoryConfig
+from dreamlap.vision import VisionConfig
+
+SMALL = AgentConfig(vision=VisionConfig(latent=4), memory=MemoryConfig(hidden=8, mixtures=3))
+
+
+@pytest.fixture(autouse=True)
+def _two_threads():
+    torch.set_num_threads(2)
+
+
+@pytest.fixture
+def agent() -> Agent:
+    """An untrained agent with a few moments to dream from."""
+    agent = build_agent(SMALL, seed=1)
+    chance = torch.Generator().manual_seed(0)
+    agent.starts = Starts(torch.randn(5, 4, generator=chance), torch.randn(5, 16, generator=chance) * 0.1)
+    return agent
+
+
+@pytest.fixture
+def episode() -> Episode:
+    """Forty steps whose frames, actions and rewards all name the step they belong to."""
+    steps = 40
+    frames = np.arange(steps + 1, dtype=np.uint8)[:, None, None, None] * np.ones((1, 64, 64, 3), np.uint8)
+    actions = np.stack([np.full(3, t / 100, np.float32) for t in range(steps)])
+    rewards = np.arange(steps, dtype=np.float32)
+    return Episode(frames, actions, rewards, np.arange(steps + 1, dtype=np.float32), True, False, {"driver": "test"})

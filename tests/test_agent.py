@@ -1,0 +1,130 @@
+"""The agent as an artefact: saved, loaded, driving a stock track, and refusing what is broken."""
+
+import json
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import dreamlap
+from dreamlap.agent import Agent, AgentConfig, build_agent
+from dreamlap.control import ControllerConfig, Linear
+from dreamlap.control.linear import Population
+from dreamlap.drivers import AgentDriver
+from dreamlap.memory import MemoryConfig
+from dreamlap.track import FastCarRacing
+from dreamlap.vision import VisionConfig
+
+
+def test_a_loaded_agent_drives_the_stock_track_as_the_saved_one(agent: Agent, tmp_path: Path):
+    agent.save(tmp_path / "agent")
+    loaded = dreamlap.load(tmp_path)
+    env = gym.make("CarRacing-v3")
+    frame, _ = env.reset(seed=1)
+    for _ in range(5):
+        action = loaded.act(frame)
+        np.testing.assert_array_equal(action, agent.act(frame))
+        assert action.shape == (3,)
+        assert action.dtype == np.float32
+        assert env.action_space.contains(action)
+        frame, *_ = env.step(action)
+    env.close()
+
+
+def test_reset_forgets(agent: Agent):
+    frames = np.random.default_rng(0).integers(0, 255, (3, 96, 96, 3), dtype=np.uint8)
+    with torch.no_grad():
+        for layer in agent.controller.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.normal_(generator=torch.Generator().manual_seed(0))
+    first = [agent.act(frame) for frame in frames]
+    assert not np.array_equal(agent.act(frames[0]), first[0])
+    agent.reset()
+    np.testing.assert_array_equal([agent.act(frame) for frame in frames], first)
+
+
+def test_vision_and_memory_are_usable_alone(agent: Agent):
+    z = agent.vision.encode(torch.zeros(2, 64, 64, 3, dtype=torch.uint8)).mu
+    state = agent.memory.step(z, torch.zeros(2, 2), agent.memory.initial(2))
+    assert z.shape == (2, 4)
+    assert agent.memory.h(state).shape == (2, 8)
+    assert agent.vision.decode(z).shape == (2, 64, 64, 3)
+
+
+def test_step_by_step_is_the_same_as_a_sequence(agent: Agent):
+    chance = torch.Generator().manual_seed(0)
+    z, action = torch.randn(2, 7, 4, generator=chance), torch.randn(2, 7, 2, generator=chance)
+    hs, last = agent.memory(z, action, agent.memory.initial(2))
+    state = agent.memory.initial(2)
+    for t in range(7):
+        state = agent.memory.step(z[:, t], action[:, t], state)
+        torch.testing.assert_close(agent.memory.h(state), hs[:, t])
+    torch.testing.assert_close(state, last)
+
+
+def test_the_driver_and_the_agent_do_the_same(agent: Agent):
+    driver, track = AgentDriver(agent, 2), FastCarRacing()
+    frames = np.random.default_rng(0).integers(0, 255, (4, 96, 96, 3), dtype=np.uint8)
+    seen = np.stack([dreamlap_frame(frame) for frame in frames])
+    for i in range(2):
+        driver.reset(i, track, np.random.default_rng(i))
+    for frame, small in zip(frames, seen, strict=True):
+        np.testing.assert_allclose(driver.act(np.stack([small, small]))[1], agent.act(frame), atol=1e-5)
+
+
+def dreamlap_frame(frame: np.ndarray) -> np.ndarray:
+    from dreamlap.track import to_frame
+
+    return to_frame(frame, 64, True)
+
+
+def test_a_frame_of_another_size_is_refused(agent: Agent):
+    with pytest.raises(ValueError, match=r"\(96, 96, 3\) uint8"):
+        agent.act(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_broken_agents_say_what_is_wrong(agent: Agent, tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="no agent in"):
+        dreamlap.load(tmp_path)
+    agent.save(tmp_path)
+    about = json.loads((tmp_path / "agent.json").read_text())
+    about["config"]["memory"]["hiden"] = 3
+    (tmp_path / "agent.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="no setting 'hiden'; did you mean hidden"):
+        dreamlap.load(tmp_path)
+    agent.save(tmp_path)
+    tensors = load_file(str(tmp_path / "memory.safetensors"))
+    save_file({**tensors, "z_head.bias": torch.zeros(3)}, str(tmp_path / "memory.safetensors"))
+    with pytest.raises(ValueError, match="does not fit what agent.json describes"):
+        dreamlap.load(tmp_path)
+    (tmp_path / "memory.safetensors").write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"memory\.safetensors cannot be read"):
+        dreamlap.load(tmp_path)
+
+
+def test_the_papers_controller_has_867_numbers():
+    config = AgentConfig(controller=ControllerConfig(kind="linear"))
+    config = AgentConfig(vision=VisionConfig(kind="conv"), memory=MemoryConfig(), controller=config.controller)
+    linear = build_agent(AgentConfig(controller=ControllerConfig(kind="linear"))).controller
+    assert isinstance(linear, Linear)
+    assert sum(p.numel() for p in Linear(32, 256, 3).parameters()) == 867
+    assert sum(p.numel() for p in build_agent(config).vision.parameters()) == 4_348_547
+
+
+def test_a_population_is_its_candidates_side_by_side():
+    like, chance = Linear(3, 2, 2), torch.Generator().manual_seed(0)
+    candidates = torch.randn(4, 12, generator=chance)
+    observation = torch.randn(4 * 3, 5, generator=chance)
+    together = Population(like, candidates).act(observation)
+    for p, candidate in enumerate(candidates):
+        torch.nn.utils.vector_to_parameters(candidate, like.parameters())
+        torch.testing.assert_close(together[3 * p : 3 * p + 3], like.act(observation[3 * p : 3 * p + 3]))
+
+
+def test_the_same_seed_makes_the_same_agent():
+    one, two, other = build_agent(AgentConfig(), 3), build_agent(AgentConfig(), 3), build_agent(AgentConfig(), 4)
+    assert all(torch.equal(a, b) for a, b in zip(one.memory.parameters(), two.memory.parameters(), strict=True))
+    assert not torch.equal(one.memory.z_head.weight, other.memory.z_head.weight)

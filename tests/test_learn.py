@@ -1,0 +1,160 @@
+"""Learning: the losses and estimates against what they should be, and that each part learns something."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dreamlap.agent import Agent, AgentConfig, build_agent
+from dreamlap.control import ActorCritic, Linear
+from dreamlap.episodes.latents import Latents
+from dreamlap.learn.cmaes import CMAESConfig, fitness_in, train_cmaes
+from dreamlap.learn.loop import run_updates
+from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
+from dreamlap.learn.ppo import PPOConfig, advantages, train_ppo
+from dreamlap.mind import DreamConfig
+from dreamlap.mind.interface import Step
+from dreamlap.run import Stage
+from dreamlap.vision.vae import Posterior, kl_by_dimension, reconstruction_error
+
+FULL = torch.autocast("cpu", torch.bfloat16, enabled=False)
+
+
+class Corridor:
+    """N one-dimensional worlds in which the reward is how close the action is to 0.5; an episode lasts ten steps."""
+
+    observation_size, action_size, device = 2, 1, torch.device("cpu")
+    agent = build_agent(AgentConfig())
+
+    def __init__(self, num_envs: int):
+        self.num_envs = num_envs
+
+    def reset(self, seeds: list[int]) -> torch.Tensor:
+        assert len(seeds) == self.num_envs
+        self.age = 0
+        return torch.ones(self.num_envs, 2)
+
+    def step(self, action: torch.Tensor) -> Step:
+        self.age += 1
+        ended = torch.full((self.num_envs,), self.age % 10 == 0)
+        seen, no = torch.ones(self.num_envs, 2), torch.zeros(self.num_envs, dtype=torch.bool)
+        return Step(seen, 1 - (action[:, 0] - 0.5).abs(), no, ended, torch.zeros(self.num_envs), seen)
+
+    def render(self) -> np.ndarray:
+        return np.zeros((64, 64, 3), np.uint8)
+
+
+def test_kl_and_reconstruction_are_sums():
+    assert kl_by_dimension(Posterior(torch.zeros(3, 2), torch.zeros(3, 2))).tolist() == [0, 0]
+    one = kl_by_dimension(Posterior(torch.full((3, 2), 2.0), torch.full((3, 2), math.log(0.5))))
+    torch.testing.assert_close(one, torch.full((2,), 0.5 * (0.25 + 4 - 1) + math.log(2)))
+    target, weight = torch.ones(2, 3, 4, 4), torch.ones(4, 1)
+    assert reconstruction_error(torch.zeros(2, 3, 4, 4), target, weight, "mse").item() == pytest.approx(48 * 0.25)
+    assert reconstruction_error(torch.zeros(2, 3, 4, 4), target, weight, "bce").item() == pytest.approx(48 * math.log(2))
+    weight[3] = 10
+    assert reconstruction_error(torch.zeros(2, 3, 4, 4), target, weight, "mse").item() == pytest.approx(12 * 13 * 0.25)
+
+
+def test_advantages_are_the_textbooks():
+    reward, value, following = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[0.5], [0.4], [0.3]]), torch.zeros(3, 1)
+    following[0], following[1] = 0.4, 9.0  # step 1 was cut off in a state worth 9
+    ended = torch.tensor([[False], [True], [False]])
+    found = advantages(reward, value, following, ended, gamma=0.9, lam=0.8)
+    last = 3 - 0.3
+    middle = 2 + 0.9 * 9 - 0.4
+    first = 1 + 0.9 * 0.4 - 0.5 + 0.9 * 0.8 * middle
+    torch.testing.assert_close(found, torch.tensor([[first], [middle], [last]]))
+
+
+def test_ppo_finds_the_best_action(tmp_path: Path):
+    controller = ActorCritic(2, 0, 1, widths=(8,))
+    config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0)
+    train_ppo(Stage(tmp_path), controller, Corridor(64), config, seed=0)
+    assert controller.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
+
+
+def test_cmaes_finds_the_best_action_and_resumes_to_the_same(tmp_path: Path):
+    config = CMAESConfig(generations=12, population=8, rollouts=2, steps=10, sigma=0.3)
+
+    def evolve(folder: Path, generations: int) -> Linear:
+        controller = Linear(2, 0, 1)
+        mind = Corridor(16)
+        shorter = CMAESConfig(**{**vars(config), "generations": generations})
+        train_cmaes(Stage(folder), controller, lambda c, s: fitness_in(mind, controller, c, s, config), shorter, seed=0)
+        return controller
+
+    whole = evolve(tmp_path / "whole", 12)
+    assert whole.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
+    evolve(tmp_path / "broken", 5)
+    resumed = evolve(tmp_path / "broken", 12)
+    assert torch.equal(whole.layer.weight, resumed.layer.weight)
+
+
+def test_an_evolution_stops_at_its_target(tmp_path: Path):
+    mind, controller = Corridor(8), Linear(2, 0, 1)
+    config = CMAESConfig(generations=50, population=4, rollouts=2, steps=10, target=0.1)
+    train_cmaes(Stage(tmp_path), controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, seed=0)
+    assert len(Stage(tmp_path).metrics()) == 1
+
+
+def _latents(episodes: int = 6, steps: int = 30) -> Latents:
+    """Episodes in which z turns as the action says and the reward is the last action."""
+    chance = torch.Generator().manual_seed(0)
+    rows = episodes * (steps + 1)
+    action = torch.rand(rows, 2, generator=chance) * 2 - 1
+    mu = torch.randn(rows, 4, generator=chance) * 0.1
+    mu[1:, 0] += action[:-1, 0]
+    last = torch.arange(rows) % (steps + 1) == steps
+    end = torch.roll(last, -1).float()
+    reward = torch.where(last, 0.0, action[:, 1])
+    grass, log_sigma = torch.zeros(rows), torch.full((rows, 4), -4.0)
+    return Latents(mu, log_sigma, action, reward, end, grass, torch.full((episodes,), steps))
+
+
+def test_memory_learns_what_follows_from_an_action(agent: Agent, tmp_path: Path):
+    config = MemoryTraining(updates=150, batch=16, window=20, learning_rate=1e-2)
+    train_memory(Stage(tmp_path), agent.memory, _latents(), 0, config, 0, FULL)
+    metrics = Stage(tmp_path).metrics()
+    assert metrics[-1]["reward"] < 0.1 * metrics[0]["reward"]
+    assert metrics[-1]["z"] < metrics[0]["z"] - 2
+
+
+def test_windows_lie_within_their_episodes_and_half_are_fresh():
+    config, latents = MemoryTraining(window=10, batch=4000, fresh=0.5, from_start=0.2), _latents()
+    episode, offset = choose(torch.rand(4, 4000, generator=torch.Generator().manual_seed(0)), latents, 4, config)
+    assert offset.min() == 0
+    assert offset.max() == 20
+    assert (episode >= 4).float().mean().item() == pytest.approx(0.5 + 0.5 / 3, abs=0.03)
+    assert (offset == 0).float().mean() > 0.2
+
+
+def test_dreams_start_from_what_memory_would_remember(agent: Agent):
+    latents, config = _latents(), DreamConfig(warmup=16, from_start=0.25)
+    states = remember(agent.memory, latents)
+    assert (states[latents.start] == 0).all()
+    step = agent.memory.step(latents.mu[31:32], latents.action[31:32], agent.memory.initial(1))
+    torch.testing.assert_close(states[32:33], step)
+    starts = dream_starts(agent.memory, latents, config, first_fresh=4, fresh=1.0, count=400, seed=0)
+    rows = [int(torch.nonzero((latents.mu == z).all(1))[0]) for z in starts.z]
+    within = np.array(rows) % 31
+    assert ((within == 0) | ((within >= 16) & (within < 30))).all()
+    assert (within == 0).mean() == pytest.approx(0.25)
+    assert all(row >= 4 * 31 for row, t in zip(rows, within, strict=True) if t)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path: Path):
+    layer, stage = torch.nn.Linear(1, 1), Stage(tmp_path)
+    with pytest.raises(FloatingPointError, match="no longer a number in update 3"):
+        run_updates(stage, "t", 5, {"layer": layer}, lambda i: {"loss": math.nan if i == 3 else 1.0})
+    kept = stage.load()
+    assert kept is not None
+    assert kept["update"] == 3
+
+
+def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path):
+    stage = Stage(tmp_path)
+    run_updates(stage, "t", 1, {"layer": torch.nn.Linear(1, 1)}, lambda _: {"loss": 1.0})
+    with pytest.raises(ValueError, match="of another shape"):
+        run_updates(stage, "t", 2, {"layer": torch.nn.Linear(2, 1)}, lambda _: {"loss": 1.0})

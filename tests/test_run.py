@@ -1,0 +1,186 @@
+"""A whole run at the smallest size: by the command a user types, broken off in any stage, and started again."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dreamlap
+from dreamlap.evaluate import bootstrap_interval, evaluate, score, seed_range
+from dreamlap.presets import PRESETS
+from dreamlap.settings import from_dict, scaled
+
+TINY = (
+    *("run", "debug", "--name", "tiny", "--collect.steps", "40", "--collect.autopilot", "1", "--collect.correlated", "1"),
+    *("--collect.random", "0", "--rounds.steps", "40", "--rounds.episodes", "1", "--memory.hidden", "16"),
+    *("--vision-training.updates", "12", "--memory-training.updates", "12", "--ppo.updates", "4", "--ppo.minds", "8"),
+    *("--rounds.memory-updates", "6", "--rounds.controller-updates", "2", "--selection.tracks", "1", "--selection.scored", "2"),
+)
+STAGES = ["collect", "vision", "memory", "controller"]
+
+
+def _start(folder: Path, *args: str) -> subprocess.Popen[str]:
+    source = str(Path(dreamlap.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": source}
+    command = [sys.executable, "-m", "dreamlap.cli", *args]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def _run(folder: Path, *args: str) -> str:
+    process = _start(folder, *args)
+    output = process.communicate(timeout=280)[0]
+    assert process.returncode == 0, output
+    return output
+
+
+def _weights(folder: Path) -> dict[str, str]:
+    files = sorted((folder / "runs/tiny/agent").glob("*.safetensors"))
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    _run(folder, *TINY)
+    return folder
+
+
+def test_a_run_leaves_what_it_promises(whole: Path):
+    run = whole / "runs/tiny"
+    for name in ("config.json", "versions.json", "agent/agent.json", "scores/selection.json", "report.html", "videos/drive.mp4"):
+        assert (run / name).stat().st_size > 0
+    kept = json.loads((run / "scores/selection.json").read_text())
+    assert kept["seeds"] == [900_000, 900_001]
+    assert kept["mean"] == pytest.approx(np.mean(kept["returns"]))
+    assert kept["track"] == "stock"
+    for number in (0, 1):
+        for name in STAGES:
+            assert (run / f"round-{number}/{name}").is_dir()
+    agent = dreamlap.load(run)
+    assert agent.act(np.zeros((96, 96, 3), np.uint8)).shape == (3,)
+    assert agent.starts is not None
+
+
+def test_the_same_command_again_changes_nothing(whole: Path):
+    before = _weights(whole)
+    _run(whole, *TINY)
+    assert _weights(whole) == before
+
+
+@pytest.mark.parametrize(("stage", "how"), [("vision", "kill"), ("memory", "interrupt"), ("controller", "kill"), ("collect", "kill")])
+def test_a_broken_run_ends_as_an_unbroken_one(whole: Path, tmp_path: Path, stage: str, how: str):
+    number = 1 if stage == "collect" else 0
+    process = _start(tmp_path, *TINY)
+    target = tmp_path / f"runs/tiny/round-{number}/{stage}"
+    begun = target if stage == "collect" else target / "checkpoint.pt"
+    deadline = time.monotonic() + 120
+    while not begun.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL if how == "kill" else signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode != 0, output
+    assert not (tmp_path / "runs/tiny/agent/agent.json").exists()
+    if how == "interrupt":
+        assert "dreamlap run debug --name tiny" in output
+    _run(tmp_path, *TINY)
+    assert _weights(tmp_path) == _weights(whole)
+
+
+def test_other_settings_on_the_same_folder_are_refused(whole: Path):
+    process = _start(whole, *TINY, "--seed", "5")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert "--seed 0 -> 5" in output
+
+
+def test_evaluation_is_the_same_with_any_workers(whole: Path):
+    results = [evaluate(whole / "runs/tiny", [7, 8], workers, track="fast") for workers in (1, 2)]
+    assert results[0]["returns"] == results[1]["returns"]
+    assert results[0]["track"] == "fast"
+
+
+def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Trained in the dream: no step of the track enters C's objective. Here the track raises."""
+    import shutil
+
+    from dreamlap.pipeline import Run, act
+    from dreamlap.run import Stage, read_json
+    from dreamlap.track import FastCarRacing
+
+    def awake(*_: object, **__: object) -> None:
+        raise AssertionError("C touched the track")
+
+    shutil.copytree(whole / "runs/tiny", tmp_path / "tiny")
+    for name in ("step", "reset"):
+        monkeypatch.setattr(FastCarRacing, name, awake)
+    settings = read_json(tmp_path / "tiny/config.json")
+    settings.pop("data")
+    run = Run(tmp_path / "tiny", from_dict(type(PRESETS["demo"][1]), settings, "config.json"))
+    agent = dreamlap.load(whole / "runs/tiny/round-0/controller/agent")
+    act(run, 0, Stage(tmp_path / "again"), agent)
+    assert Stage(tmp_path / "again").done
+
+
+def test_a_score_is_what_it_says():
+    result = score([900.0, 920.0, 880.0])
+    assert (result["mean"], result["sd"], result["min"], result["median"]) == (900, 20, 880, 900)
+    low, high = bootstrap_interval(np.random.default_rng(0).normal(0, 1, 400))
+    assert -0.2 < low < 0 < high < 0.2
+    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+
+
+def test_test_tracks_are_driven_for_a_final_score_alone():
+    assert seed_range("", final=True) == range(1_000_000, 1_000_100)
+    assert seed_range("", final=False) == range(900_000, 900_020)
+    assert seed_range("900000:900003", final=False) == range(900_000, 900_003)
+    assert seed_range("1000000:1000003", final=True) == range(1_000_000, 1_000_003)
+    for text in ("999999:1000001", "1000000:1000001"):
+        with pytest.raises(ValueError, match="test tracks"):
+            seed_range(text, final=False)
+    for text in ("5", "7:3", "a:b"):
+        with pytest.raises(ValueError, match="range A:B"):
+            seed_range(text, final=False)
+
+
+def test_scale_shrinks_everything_together():
+    full = PRESETS["ha2018"][1]
+    tenth = scaled(full, 0.01)
+    assert (tenth.collect.random, tenth.cmaes.generations, tenth.collect.steps) == (100, 18, 40)
+    assert tenth.cmaes.population == 4
+    assert tenth.vision.latent == full.vision.latent
+    assert scaled(full, 1) is full
+    with pytest.raises(ValueError, match="above 0"):
+        scaled(full, 0)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["fly"], "there is no verb 'fly'"),
+        (["evaluate", "nowhere"], "no agent in nowhere"),
+        (["run", "demo", "--vision.latnt", "3"], "--vision.latent"),
+        (["run", "demo", "--vision.latent", "many"], "many"),
+        (["train", "wheels", "demo"], "train what"),
+    ],
+)
+def test_wrong_words_are_answered_with_right_ones(args: list[str], message: str, tmp_path: Path):
+    process = _start(tmp_path, *args)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode not in (0, None)
+    assert message in output
+
+
+def test_help_teaches(tmp_path: Path):
+    assert "dreamlap run demo" in _run(tmp_path, "--help")
+    assert "--vision.latent" in _run(tmp_path, "run", "demo", "--help")
+    assert "ha2018" in _run(tmp_path, "presets")
