@@ -38,7 +38,13 @@ NAMES = {
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write `report.html` into the run folder, whatever of the run there is -> its path."""
+    """Write `report.html` into the run folder, whatever of the run there is -> its path.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not run_folder.is_dir():
+        raise FileNotFoundError(f"no run in {run_folder}: a run is a folder such as runs/demo")
     run = RunReader(run_folder)
     path = run_folder / "report.html"
     story = (_headline, _drive, _time, _vision, _memory, _controller, _rounds, _score, _origin)
@@ -63,7 +69,8 @@ def _best_score(run: RunReader) -> Html:
 
 
 def _where(score: dict) -> str:
-    return f"{len(score['returns'])} {kind_of_tracks(score.get('seeds', []))}"
+    count = len(score["returns"])
+    return f"{count} {kind_of_tracks(score.get('seeds', []))} track{'s' if count > 1 else ''}"
 
 
 def _numbers(run: RunReader) -> list[tuple[str, str]]:
