@@ -63,7 +63,7 @@ class OpenLoop:
 
 
 @torch.no_grad()
-def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 24, seed: int = 0) -> OpenLoop:
+def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 12, seed: int = 0) -> OpenLoop:
     """Dream along the real actions of `episode` from `places` of its moments, and compare; the middle one is shown.
 
     Raises:

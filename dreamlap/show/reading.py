@@ -106,4 +106,4 @@ class RunReader:
 def kind_of_tracks(seeds: list[int]) -> str:
     """What the protocol calls tracks of these seeds."""
     lowest = min(seeds, default=0)
-    return "test" if lowest >= TEST_SEEDS else "selection tracks" if lowest >= SELECTION_SEEDS else "training tracks"
+    return "test" if lowest >= TEST_SEEDS else "selection" if lowest >= SELECTION_SEEDS else "training"

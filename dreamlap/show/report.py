@@ -161,7 +161,7 @@ def _dream(run: RunReader) -> Html:
         return missing("No dream: the agent's drive ended before M had seen enough of it.")
     dream = open_loop(run.agent, run.drive)
     caption = (
-        "From one real moment on, M is told only the actions of that drive. The curves are means over 24 such moments "
+        "From one real moment on, M is told only the actions of that drive. The curves are means over 12 such moments "
         "of a drive that M has not been trained on."
     )
     return figure(lambda theme: dream_strip(dream, theme), "a drive above a dream with the same actions", caption)
