@@ -13,6 +13,7 @@ from dreamlap.episodes.store import CHUNK
 from dreamlap.memory import mixture
 from dreamlap.mind import Dream, DreamConfig
 from dreamlap.progress import meter
+from dreamlap.show.glimpse import one_thread
 from dreamlap.show.panels import Board, mosaic
 from dreamlap.track import to_frame
 from dreamlap.track.frames import STOCK
@@ -29,7 +30,7 @@ class DriveFilm:
         """Drive: T steps make T + 1 pictures (H, W, 3) uint8."""
         self.reward = 0.0
         self.agent.reset()
-        with gymnasium.make("CarRacing-v3") as track, meter("filming a drive", self.steps) as bar:
+        with gymnasium.make("CarRacing-v3") as track, one_thread(), meter("filming a drive", self.steps) as bar:
             frame, info = track.reset(seed=self.seed)
             step, over, action = 0, False, None
             while step < self.steps and not over:
@@ -64,7 +65,7 @@ class DreamFilm:
         self.reward = 0.0
         dream = Dream(self.agent, 1, DreamConfig(horizon=self.steps))
         observation = dream.reset([self.seed])
-        with meter("filming a dream", self.steps) as bar:
+        with one_thread(), meter("filming a dream", self.steps) as bar:
             for step in range(self.steps):
                 with torch.no_grad():
                     action = self.agent.controller.act(observation)

@@ -3,7 +3,8 @@
 Letters: T steps, P places that a dream starts from, H horizon, Z latent, S side of a frame.
 """
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,21 @@ WARMUP = 16
 """Real steps that M has lived through before it is left to dream."""
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: for one frame at a time, more of them only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def unseen_drive(agent: Agent, seed: int, steps: int = 400) -> Episode:
     """The agent on a training track that it has all but surely never seen (the fast one: for looks, not for scores)."""
     seen, seed = agent.config.track, training_track("glimpse", seed=seed)
-    with closing(FastCarRacing(size=seen.size, bar=seen.bar)) as track:
+    with closing(FastCarRacing(size=seen.size, bar=seen.bar)) as track, one_thread():
         frame, _ = track.reset(seed=seed)
         tape, driver = Tape(track, frame, {"track": seed}), AgentDriver(agent, 1)
         for _ in range(steps):
@@ -51,7 +63,7 @@ class OpenLoop:
 
 
 @torch.no_grad()
-def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 24, seed: int = 0) -> OpenLoop:
+def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 12, seed: int = 0) -> OpenLoop:
     """Dream along the real actions of `episode` from `places` of its moments, and compare; the middle one is shown.
 
     Raises:
@@ -64,7 +76,8 @@ def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 
     actions = torch.from_numpy(agent.actions.from_stock(episode.actions)).to(z)  # (T, A)
     start = torch.from_numpy(np.linspace(WARMUP, len(episode) - horizon, places).astype(np.int64))
     along = start[:, None] + torch.arange(horizon + 1)  # (P, H + 1)
-    states = _lived(agent, z, actions)
+    with one_thread():
+        states = _lived(agent, z, actions)
     dreamed = _dream_along(agent, z[start], states[start], actions[along[:, :-1]], seed)
     real = episode.frames[along.numpy()]  # (P, H + 1, S, S, 3)
     drawn = np.stack([agent.vision.decode(row).cpu().numpy() for row in dreamed])

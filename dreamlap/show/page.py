@@ -144,18 +144,20 @@ h1 { margin: 0; font-size: 1.5rem; letter-spacing: -.01em }
 h2 { margin: 0 0 .5rem; font-size: 1.25rem; letter-spacing: -.01em }
 section { margin-top: 3.25rem; padding-top: 1.5rem; border-top: 1px solid var(--line) }
 p { margin: .5rem 0; max-width: 44rem }
-.quiet, figcaption, dt, summary, th { color: var(--quiet) }
+.quiet, .caption, figcaption, dt, summary, th { color: var(--quiet) }
 .score { margin: 1.75rem 0 0; font-size: clamp(2.5rem, 10vw, 4rem); line-height: 1.1; font-weight: 650;
   letter-spacing: -.03em }
 .missing { padding: .6rem .9rem; border-left: 3px solid var(--line); color: var(--quiet) }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1.1rem 1.5rem;
   margin: 1.75rem 0 }
 dt { font-size: .8125rem } dd { margin: 0; font-size: 1.1875rem; font-weight: 600 }
-figure { margin: 1.5rem 0 0; min-width: 0 } figcaption { margin-top: .5rem; font-size: .875rem; max-width: 44rem }
+figure { margin: 1.5rem 0 0; min-width: 0 }
+figcaption, .caption { margin-top: .5rem; font-size: .875rem; max-width: 44rem }
 .wide { overflow-x: auto } figure .wide img { min-width: 34rem }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: 0 1rem }
 .panels img { min-width: 0 !important }
-img, video { display: block; width: 100%; height: auto } video { border-radius: 6px }
+img { display: block; width: 100%; height: auto }
+video { display: block; max-width: 100%; max-height: 26rem; border-radius: 6px }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: .9375rem; white-space: nowrap }
 th { font-weight: 500; font-size: .8125rem } th, td { padding: .4rem .75rem .4rem 0; text-align: right;
   border-bottom: 1px solid var(--line) } th:first-child, td:first-child { text-align: left }

@@ -30,6 +30,11 @@ class RunReader:
             return None
 
     @cached_property
+    def mind(self) -> str:
+        """Where C is trained, "dream" or "awake"; empty if nobody wrote it down."""
+        return ((self.json("config.json") or {}).get("controller") or {}).get("mind", "")
+
+    @cached_property
     def rounds(self) -> list[int]:
         """The numbers of the rounds that have begun."""
         names = (re.fullmatch(r"round-(\d+)", path.name) for path in self.folder.glob("round-*"))
@@ -101,4 +106,4 @@ class RunReader:
 def kind_of_tracks(seeds: list[int]) -> str:
     """What the protocol calls tracks of these seeds."""
     lowest = min(seeds, default=0)
-    return "test tracks" if lowest >= TEST_SEEDS else "selection tracks" if lowest >= SELECTION_SEEDS else "training tracks"
+    return "test" if lowest >= TEST_SEEDS else "selection" if lowest >= SELECTION_SEEDS else "training"

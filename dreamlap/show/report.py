@@ -38,7 +38,13 @@ NAMES = {
 
 
 def write_report(run_folder: Path) -> Path:
-    """Write `report.html` into the run folder, whatever of the run there is -> its path."""
+    """Write `report.html` into the run folder, whatever of the run there is -> its path.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not run_folder.is_dir():
+        raise FileNotFoundError(f"no run in {run_folder}: a run is a folder such as runs/demo")
     run = RunReader(run_folder)
     path = run_folder / "report.html"
     story = (_headline, _drive, _time, _vision, _memory, _controller, _rounds, _score, _origin)
@@ -63,24 +69,21 @@ def _best_score(run: RunReader) -> Html:
 
 
 def _where(score: dict) -> str:
-    return f"{len(score['returns'])} {kind_of_tracks(score.get('seeds', []))}"
+    count = len(score["returns"])
+    return f"{count} {kind_of_tracks(score.get('seeds', []))} track{'s' if count > 1 else ''}"
 
 
 def _numbers(run: RunReader) -> list[tuple[str, str]]:
     numbers = []
     if run.scores:
         score = run.scores[0]
-        numbers += [("worst", f"{score['min']:.0f}"), ("median", f"{score['median']:.0f}")]
+        numbers += [("minimum", f"{score['min']:.0f}"), ("median", f"{score['median']:.0f}")]
         numbers += [("laps finished", f"{score['laps']} of {len(score['returns'])}")] if "laps" in score else []
         numbers += [("95 % interval", "{:.0f} – {:.0f}".format(*score["interval"]))] if score.get("interval") else []
-    steps = (("real steps", run.steps("collect")), (f"{_training_steps(run)} steps of C", run.steps("controller")))
+    trained = {"dream": "dream steps", "awake": "waking steps of C"}.get(run.mind, "steps of C")
+    steps = (("real steps collected", run.steps("collect")), (trained, run.steps("controller")))
     numbers += [(name, f"{count:,}") for name, count in steps if count]
     return numbers + ([("wall-clock", _duration(sum(run.seconds.values())))] if run.seconds else [])
-
-
-def _training_steps(run: RunReader) -> str:
-    awake = ((run.json("config.json") or {}).get("controller") or {}).get("mind") == "awake"
-    return "waking" if awake else "dream"
 
 
 def _drive(run: RunReader) -> Html:
@@ -101,22 +104,26 @@ def _time(run: RunReader) -> Html:
 
 
 def _duration(seconds: float) -> str:
-    minutes, hours = int(seconds // 60), int(seconds // 3600)
-    if hours:
-        return f"{hours} h {minutes % 60} min"
-    return f"{minutes} min {seconds % 60:.0f} s" if minutes else f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _vision(run: RunReader) -> Html:
-    known = [r["speed_r2"] for r in run.results("vision").values() if np.isfinite(r.get("speed_r2") or np.nan)]
-    speed = f"A line through z tells the car's true speed on episodes that V never saw with R² {known[-1]:.3f}."
     return section(
         "V sees",
         paragraph("V presses every frame into a short vector z and learns to draw the frame again from it."),
-        paragraph(speed) if known else Html(""),
+        _speed(run),
         _curves(run, "vision", "The error of its drawings, summed over pixels; the information in z, in nats."),
         _drawings(run),
     )
+
+
+def _speed(run: RunReader) -> Html:
+    known = [r["speed_r2"] for r in run.results("vision").values() if np.isfinite(r.get("speed_r2") or np.nan)]
+    words = "How well z tells the car's true speed, by a linear probe on episodes that V never saw: R² = "
+    return paragraph(f"{words}{known[-1]:.3f}.") if known else Html("")
 
 
 def _curves(run: RunReader, stage: str, caption: str) -> Html:
@@ -126,7 +133,7 @@ def _curves(run: RunReader, stage: str, caption: str) -> Html:
         return missing("Not trained yet.")
     each = (figure(lambda theme, n=n: curves(rounds, [n], theme=theme), f"{n} over the updates") for n in names)
     borders = " Dotted lines part the rounds." if len(rounds) > 1 else ""
-    return join((panels(each), paragraph(f"{caption} By update, raw and smoothed.{borders}", "quiet")))
+    return join((panels(each), paragraph(f"{caption} By update, raw and smoothed.{borders}", "caption")))
 
 
 def _drawings(run: RunReader) -> Html:
@@ -154,17 +161,17 @@ def _dream(run: RunReader) -> Html:
         return missing("No dream: the agent's drive ended before M had seen enough of it.")
     dream = open_loop(run.agent, run.drive)
     caption = (
-        "From one real moment on, M is told only the actions of that drive. The curves are means over 24 such moments "
+        "From one real moment on, M is told only the actions of that drive. The curves are means over 12 such moments "
         "of a drive that M has not been trained on."
     )
     return figure(lambda theme: dream_strip(dream, theme), "a drive above a dream with the same actions", caption)
 
 
 def _controller(run: RunReader) -> Html:
-    where = "on the track" if _training_steps(run) == "waking" else "in M's dream alone"
+    where = {"dream": " It was trained in M's dream alone.", "awake": " It was trained on the track, awake."}
     return section(
         "C acts",
-        paragraph(f"C turns z and M's memory h into steering and pedals. It was trained {where}."),
+        paragraph("C turns z and M's memory h into steering and pedals." + where.get(run.mind, "")),
         _curves(run, "controller", "What C earns a step where it is trained, and how its training went."),
         _returns(run),
     )
@@ -182,7 +189,7 @@ def _returns(run: RunReader) -> Html:
 def _rounds(run: RunReader) -> Html:
     if not run.rounds:
         return section("Rounds", missing("No round has begun yet."))
-    head = ("round", "real steps", "collected", "speed R²", "choosing", "time")
+    head = ("round", "real steps", "return collecting", "speed R²", "return choosing", "time")
     best = run.selection.get("best")
     note = paragraph(f"Round {best} was chosen.") if best is not None else missing("No round has been chosen yet.")
     return section("Rounds", table(head, [_round(run, number) for number in run.rounds]), note)

@@ -1,0 +1,177 @@
+"""What is shown is what there is: videos hold every step, figures are drawn, the report needs nothing but itself."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from dreamlap.agent import Agent
+from dreamlap.episodes import Episode, EpisodeStore
+from dreamlap.run import Stage, write_json
+from dreamlap.show.figures import curves, dream_strip, reconstructions, rounds_curve, score_dots
+from dreamlap.show.glimpse import open_loop, reconstruct, unseen_drive
+from dreamlap.show.report import write_report
+from dreamlap.show.theme import DARK, LIGHT
+from dreamlap.show.video import dream_video, drive_video, preview_video, still, write_video
+
+HOSTILE = '<script>alert("1")</script>&'
+
+
+def decoded(path: Path) -> np.ndarray:
+    """(T, H, W, 3) uint8."""
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def opened(png: bytes) -> np.ndarray:
+    """(H, W, 3) uint8."""
+    return np.asarray(Image.open(BytesIO(png)).convert("RGB"))
+
+
+def test_a_video_holds_every_frame_in_order_and_colour(tmp_path: Path) -> None:
+    levels = np.arange(0, 250, 10)
+    write_video(tmp_path / "a.mp4", (np.full((65, 81, 3), (level, 0, 255 - level), np.uint8) for level in levels), fps=50)
+    frames = decoded(tmp_path / "a.mp4")
+    assert frames.shape == (25, 64, 80, 3)
+    assert np.abs(frames[:, 32, 40, 0] - levels).max() < 16
+    assert np.abs(frames[:, 32, 40, 2] - (255.0 - levels)).max() < 16
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.average_rate == 50
+        assert container.duration == 500_000
+
+
+def test_a_video_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    def frames() -> Iterator[np.ndarray]:
+        yield np.zeros((64, 64, 3), np.uint8)
+        raise RuntimeError("the track is gone")
+
+    with pytest.raises(RuntimeError, match="the track is gone"):
+        write_video(tmp_path / "a.mp4", frames())
+    with pytest.raises(ValueError, match="at least one"):
+        write_video(tmp_path / "a.mp4", [])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_drive_is_filmed_on_the_stock_track(tmp_path: Path, agent: Agent) -> None:
+    earned = drive_video(agent, 900_000, tmp_path / "drive.mp4", steps=5, scale=2)
+    frames = decoded(tmp_path / "drive.mp4")
+    assert len(frames) == 6
+    assert frames.shape[2] == 8 + 3 * (2 * 96 + 8)
+    assert frames[-1][40:200, 8:200].std() > 10  # the first panel shows a track
+    assert earned == drive_video(agent, 900_000, tmp_path / "again.mp4", steps=5, scale=2)
+    assert still(tmp_path / "drive.mp4").shape == frames.shape[1:]
+
+
+def test_a_dream_is_filmed(tmp_path: Path, agent: Agent) -> None:
+    dream_video(agent, tmp_path / "dream.mp4", steps=7, seed=3, scale=2)
+    assert len(decoded(tmp_path / "dream.mp4")) == 7
+
+
+def test_a_preview_plays_all_episodes_to_their_end(tmp_path: Path, episode: Episode) -> None:
+    store = EpisodeStore(tmp_path / "episodes")
+    short = Episode(episode.frames[:11], episode.actions[:10], episode.rewards[:10], episode.speeds[:11], True, False)
+    store.write("long", episode)
+    store.write("short", short)
+    preview_video(store, tmp_path / "preview.mp4", count=5, side=64)
+    frames = decoded(tmp_path / "preview.mp4")
+    assert len(frames) == 41
+    assert abs(float(frames[40, 34, 34, 0]) - 40) < 8  # on the left the long one, at its last frame
+    assert abs(float(frames[40, 34, 104, 0]) - 5) < 8  # on the right the short one, dimmed since it ended
+    with pytest.raises(ValueError, match="no episodes"):
+        preview_video(EpisodeStore(tmp_path / "none"), tmp_path / "none.mp4")
+
+
+def test_a_dream_along_a_drive_begins_with_what_v_sees(agent: Agent) -> None:
+    episode = unseen_drive(agent, 0, steps=60)
+    dream = open_loop(agent, episode, horizon=20, places=3)
+    assert dream.real.shape == dream.dreamed.shape == (21, 64, 64, 3)
+    assert np.array_equal(dream.dreamed[0], reconstruct(agent, dream.real[:1])[0])
+    assert dream.dream_error[0] == dream.drawn_error[0] > 0
+    assert dream.still_error[0] == 0 < dream.still_error[20]
+    assert np.array_equal(dream.dreamed, open_loop(agent, episode, horizon=20, places=3).dreamed)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_figures_are_drawn(theme, agent: Agent) -> None:
+    logged = [{"update": i, "error": 1000 / (i + 1), "kl": float("nan") if i == 3 else -i} for i in range(50)]
+    episode = unseen_drive(agent, 0, steps=40)
+    for png in (
+        curves([logged, logged[:1]], theme=theme),
+        reconstructions(episode.frames[:8], episode.frames[:8], theme),
+        dream_strip(open_loop(agent, episode, places=2), theme),
+        score_dots([900.0, 910.5, -20.0], [400.0, 911.0], theme),
+        score_dots([900.0], None, theme),
+        rounds_curve({0: [1.0, 2.0], 2: [5.0]}, {1: []}, theme),
+    ):
+        picture = opened(png)
+        assert 150 < picture.shape[0] < 1500
+        assert 400 < picture.shape[1] < 1500
+        paper = tuple(int(theme.paper[i : i + 2], 16) for i in (1, 3, 5))
+        assert 0.02 < (picture != paper).any(-1).mean() < 0.98
+    with pytest.raises(ValueError, match="nothing was logged"):
+        curves([])
+
+
+@pytest.fixture
+def run(tmp_path: Path, agent: Agent) -> Path:
+    """A run of two rounds whose second was killed while M learned; all its names are hostile."""
+    folder = tmp_path / "a run & <b>more"
+    write_json(folder / "config.json", {"name": HOSTILE, "controller": {"mind": "dream"}})
+    write_json(folder / "versions.json", {"machine": HOSTILE})
+    for number in range(2):
+        Stage(folder / f"round-{number}" / "collect").finish(seconds=61.0, steps=1200, returns=[1.0, 2.0])
+        with Stage(folder / f"round-{number}" / "memory").logger() as log:
+            for i in range(5):
+                log(i + 1, {"z": 1.0 / (i + 1), HOSTILE: 2.0})
+    with (folder / "round-1" / "memory" / "metrics.jsonl").open("a") as file:
+        file.write('{"update": 6, "z": 0.')  # what a kill leaves
+    Stage(folder / "round-0" / "vision").finish(seconds=2.0, speed_r2=float("nan"))
+    agent.save(folder / "round-0" / "controller" / "agent")
+    return folder
+
+
+def test_the_report_needs_nothing_but_itself_and_lets_nothing_in(run: Path) -> None:
+    write_video(run / "videos" / "drive.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
+    (run / "videos" / "dream.mp4").write_bytes(b"not a video")
+    score = {"mean": 900.0, "sd": 1.0, "min": 899.0, "median": 900.0, "laps": 2, "interval": [899.0, 901.0]}
+    write_json(run / "scores" / "selection.json", {**score, "seeds": [900_000, 900_001], "returns": [899.0, 901.0]})
+    write_json(run / "scores" / "final.json", {**score, "mean": 800.0, "seeds": [1_000_000], "returns": [800.0]})
+    page = write_report(run).read_text("utf-8")
+    addresses = re.findall(r"""(?:src|href|srcset|poster|url)\s*[=(]\s*["']?([^"'\s>)]+)""", page)
+    assert len(addresses) > 8
+    assert all(address.startswith("data:") for address in addresses)
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "&lt;script&gt;" in page
+    assert "800 ± 1" in page  # test tracks before selection tracks
+    assert "1 test track of stock" in page
+    assert "dream.mp4 cannot be read" in page
+    assert "2,400" in page  # real steps of both rounds
+    assert page.count("video/mp4") == 1
+    assert "A drive on a track that V has not been trained on" in page
+    for tag in ("section", "figure", "picture", "table", "div", "p", "dl", "details", "span"):
+        assert len(re.findall(rf"<{tag}[\s>]", page)) == page.count(f"</{tag}>"), tag
+
+
+def test_the_report_of_a_broken_run_says_what_is_missing(run: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run / "round-0" / "controller")
+    page = write_report(run).read_text("utf-8")
+    assert "Not scored yet" in page
+    assert "No drawings yet" in page
+    assert "No drive was filmed yet" in page
+    assert "2 min 2 s" in page  # collecting, over both rounds
+    assert "nan" not in re.sub(r"base64,[^\"]+", "", page)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "No round has begun yet" in write_report(empty).read_text("utf-8")
+    assert [path.name for path in empty.iterdir()] == ["report.html"]
+    with pytest.raises(FileNotFoundError, match="no run in"):
+        write_report(tmp_path / "nowhere")
