@@ -69,8 +69,8 @@ def _scale(axes: Axes, values: np.ndarray) -> None:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """The mean of a fortieth of all values around each, of five at least; NaNs are left out."""
-    half = max(2, len(values) // 80)
+    """The mean of a fortieth of all values around each, of five if they are few; NaNs are left out."""
+    half = max(min(2, len(values) // 10), len(values) // 80)
     known, window = np.isfinite(values), np.ones(2 * half + 1)
     padded = (np.convolve(part, window)[half : half + len(values)] for part in (np.where(known, values, 0), known))
     total, count = padded
@@ -182,7 +182,7 @@ def rounds_curve(
         axes.set_xlabel("round")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.margins(x=0.08)
-        axes.legend(loc="lower right", ncols=2)
+        axes.legend(loc="lower right", ncols=2, bbox_to_anchor=(1, 1), borderaxespad=0)  # beside the title
 
     return picture(draw, 8.1, 2.5, theme)
 

@@ -79,7 +79,7 @@ def _numbers(run: RunReader) -> list[tuple[str, str]]:
         score = run.scores[0]
         numbers += [("minimum", f"{score['min']:.0f}"), ("median", f"{score['median']:.0f}")]
         numbers += [("laps finished", f"{score['laps']} of {len(score['returns'])}")] if "laps" in score else []
-        numbers += [("95 % interval", "{:.0f} – {:.0f}".format(*score["interval"]))] if score.get("interval") else []
+        numbers += [("95 % interval", "{:.0f} to {:.0f}".format(*score["interval"]))] if score.get("interval") else []
     trained = {"dream": "dream steps", "awake": "waking steps of C"}.get(run.mind, "steps of C")
     steps = (("real steps collected", run.steps("collect")), (trained, run.steps("controller")))
     numbers += [(name, f"{count:,}") for name, count in steps if count]
