@@ -18,7 +18,7 @@ from dreamlap.episodes import EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import Latents, encode_episodes, join, load_latents, save_latents
 from dreamlap.episodes.record import collect
 from dreamlap.evaluate import evaluate
-from dreamlap.learn.cmaes import awake_fitness, dream_fitness, train_cmaes
+from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
 from dreamlap.learn.memory import dream_starts, train_memory
 from dreamlap.learn.ppo import train_ppo
 from dreamlap.learn.vision import VisionTraining, probe_speed, train_vision
@@ -202,29 +202,30 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     fresh = run.config.memory_training.fresh if number else 0.0
     seed = run.seed("controller", number)
     agent.starts = dream_starts(agent.memory, latents, run.config.dream, first_fresh, fresh, MOMENTS, seed)
-    train_controller(run, number, stage, agent, seed)
+    steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
     agent.save(stage.folder / "agent")
-    return stage.finish(seconds=time.time() - began)
+    return stage.finish(seconds=time.time() - began, steps=steps)
 
 
 ROUND = {"collect": collect_round, "vision": see, "encode": encode, "memory": expect, "controller": act}
 """The stages of a round, in order."""
 
 
-def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> None:
-    """PPO for an actor-critic, CMA-ES for a linear C; both in whichever mind the preset names."""
+def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
+    """PPO for an actor-critic, CMA-ES for a linear C; both in whichever mind the preset names -> the most steps it took there."""
     config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
     if isinstance(agent.controller, ActorCritic):
         ppo = replace(config.ppo, updates=updates) if number else config.ppo
         mind = Awake(agent, ppo.minds) if awake else Dream(agent, ppo.minds, config.dream)
         previous = run.stage(number - 1, "controller") if number else None
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)
-    else:
-        cmaes = replace(config.cmaes, generations=updates) if number else config.cmaes
-        fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
-        train_cmaes(stage, agent.controller, fitness, cmaes, seed)
+        return ppo.updates * ppo.minds * ppo.steps
+    cmaes = replace(config.cmaes, generations=updates) if number else config.cmaes
+    fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
+    train_cmaes(stage, linear_of(agent), fitness, cmaes, seed)
+    return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps
 
 
 def restore(stage: Stage, **parts: torch.nn.Module) -> None:

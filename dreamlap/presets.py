@@ -65,7 +65,7 @@ class RoundsConfig:
 class SelectionConfig:
     """How the agent that a run leaves behind is chosen among its rounds, and scored."""
 
-    candidates: int = 4
+    candidates: int = 6
     """The last rounds' agents to choose from; at most 10 by the protocol."""
     tracks: int = count(16, least=2)
     """Selection tracks that each candidate drives, on the fast track."""

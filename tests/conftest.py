@@ -13,8 +13,8 @@ SMALL = AgentConfig(vision=VisionConfig(latent=4), memory=MemoryConfig(hidden=8,
 
 
 @pytest.fixture(autouse=True)
-def _two_threads():
-    torch.set_num_threads(2)
+def _one_thread():
+    torch.set_num_threads(1)  # tiny tensors: a second thread only waits
 
 
 @pytest.fixture
