@@ -214,7 +214,7 @@ ROUND = {"collect": collect_round, "vision": see, "encode": encode, "memory": ex
 
 
 def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
-    """PPO for an actor-critic, CMA-ES for a linear C; both in whichever mind the preset names -> the most steps it took there."""
+    """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
     config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
     if isinstance(agent.controller, ActorCritic):
         ppo = replace(config.ppo, updates=updates) if number else config.ppo
