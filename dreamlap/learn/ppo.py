@@ -45,7 +45,7 @@ class PPOConfig:
     """Steps a gradient step."""
     entropy: float = 1e-3
     """Weight of the entropy bonus."""
-    grass_price: float = 1.0
+    grass_price: float = 2.5
     """What a step with the car wholly on grass costs C while it learns (never in a score): missing one tile costs the lap."""
     reward_scale: float = 0.1
     """Rewards are multiplied by this, so that returns have the size of a network's outputs."""

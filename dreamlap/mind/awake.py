@@ -14,11 +14,18 @@ from dreamlap.track import FastCarRacing, grass
 LIMIT = 1000
 """Steps until the clock ends an episode, as on the registered stock track."""
 
+MOST = 128
+"""Tracks that one process may hold: each has a picture of its ground, some 20 MB."""
+
 
 class Awake:
     """N tracks side by side in this process. Seed s begins with track s; the tracks after it are training tracks."""
 
     def __init__(self, agent: Agent, num_envs: int, limit: int = LIMIT):
+        if num_envs > MOST:
+            raise ValueError(
+                f"{num_envs} tracks in one process need {num_envs * 20 // 1000} GB: use at most {MOST} (--ppo.minds 16)"
+            )
         self.agent, self.num_envs, self.limit = agent, num_envs, limit
         self.observation_size = agent.memory.latent + agent.memory.hidden
         self.action_size = agent.memory.action
