@@ -97,11 +97,6 @@ class Stage:
         """Mark the stage as done, with what came out of it."""
         write_json(self.folder / "done.json", result)
 
-    @property
-    def result(self) -> dict[str, Any]:
-        """What `finish` was given."""
-        return read_json(self.folder / "done.json")
-
     def save(self, update: int, state: Mapping[str, Any]) -> None:
         """Keep a checkpoint: `state` after `update` updates, in place of the last one."""
         with replacing(self.folder / "checkpoint.pt") as partial:
@@ -113,7 +108,7 @@ class Stage:
         if not path.exists():
             return None
         try:
-            return torch.load(path, weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise ValueError(f"{path} cannot be read ({error}): delete it to start this stage again") from error
 
