@@ -22,12 +22,12 @@ demo: install    ## train a car in its dream and see it drive: about a quarter o
 test: install    ## lint, types, all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pytest -n 2
 
-bench: install   ## steps a second of the tracks and of the dream, as ratios
-	$(BIN)/python -m benchmarks.track
+bench: install   ## steps a second of the dream and of the tracks, as ratios: some ten minutes
 	$(BIN)/python -m benchmarks.dream
+	$(BIN)/python -m benchmarks.track
 
 clean:           ## remove the virtual environment; runs stay
 	rm -rf $(VENV)

@@ -1,4 +1,4 @@
-"""How fast the fast track is, and how like the stock one: python benchmarks/track.py [--seeds 50] [--laps 3].
+"""How fast the fast track is, and how like the stock one: python -m benchmarks.track [--seeds 50] [--laps 3].
 
 Speed is in steps per second of processor time (of one core), over whole episodes with their resets and without the
 driver: a lap's actions are driven once, unseen, and then replayed on every kind of track. Figures are of one machine
@@ -11,6 +11,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any
 
 import cv2
@@ -18,6 +19,8 @@ import numpy as np
 from gymnasium.envs.box2d.car_racing import FPS, CarRacing
 
 from dreamlap.drivers import Autopilot
+from dreamlap.parallel import in_parallel
+from dreamlap.progress import console, meter
 from dreamlap.track import FastCarRacing
 from dreamlap.track.car import lay_car
 from dreamlap.track.frames import ROAD_ROWS
@@ -132,19 +135,23 @@ def parts(lap: Lap) -> dict[str, float]:
 
 
 def differences(seeds: range, randomize: bool) -> np.ndarray:
-    """Mean absolute difference of pixels from stock's, (frames, 2) at 96 and at 64; asserts that all else is equal."""
+    """Mean absolute difference of pixels from stock's, (frames, 2) at 96 and at 64, over episodes on both cores."""
+    with meter(f"{len(seeds)} tracks beside stock", len(seeds)) as bar:
+        return np.concatenate(list(bar.over(in_parallel(partial(compare, randomize), seeds, 2))))
+
+
+def compare(randomize: bool, seed: int) -> np.ndarray:
+    """One episode on both tracks: how far the frames are apart, (frames, 2); asserts that all else is equal."""
     stock, fast = CarRacing(domain_randomize=randomize), FastCarRacing(domain_randomize=randomize)
-    found = []
-    for seed in seeds:
-        found.append(_apart(stock.reset(seed=seed)[0], fast.reset(seed=seed)[0]))
-        pilot = Autopilot(noise=(0, 0.6), speed=(0.6, 1.15), offset=(-3, 3))
-        for action in drive(seed, pilot, fast):
-            theirs, ours = stock.step(action), fast.step(action)
-            assert theirs[1:] == ours[1:], f"seed {seed}: another race"
-            assert _state(stock) == _state(fast), f"seed {seed}: another car"
-            found.append(_apart(theirs[0], ours[0]))
-            if theirs[2]:
-                break
+    found = [_apart(stock.reset(seed=seed)[0], fast.reset(seed=seed)[0])]
+    pilot = Autopilot(noise=(0, 0.6), speed=(0.6, 1.15), offset=(-3, 3))
+    for action in drive(seed, pilot, fast):
+        theirs, ours = stock.step(action), fast.step(action)
+        assert theirs[1:] == ours[1:], f"seed {seed}: another race"
+        assert _state(stock) == _state(fast), f"seed {seed}: another car"
+        found.append(_apart(theirs[0], ours[0]))
+        if theirs[2]:
+            break
     return np.array(found)
 
 
@@ -194,13 +201,13 @@ def _resident() -> float:
 def main() -> None:
     """Prints everything."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=50, help="tracks on which frames are compared (10 s each)")
+    options.add_argument("--seeds", type=int, default=50, help="tracks on which frames are compared (some 5 s each)")
     options.add_argument("--laps", type=int, default=3, help="laps over which speed is measured")
     chosen = options.parse_args()
     laps = record(range(100, 100 + chosen.laps))
     print_speed(laps)
-    print("microseconds:", ", ".join(f"{name} {value:.0f}" for name, value in parts(laps[0]).items()))
-    print(f"memory: {alone(memory):.1f} MiB a track; a reset leaves {alone(growth):.1f} KiB behind")
+    console.print("microseconds:", ", ".join(f"{name} {value:.0f}" for name, value in parts(laps[0]).items()))
+    console.print(f"memory: {alone(memory):.1f} MiB a track; a reset leaves {alone(growth):.1f} KiB behind")
     for randomize in (False, True):
         print_differences(differences(range(200, 200 + chosen.seeds), randomize), randomize)
 
@@ -208,19 +215,19 @@ def main() -> None:
 def print_speed(laps: list[Lap]) -> None:
     """Steps per second, and ratios."""
     stock, pool = speed(CarRacing, laps[:1]), envpool_speed()
-    print(f"one core: stock {stock:.0f} steps/s")
+    console.print(f"one core: stock {stock:.0f} steps/s")
     for name, make in (("ours 96", FastCarRacing), ("ours 64", small), ("ours, not drawn", blind)):
         rate = speed(make, laps)
-        print(f"  {name}: {rate:.0f}, {rate / stock:.1f}× stock" + (f", {rate / pool:.1f}× EnvPool" if pool else ""))
-    print(f"  EnvPool: {pool:.0f}, {pool / stock:.1f}× stock" if pool else "  EnvPool: not installed")
+        console.print(f"  {name}: {rate:.0f}, {rate / stock:.1f}× stock" + (f", {rate / pool:.1f}× EnvPool" if pool else ""))
+    console.print(f"  EnvPool: {pool:.0f}, {pool / stock:.1f}× stock" if pool else "  EnvPool: not installed")
     both = {"stock": scaling(CarRacing, laps[:1]), "ours": scaling(FastCarRacing, laps)}
-    print("two processes over twice one:", ", ".join(f"{name} {ratio:.2f}" for name, ratio in both.items()))
+    console.print("two processes over twice one:", ", ".join(f"{name} {ratio:.2f}" for name, ratio in both.items()))
 
 
 def print_differences(apart: np.ndarray, randomize: bool) -> None:
     """How far frames are from stock's."""
     found = [f"at {size} mean {a.mean():.3f}, worst {a.max():.2f}" for size, a in zip((96, 64), apart.T, strict=True)]
-    print(f"frames ({'random' if randomize else 'stock'} colours, {len(apart)}), of 255:", "; ".join(found))
+    console.print(f"frames ({'random' if randomize else 'stock'} colours, {len(apart)}), of 255:", "; ".join(found))
 
 
 if __name__ == "__main__":
