@@ -27,7 +27,7 @@ class PresetCommand:
     name: str = ""
     """Name of the run: its folder is runs/NAME. By default, the preset's name."""
     scale: float = 1.0
-    """Multiplies rollouts, updates, generations, population and episode length together: 0.01 makes days into minutes."""
+    """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
     data: Path | None = None
     """Folder of episodes (made by `dreamlap collect`) to learn from, instead of letting the preset's drivers drive."""
 
@@ -59,12 +59,18 @@ def _begin(verb: str, args: Sequence[str]):
     from dreamlap.estimate import estimate
     from dreamlap.pipeline import Run
 
-    commands = {name: (about, PresetCommand(config)) for name, (about, config) in PRESETS.items()}
-    command = tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
+    command = _parse(verb, args)
+    if command.scale != 1:
+        command = _parse(verb, args, command.scale)
     preset = next(arg for arg in args if arg in PRESETS)
-    config = scaled(command.config, command.scale)
-    console.print(estimate(config))
-    return Run(Path("runs") / (command.name or preset), config, command.data)
+    console.print(estimate(command.config))
+    return Run(Path("runs") / (command.name or preset), command.config, command.data)
+
+
+def _parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
+    """The preset is scaled before its flags are read: what a person gives as a number stays that number."""
+    commands = {name: (about, PresetCommand(scaled(config, scale))) for name, (about, config) in PRESETS.items()}
+    return tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
 
 
 def collect(

@@ -45,7 +45,7 @@ class RoundsConfig:
 
     rounds: int = count(8, least=0)
     """Rounds after the first."""
-    episodes: int = count(24, least=1)
+    episodes: int = count(48, least=1)
     """Episodes that the agent drives at the start of a round."""
     steps: int = count(300, least=40)
     """The most steps of such an episode."""
@@ -65,9 +65,9 @@ class RoundsConfig:
 class SelectionConfig:
     """How the agent that a run leaves behind is chosen among its rounds, and scored."""
 
-    candidates: int = 6
+    candidates: int = 4
     """The last rounds' agents to choose from; at most 10 by the protocol."""
-    tracks: int = count(16, least=2)
+    tracks: int = count(32, least=2)
     """Selection tracks that each candidate drives, on the fast track."""
     scored: int = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""

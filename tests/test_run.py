@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import dreamlap
-from dreamlap.cli import PresetCommand
+from dreamlap.cli import PresetCommand, _parse
 from dreamlap.evaluate import bootstrap_interval, evaluate, score, seed_range
 from dreamlap.presets import PRESETS
 from dreamlap.settings import from_dict, scaled
@@ -183,6 +183,8 @@ def test_scale_shrinks_everything_together():
     assert scaled(full, 1) is full
     with pytest.raises(ValueError, match="above 0"):
         scaled(full, 0)
+    command = _parse("run", ["ha2018", "--scale", "0.01", "--cmaes.population", "6"], 0.01)
+    assert (command.config.cmaes.population, command.config.cmaes.generations) == (6, 18)
 
 
 @pytest.mark.parametrize(
