@@ -4,14 +4,12 @@ Letters: B batch, Z latent, H hidden, A action. Every action is in [-1, 1]; `dre
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-from torch import Tensor
+from typing import Literal
 
 from dreamlap.control.actor_critic import ActorCritic
 from dreamlap.control.linear import Linear
 
-__all__ = ["ActorCritic", "Controller", "ControllerConfig", "Linear", "build_controller"]
+__all__ = ["ActorCritic", "ControllerConfig", "Linear", "build_controller"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +22,6 @@ class ControllerConfig:
     """Where C is trained: in M's dream, or on the track seen through V and M."""
     sees_memory: bool = True
     """Whether C sees h beside z; without it M only serves as the dream."""
-
-
-class Controller(Protocol):
-    """What the rest of the house asks of a C."""
-
-    def act(self, observation: Tensor) -> Tensor:
-        """[z, h] (B, Z + H) -> the best known action (B, A), in [-1, 1]."""
-        ...
 
 
 def build_controller(config: ControllerConfig, latent: int, hidden: int, action: int) -> Linear | ActorCritic:
