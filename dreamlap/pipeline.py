@@ -185,9 +185,10 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         return restore(stage, memory=agent.memory)
     began = time.time()
     latents, first_fresh = latents_of(run, number)
-    config = run.config.memory_training
+    config, later = run.config.memory_training, run.config.rounds
     if number:
-        config = replace(config, updates=run.config.rounds.memory_updates)
+        rate = config.learning_rate * later.rate(number)
+        config = replace(config, updates=later.memory_updates, learning_rate=rate)
     seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number else None
     train_memory(stage, agent.memory, latents, first_fresh, config, seed, run.autocast, previous)
     return stage.finish(seconds=time.time() - began)
@@ -217,7 +218,8 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
     config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
     if isinstance(agent.controller, ActorCritic):
-        ppo = replace(config.ppo, updates=updates) if number else config.ppo
+        rate = config.ppo.learning_rate * config.rounds.rate(number)
+        ppo = replace(config.ppo, updates=updates, learning_rate=rate) if number else config.ppo
         mind = Awake(agent, ppo.minds) if awake else Dream(agent, ppo.minds, config.dream)
         previous = run.stage(number - 1, "controller") if number else None
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)

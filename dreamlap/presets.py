@@ -57,8 +57,14 @@ class RoundsConfig:
     """Gradient steps of M a round."""
     controller_updates: int = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
+    decay: float = 1.0
+    """Learning rates of M and C in the last round, as a share of those in the first; they fall by equal factors."""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
+
+    def rate(self, number: int) -> float:
+        """The share of the learning rates that is left in round `number`."""
+        return self.decay ** (number / max(1, self.rounds))
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,12 @@ def _refuse_nan(metrics: Mapping[str, float], stage: Stage, i: int) -> None:
         )
 
 
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Go on with another learning rate (an optimizer that was restored brings the one that it was saved with)."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
 def descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor], max_norm: float) -> float:
     """One clipped gradient step; returns the norm of the gradient before clipping."""
     optimizer.zero_grad(set_to_none=True)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from dreamlap.agent import Starts
 from dreamlap.episodes.latents import Latents, Windows, windows
-from dreamlap.learn.loop import descend, run_updates
+from dreamlap.learn.loop import descend, run_updates, set_rate
 from dreamlap.memory import MDNLSTM
 from dreamlap.memory.mixture import Mixture, log_prob
 from dreamlap.mind import DreamConfig
@@ -56,6 +56,7 @@ def train_memory(
     device = latents.mu.device
 
     def update(i: int) -> dict[str, float]:
+        set_rate(optimizer, config.learning_rate)
         chance = torch.rand(4, config.batch, generator=generator(seed, "windows", i)).to(device)
         batch = windows(latents, *choose(chance, latents, first_fresh, config), config.window)
         noise = torch.randn(batch.mu.shape, generator=generator(seed, "noise", i)).to(device)

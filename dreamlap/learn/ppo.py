@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dreamlap.control import ActorCritic
-from dreamlap.learn.loop import descend, run_updates
+from dreamlap.learn.loop import descend, run_updates, set_rate
 from dreamlap.mind.interface import Mind
 from dreamlap.run import Stage
 from dreamlap.seeds import derive, generator
@@ -75,6 +75,7 @@ def train_ppo(
 
     def update(i: int) -> dict[str, float]:
         nonlocal observation
+        set_rate(optimizer, config.learning_rate)
         if i % config.reset_every == 0:
             observation = mind.reset([derive(seed, "mind", i) % 2**31 + n for n in range(mind.num_envs)])
         chance = generator(seed, "ppo", i, device=observation.device)

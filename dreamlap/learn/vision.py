@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamlap.episodes.store import EpisodeFile, FrameSampler
-from dreamlap.learn.loop import descend, run_updates
+from dreamlap.learn.loop import descend, run_updates, set_rate
 from dreamlap.run import Stage
 from dreamlap.seeds import generator, numpy_generator
 from dreamlap.settings import count
@@ -60,7 +60,7 @@ def train_vision(
         chosen = numpy_generator(seed, "frames", i).integers(len(frames), size=config.batch)
         batch = torch.from_numpy(frames[chosen]).to(device)
         noise = torch.randn(config.batch, vision.latent, generator=generator(seed, "noise", i)).to(device)
-        _set_rate(optimizer, config.learning_rate, i / config.updates)
+        set_rate(optimizer, config.learning_rate * half_cosine(i / config.updates))
         with autocast:
             posterior = vision.encode(batch)
             logits = vision.logits(posterior.sample(noise))
@@ -82,9 +82,9 @@ def row_weights(size: int, bar: bool, bar_weight: float) -> Tensor:
     return weight
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, peak: float, done: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = peak * (0.1 + 0.45 * (1 + float(np.cos(np.pi * done))))
+def half_cosine(done: float) -> float:
+    """The share of the learning rate that is left when a share `done` of the updates is over: from 1 down to 0.1."""
+    return 0.1 + 0.45 * (1 + float(np.cos(np.pi * done)))
 
 
 @torch.no_grad()
