@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dreamlap.control import ActorCritic, ControllerConfig, Linear, build_controller
 from dreamlap.memory import MDNLSTM, MemoryConfig, build_memory
@@ -64,17 +65,24 @@ class Agent:
     def reset(self) -> None:
         """Forget the last episode: to be called before the first frame of every new one."""
         self.state = self.memory.initial(1)
+        self.action = self.state.new_zeros(1, self.actions.size)
+        self._held = 0
 
     @torch.no_grad()
     def act(self, frame: np.ndarray) -> np.ndarray:
-        """The stock track's frame (96, 96, 3) uint8 -> the stock track's action (3,) float32. One call a step."""
+        """The stock track's frame (96, 96, 3) uint8 -> the stock track's action (3,) float32. One call a step.
+
+        An agent whose actions last several steps (`track.repeat`) looks up only when the next one is due.
+        """
         if frame.shape != (96, 96, 3) or frame.dtype != np.uint8:
             raise ValueError(f"an agent sees the stock track's frames, (96, 96, 3) uint8, not {frame.shape} {frame.dtype}")
-        seen = to_frame(frame, self.config.track.size, self.config.track.bar)
-        z, observation = self.perceive(seen[None], self.state)
-        action = self.bound(self.controller.act(observation))
-        self.state = self.memory.step(z, action, self.state)
-        return self.actions.to_stock(action[0].cpu().numpy())
+        if self._held == 0:
+            seen = to_frame(frame, self.config.track.size, self.config.track.bar)
+            z, observation = self.perceive(seen[None], self.state)
+            self.action = self.execute(self.controller.act(observation), self.action)
+            self.state = self.memory.step(z, self.action, self.state)
+        self._held = (self._held + 1) % self.config.track.repeat
+        return self.actions.to_stock(self.action[0].cpu().numpy())
 
     @torch.no_grad()
     def perceive(self, frames: np.ndarray, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,8 +90,15 @@ class Agent:
         z = self.vision.encode(torch.from_numpy(frames).to(state.device)).mu
         return z, torch.cat([z, self.memory.h(state)], -1)
 
-    def bound(self, action: Tensor) -> Tensor:
-        """Actions (N, A) as the track would take them: M is told what was done, not what was wished."""
+    def execute(self, wish: Tensor, last: Tensor) -> Tensor:
+        """What is done of wished actions (N, A) after the actions `last` (N, A): M is told what was done, not what was wished.
+
+        A share `controller.smoothing` of the last action stays; then it is bounded as the track would.
+        """
+        alpha = self.config.controller.smoothing
+        action = wish if alpha == 0 else (1 - alpha) * wish + alpha * last
+        if self.actions.name == "discrete":
+            return F.one_hot(action.argmax(-1), self.actions.size).to(action)
         low, high = (torch.from_numpy(limit).to(action.device) for limit in (self.actions.low, self.actions.high))
         return torch.minimum(torch.maximum(action, low), high)
 

@@ -109,7 +109,7 @@ def evaluate(
     final: bool = False,
     workers: int = 2,
     json: Path | None = None,
-    track: Literal["stock", "fast"] = "stock",
+    track: str = "stock",
 ) -> None:
     """Score an agent on tracks that it was not trained on.
 
@@ -119,7 +119,8 @@ def evaluate(
         final: Drive the test tracks, 1000000 and above, for a final score; never to choose or tune anything.
         workers: Processes that drive.
         json: File for the score with its raw returns.
-        track: `fast` is for quick looks; a score comes from the stock track.
+        track: A score comes from the `stock` track. `fast` is for quick looks, `dream` or the folder of another agent asks
+            what M promises in its dream.
     """
     from dreamlap.evaluate import evaluate as measure
     from dreamlap.evaluate import headline, seed_range

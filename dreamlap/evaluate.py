@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import gymnasium as gym
 import numpy as np
 
 from dreamlap.agent import Agent, load
+from dreamlap.drivers import AgentDriver
+from dreamlap.mind.world import open_world
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
 from dreamlap.run import commit, versions
@@ -23,6 +26,8 @@ from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
 
 FINAL = range(TEST_SEEDS, TEST_SEEDS + 100)
 """The hundred test tracks of a final score."""
+TRACKS = {"stock": "CarRacing-v3", "fast": "dreamlap/CarRacing-v3"}
+"""What Gymnasium calls the real tracks."""
 SELECTION = range(SELECTION_SEEDS, SELECTION_SEEDS + 20)
 """The tracks of an everyday score."""
 
@@ -30,7 +35,8 @@ SELECTION = range(SELECTION_SEEDS, SELECTION_SEEDS + 20)
 def evaluate(path: Path | str, seeds: Sequence[int], workers: int = 2, track: str = "stock") -> dict[str, Any]:
     """Drive the agent in `path` over the tracks `seeds` in parallel processes -> the score, ready for a JSON file.
 
-    `track`: "stock" for a score by the protocol; "fast" for a quick look, which the result says of itself.
+    `track`: "stock" for a score by the protocol; "fast" for a quick look; or the folder of an agent in whose dream is driven,
+    "dream" being the agent's own. The result says of itself which it was.
     """
     about = {"agent": str(path), "track": track, "trained": load(path).about}
     driven: list[tuple[float, int, bool]] = []
@@ -83,12 +89,24 @@ def seed_range(text: str, final: bool) -> range:
 
 def drive_track(path: str, track: str, seed: int) -> tuple[float, int, bool]:
     """One whole episode on the track `seed` -> return, steps, whether the lap was finished."""
-    ident = {"stock": "CarRacing-v3", "fast": "dreamlap/CarRacing-v3"}[track]
-    env = gym.make(ident)
+    if track not in TRACKS:
+        return drive_dream(load(path), path if track == "dream" else track, seed)
+    env = gym.make(TRACKS[track])
     try:
         return drive_episode(load(path), env, seed)
     finally:
         env.close()
+
+
+def drive_dream(agent: Agent, folder: str, seed: int, steps: int = 1000) -> tuple[float, int, bool]:
+    """Drive in the dream of the agent in `folder`, from one of its real moments -> what its M promises, steps, False."""
+    world, driver = open_world(replace(agent.config.track, dream=folder)), AgentDriver(agent, 1)
+    frame, _ = world.reset(seed=seed)
+    total, step, over = 0.0, 0, False
+    while step < agent.config.track.decisions(steps) and not over:
+        frame, reward, over, _, _ = world.step(driver.act(frame[None])[0])
+        total, step = total + reward, step + 1
+    return total, step, False
 
 
 def drive_episode(agent: Agent, env: gym.Env[np.ndarray, np.ndarray], seed: int) -> tuple[float, int, bool]:
@@ -105,7 +123,9 @@ def drive_episode(agent: Agent, env: gym.Env[np.ndarray, np.ndarray], seed: int)
 def headline(result: dict[str, Any]) -> str:
     """A score in one line."""
     low, high = result["interval"]
-    looks = "" if result["track"] == "stock" else "  (fast track: a quick look, not a score)"
+    kind = result["track"]
+    dreamed = "a dream's promise" if kind not in TRACKS else "fast track: a quick look"
+    looks = "" if kind == "stock" else f"  ({dreamed}, not a score)"
     return (
         f"{result['mean']:.0f} ± {result['sd']:.0f} on {len(result['seeds'])} tracks  "
         f"(min {result['min']:.0f}, median {result['median']:.0f}, laps {result['laps']}, "

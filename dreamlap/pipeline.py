@@ -99,7 +99,7 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         return
     began = time.time()
     for driver, episodes, steps, random_start in _drives(run, number):
-        name = "agent" if number else driver.kind
+        name = "agent" if number else Path(driver.kind).name
         seed = run.seed("collect", number, name)
         collect(
             run.store,
@@ -123,6 +123,7 @@ def _drives(run: Run, number: int) -> list[tuple[DriverConfig, int, int, float]]
         return []
     if number == 0:
         kinds = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot}
+        kinds[first.expert_folder] = first.expert
         return [(replace(first.driver, kind=kind), n, first.steps, first.random_start) for kind, n in kinds.items() if n]
     folder = str(run.stage(number - 1, "controller").folder / "agent")
     return [(DriverConfig(folder, noise=later.noise), later.episodes, later.steps, later.random_start)]
@@ -226,7 +227,8 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
         return ppo.updates * ppo.minds * ppo.steps
     cmaes = replace(config.cmaes, generations=updates) if number else config.cmaes
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
-    train_cmaes(stage, linear_of(agent), fitness, cmaes, seed)
+    real = awake_fitness(agent, replace(cmaes, steps=1000, grass_price=0.0), config.workers)
+    train_cmaes(stage, linear_of(agent), fitness, cmaes, seed, real)
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps
 
 
@@ -258,12 +260,18 @@ def choose(run: Run) -> None:
 
 
 def score(run: Run) -> dict[str, Any]:
-    """The run's agent on selection tracks of the stock track that had no say in choosing it."""
-    path = run.folder / "scores" / "selection.json"
-    if not path.exists():
-        seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + run.config.selection.scored)
-        write_json(path, evaluate(run.folder / "agent", seeds, run.config.workers))
-    return read_json(path)
+    """The run's agent on selection tracks of the stock track that had no say in choosing it.
+
+    An agent that grew up on a dream is asked what it is promised there, too: in that first dream, and in its own.
+    """
+    seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + run.config.selection.scored)
+    tracks = {"scores/selection.json": "stock"}
+    if run.config.track.dream:
+        tracks |= {"dreams/first.json": run.config.track.dream, "dreams/own.json": "dream"}
+    for name, track in tracks.items():
+        if not (path := run.folder / name).exists():
+            write_json(path, evaluate(run.folder / "agent", seeds, run.config.workers, track))
+    return read_json(run.folder / "scores" / "selection.json")
 
 
 def show(run: Run) -> None:

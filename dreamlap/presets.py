@@ -31,6 +31,10 @@ class CollectConfig:
     """Episodes of wandering actions: they leave the road and show what that is like."""
     autopilot: int = count(104, least=0)
     """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
+    expert: int = count(0, least=0)
+    """Episodes of an agent that is there already: the PPO expert, or any other."""
+    expert_folder: str = "runs/expert"
+    """Folder of that agent."""
     steps: int = count(1000, least=40)
     """The most steps of an episode."""
     random_start: float = 0.5

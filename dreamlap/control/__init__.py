@@ -22,9 +22,15 @@ class ControllerConfig:
     """Where C is trained: in M's dream, or on the track seen through V and M."""
     sees_memory: bool = True
     """Whether C sees h beside z; without it M only serves as the dream."""
+    bias: bool = True
+    """Whether a linear C has a bias: 867 numbers for z 32 and h 256 with it, the paper's; 3,840 for z 1024 without."""
+    smoothing: float = 0.0
+    """Share of the last action that stays in the next one: above 0 it drives more calmly, and answers later."""
 
 
 def build_controller(config: ControllerConfig, latent: int, hidden: int, action: int) -> Linear | ActorCritic:
     """A new C with fresh weights."""
-    kinds = {"linear": Linear, "actor-critic": ActorCritic}
-    return kinds[config.kind](latent, hidden if config.sees_memory else 0, action)
+    if not 0 <= config.smoothing < 1:
+        raise ValueError(f"--controller.smoothing is a share, from 0 up to but without 1, not {config.smoothing}")
+    seen = hidden if config.sees_memory else 0
+    return Linear(latent, seen, action, config.bias) if config.kind == "linear" else ActorCritic(latent, seen, action)

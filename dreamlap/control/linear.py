@@ -7,12 +7,12 @@ from torch import Tensor, nn
 class Linear(nn.Module):
     """867 numbers for z 32, h 256 and three actions; `hidden` 0 makes a C that sees z alone."""
 
-    def __init__(self, latent: int, hidden: int, action: int):
+    def __init__(self, latent: int, hidden: int, action: int, bias: bool = True):
         super().__init__()
         self.inputs = latent + hidden
-        self.layer = nn.Linear(self.inputs, action)
-        nn.init.zeros_(self.layer.weight)
-        nn.init.zeros_(self.layer.bias)
+        self.layer = nn.Linear(self.inputs, action, bias)
+        for weights in self.layer.parameters():
+            nn.init.zeros_(weights)
 
     def act(self, observation: Tensor) -> Tensor:
         """[z, h] (B, Z + H) -> action (B, A) in [-1, 1]."""
@@ -26,7 +26,8 @@ class Population:
         """`candidates` (P, D): the weights and biases of each, flattened as `torch.nn.utils.parameters_to_vector` does."""
         actions = like.layer.out_features
         self.weight = candidates[:, : actions * like.inputs].unflatten(1, (actions, like.inputs))  # (P, A, I)
-        self.bias = candidates[:, actions * like.inputs :]  # (P, A)
+        bias = candidates[:, actions * like.inputs :]  # (P, A), or (P, 0) of a C without
+        self.bias = bias if bias.shape[1] else candidates.new_zeros(len(candidates), actions)
         self.inputs = like.inputs
 
     def act(self, observation: Tensor) -> Tensor:

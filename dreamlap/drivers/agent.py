@@ -17,6 +17,7 @@ class AgentDriver:
         """`noise`: bounds between which the noise's standard deviation is drawn for every episode."""
         self.agent, self.noise = agent, noise
         self.state = agent.memory.initial(n)
+        self.action = self.state.new_zeros(n, agent.actions.size)
         self.deviation = np.zeros((n, agent.memory.action), np.float32)
         self.spread = np.zeros(n, np.float32)
         self.chance: list[np.random.Generator] = [np.random.default_rng(0)] * n
@@ -24,6 +25,7 @@ class AgentDriver:
     def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:
         """See `Driver.reset`."""
         self.state[i] = 0
+        self.action[i] = 0
         self.deviation[i] = 0
         self.spread[i] = rng.uniform(*self.noise)
         self.chance[i] = rng
@@ -32,10 +34,10 @@ class AgentDriver:
     def act(self, frames: np.ndarray) -> np.ndarray:
         """See `Driver.act`."""
         z, observation = self.agent.perceive(frames, self.state)
-        action = self.agent.controller.act(observation) + torch.from_numpy(self._explore()).to(z.device)
-        action = self.agent.bound(action)
-        self.state = self.agent.memory.step(z, action, self.state)
-        return self.agent.actions.to_stock(action.cpu().numpy())
+        wish = self.agent.controller.act(observation) + torch.from_numpy(self._explore()).to(z.device)
+        self.action = self.agent.execute(wish, self.action)
+        self.state = self.agent.memory.step(z, self.action, self.state)
+        return self.agent.actions.to_stock(self.action.cpu().numpy())
 
     def _explore(self) -> np.ndarray:
         kick = np.stack([rng.normal(size=self.deviation.shape[1]) for rng in self.chance]).astype(np.float32)

@@ -1,16 +1,15 @@
 """What a driver is."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from gymnasium.envs.box2d.car_racing import CarRacing
 
 
 class Driver(Protocol):
     """Drives N tracks of one process at once."""
 
-    def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:
+    def reset(self, i: int, track: Any, rng: np.random.Generator) -> None:
         """Slot `i` has just started an episode on `track` (unwrapped). All its randomness comes from `rng`."""
         ...
 
@@ -22,7 +21,7 @@ class Driver(Protocol):
 class Solo(Protocol):
     """Drives one track."""
 
-    def reset(self, track: CarRacing, rng: np.random.Generator) -> None:
+    def reset(self, track: Any, rng: np.random.Generator) -> None:
         """An episode has just started on `track` (unwrapped). All its randomness comes from `rng`."""
         ...
 
@@ -37,7 +36,7 @@ class PerTrack:
     def __init__(self, make_one: Callable[[], Solo], n: int) -> None:
         self.solos = [make_one() for _ in range(n)]
 
-    def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:
+    def reset(self, i: int, track: Any, rng: np.random.Generator) -> None:
         """See `Driver.reset`."""
         self.solos[i].reset(track, rng)
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from dreamlap.drivers import Driver, DriverConfig, build_driver
 from dreamlap.episodes.store import Episode, EpisodeStore
+from dreamlap.mind.world import DreamTrack, open_world
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
 from dreamlap.seeds import numpy_generator, training_track
-from dreamlap.track import FastCarRacing, TrackConfig
+from dreamlap.track import FastCarRacing, TrackConfig, action_form
 
 SIDE_BY_SIDE = 8
 """Episodes that one worker drives at once. Fixed, so that the number of workers changes nothing but the time."""
@@ -71,7 +72,9 @@ def drive_lot(lot: Lot) -> int:
 
 def drive(driver: Driver, lot: Lot) -> list[Episode]:
     """One episode on every track, side by side until the last one has ended."""
-    tracks = [FastCarRacing(size=lot.track.size, bar=lot.track.bar) for _ in lot.seeds]
+    if lot.track.dream and lot.driver.kind == "autopilot":
+        raise ValueError("the autopilot steers by the real track's geometry, and a dream has none: choose another driver")
+    tracks, form = [open_world(lot.track) for _ in lot.seeds], action_form(lot.track.actions)
     tapes = []
     for i, (track, seed) in enumerate(zip(tracks, lot.seeds.values(), strict=True)):
         chance = numpy_generator(seed, "drive")
@@ -79,8 +82,9 @@ def drive(driver: Driver, lot: Lot) -> list[Episode]:
         frame, _ = track.reset(seed=seed, options=options)
         driver.reset(i, track, chance)
         tapes.append(Tape(track, frame, {"track": seed, "driver": lot.driver.kind}))
-    for _ in range(lot.steps):
-        actions = driver.act(np.stack([tape.frames[-1] for tape in tapes]))
+    for _ in range(lot.track.decisions(lot.steps)):
+        wishes = driver.act(np.stack([tape.frames[-1] for tape in tapes]))
+        actions = form.to_stock(form.from_stock(wishes))  # only what C could do: M is to learn what C's actions do
         for tape, action in zip(tapes, actions, strict=True):
             tape.step(action)
         if all(tape.terminated for tape in tapes):
@@ -93,7 +97,7 @@ def drive(driver: Driver, lot: Lot) -> list[Episode]:
 class Tape:
     """Records one track; once its episode has ended it stands still."""
 
-    def __init__(self, track: FastCarRacing, frame: np.ndarray, about: dict[str, str | int]):
+    def __init__(self, track: FastCarRacing | DreamTrack, frame: np.ndarray, about: dict[str, str | int]):
         self.track, self.about = track, about
         self.frames, self.speeds = [frame], [self._speed()]
         self.actions: list[np.ndarray] = []
@@ -112,7 +116,7 @@ class Tape:
 
     def _speed(self) -> float:
         car = self.track.car
-        return car.hull.linearVelocity.length if car else 0.0
+        return car.hull.linearVelocity.length if car else float("nan")
 
     def episode(self) -> Episode:
         """What was recorded."""

@@ -22,7 +22,7 @@ from dreamlap.mind import Awake, Dream, DreamConfig, Mind
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
 from dreamlap.run import Stage
-from dreamlap.seeds import SELECTION_SEEDS, derive, numpy_generator
+from dreamlap.seeds import SELECTION_SEEDS, derive, numpy_generator, training_track
 from dreamlap.settings import count
 
 
@@ -40,6 +40,10 @@ class CMAESConfig:
     """The most steps of a rollout."""
     sigma: float = 0.1
     """Initial standard deviation of the weights."""
+    test_every: int = 0
+    """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
+    tests: int = 4
+    """Training tracks that such a test drives."""
     diagonal: bool = False
     """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
     grass_price: float = 0.0
@@ -78,8 +82,10 @@ def linear_of(agent: Agent) -> Linear:
     return agent.controller
 
 
-def train_cmaes(stage: Stage, controller: Linear, fitness: Fitness, config: CMAESConfig, seed: int) -> None:
-    """Evolve `controller` in place.
+def train_cmaes(
+    stage: Stage, controller: Linear, fitness: Fitness, config: CMAESConfig, seed: int, test: Fitness | None = None
+) -> None:
+    """Evolve `controller` in place. `test` measures the mean candidate on the real track; it steers nothing.
 
     The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
     the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled.
@@ -101,10 +107,18 @@ def train_cmaes(stage: Stage, controller: Linear, fitness: Fitness, config: CMAE
             told.append(measured)
             stage.save(len(told), {"fitness": told})
             best, mean = measured.max().item(), measured.mean().item()
-            log(len(told), {"best": best, "mean": mean, "sigma": float(strategy.sigma)})
+            real = _test(test, strategy.mean, config, seed, len(told))
+            log(len(told), {"best": best, "mean": mean, "sigma": float(strategy.sigma), **real})
             bar.advance(note=f"best {best:.1f}  mean {mean:.1f}")
     vector_to_parameters(torch.from_numpy(strategy.mean).float(), controller.parameters())
     stage.save(len(told), {"fitness": told, "controller": controller.state_dict()})
+
+
+def _test(test: Fitness | None, mean: np.ndarray, config: CMAESConfig, seed: int, generation: int) -> dict[str, float]:
+    if test is None or not config.test_every or generation % config.test_every:
+        return {}
+    seeds = [training_track("test", generation, i, seed=seed) for i in range(config.tests)]
+    return {"real": float(test(torch.from_numpy(mean).float()[None], seeds)[0])}
 
 
 def _strategy(start: np.ndarray, config: CMAESConfig, seed: int) -> cma.CMAEvolutionStrategy:

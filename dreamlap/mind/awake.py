@@ -8,8 +8,9 @@ from torch import Tensor
 
 from dreamlap.agent import Agent
 from dreamlap.mind.interface import Step
+from dreamlap.mind.world import open_world
 from dreamlap.seeds import training_track
-from dreamlap.track import FastCarRacing, grass
+from dreamlap.track import grass
 
 LIMIT = 1000
 """Steps until the clock ends an episode, as on the registered stock track."""
@@ -26,12 +27,12 @@ class Awake:
             raise ValueError(
                 f"{num_envs} tracks in one process need {num_envs * 20 // 1000} GB: use at most {MOST} (--ppo.minds 16)"
             )
-        self.agent, self.num_envs, self.limit = agent, num_envs, limit
+        self.agent, self.num_envs, self.limit = agent, num_envs, agent.config.track.decisions(limit)
         self.observation_size = agent.memory.latent + agent.memory.hidden
         self.action_size = agent.memory.action
         self.device = agent.memory.z_head.weight.device
         seen = agent.config.track
-        self.tracks = [FastCarRacing(size=seen.size, bar=seen.bar) for _ in range(num_envs)]
+        self.tracks = [open_world(seen) for _ in range(num_envs)]
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
     def reset(self, seeds: Sequence[int]) -> Tensor:
@@ -40,6 +41,7 @@ class Awake:
         self._episodes = np.zeros(self.num_envs, np.int64)
         self._age = np.zeros(self.num_envs, np.int64)
         self._state = self.agent.memory.initial(self.num_envs)
+        self._action = self._state.new_zeros(self.num_envs, self.action_size)
         for i, seed in enumerate(self._seeds):
             self._frames[i], _ = self.tracks[i].reset(seed=seed)
         return self._observe()
@@ -47,10 +49,10 @@ class Awake:
     @torch.no_grad()
     def step(self, action: Tensor) -> Step:
         """Drive every track one step; M remembers what V saw and C did."""
-        action = self.agent.bound(action)
-        self._state = self.agent.memory.step(self._z, action, self._state)
+        self._action = self.agent.execute(action, self._action)
+        self._state = self.agent.memory.step(self._z, self._action, self._state)
         reward, terminated = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
-        for i, stock in enumerate(self.agent.actions.to_stock(action.cpu().numpy())):
+        for i, stock in enumerate(self.agent.actions.to_stock(self._action.cpu().numpy())):
             self._frames[i], reward[i], terminated[i], _, _ = self.tracks[i].step(stock)
         self._age += 1
         truncated = (self._age >= self.limit) & ~terminated
@@ -81,7 +83,9 @@ class Awake:
             seed = training_track("awake", int(self._episodes[i]), seed=self._seeds[i])
             self._frames[i], _ = self.tracks[i].reset(seed=seed)
         self._age[ended] = 0
-        self._state = torch.where(self._tensor(ended)[:, None], 0.0, self._state)
+        begun = self._tensor(ended)[:, None]
+        self._state = torch.where(begun, 0.0, self._state)
+        self._action = torch.where(begun, 0.0, self._action)
         return self._observe()
 
     def _tensor(self, array: np.ndarray) -> Tensor:

@@ -51,6 +51,7 @@ class Dream:
         self._clock = torch.zeros_like(self._seeds)  # steps since the reset: with the seed it names every draw of chance
         self._age = torch.zeros_like(self._seeds)  # steps since the present dream began
         self._z, self._state = self._moments(uniforms(self._seeds, self._clock - 1, 1)[:, 0])
+        self._action = self._z.new_zeros(self.num_envs, self.action_size)
         return self._observation()
 
     @torch.no_grad()
@@ -58,7 +59,8 @@ class Dream:
         """Dream on: M is told of z and a, and says what comes of it."""
         latent = self.memory.latent
         chance = uniforms(self._seeds, self._clock, 2 * latent + 2)
-        self._state = self.memory.step(self._z, self.agent.bound(action), self._state)
+        self._action = self.agent.execute(action, self._action)
+        self._state = self.memory.step(self._z, self._action, self._state)
         expected = self.memory.predict(self.memory.h(self._state))
         self._z = sample(expected.z, chance[:, :latent], normals(chance[:, latent : 2 * latent]), self.config.temperature)
         self._clock, self._age = self._clock + 1, self._age + 1
@@ -85,4 +87,5 @@ class Dream:
             z, state = self._moments(chance)
             self._z = torch.where(ended[:, None], z, self._z)
             self._state = torch.where(ended[:, None], state, self._state)
+            self._action = torch.where(ended[:, None], 0.0, self._action)
             self._age = torch.where(ended, 0, self._age)

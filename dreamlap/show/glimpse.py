@@ -16,8 +16,8 @@ from dreamlap.drivers import AgentDriver
 from dreamlap.episodes import Episode
 from dreamlap.episodes.record import Tape
 from dreamlap.memory.mixture import sample
+from dreamlap.mind.world import open_world
 from dreamlap.seeds import normals, training_track, uniforms
-from dreamlap.track import FastCarRacing
 
 WARMUP = 16
 """Real steps that M has lived through before it is left to dream."""
@@ -37,7 +37,7 @@ def one_thread() -> Iterator[None]:
 def unseen_drive(agent: Agent, seed: int, steps: int = 400) -> Episode:
     """The agent on a training track that it has all but surely never seen (the fast one: for looks, not for scores)."""
     seen, seed = agent.config.track, training_track("glimpse", seed=seed)
-    with closing(FastCarRacing(size=seen.size, bar=seen.bar)) as track, one_thread():
+    with closing(open_world(seen)) as track, one_thread():
         frame, _ = track.reset(seed=seed)
         tape, driver = Tape(track, frame, {"track": seed}), AgentDriver(agent, 1)
         for _ in range(steps):

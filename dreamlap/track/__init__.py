@@ -1,6 +1,6 @@
 """The real world: gymnasium's CarRacing-v3 drawn fast, the geometry of its frames, and the forms of its actions."""
 
-from dreamlap.track.actions import PEDAL, STOCK, ActionForm, action_form
+from dreamlap.track.actions import DISCRETE, PEDAL, STOCK, ActionForm, action_form
 from dreamlap.track.config import TrackConfig
 from dreamlap.track.drift import warn_of_drift
 from dreamlap.track.fast import FastCarRacing
@@ -9,4 +9,15 @@ from dreamlap.track.marks import bar_rows, grass
 
 warn_of_drift()
 
-__all__ = ["PEDAL", "STOCK", "ActionForm", "FastCarRacing", "TrackConfig", "action_form", "bar_rows", "grass", "to_frame"]
+__all__ = [
+    "DISCRETE",
+    "PEDAL",
+    "STOCK",
+    "ActionForm",
+    "FastCarRacing",
+    "TrackConfig",
+    "action_form",
+    "bar_rows",
+    "grass",
+    "to_frame",
+]

@@ -1,4 +1,4 @@
-"""Two ways to write an action down: the track's own three numbers, or two with gas and brake on one pedal."""
+"""Ways to write an action down: the track's own three numbers, two with gas and brake on one pedal, or one of five."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,6 +46,14 @@ def _stock_to_pedal(a: np.ndarray) -> np.ndarray:
     return np.stack([a[..., 0], a[..., 1] - a[..., 2]], axis=-1)
 
 
+def _discrete_to_stock(a: np.ndarray) -> np.ndarray:
+    return FIVE[a.argmax(-1)]
+
+
+def _stock_to_discrete(a: np.ndarray) -> np.ndarray:
+    return np.eye(len(FIVE), dtype=np.float32)[np.abs(a[..., None, :] - FIVE).sum(-1).argmin(-1)]
+
+
 def _same(a: np.ndarray) -> np.ndarray:
     return a
 
@@ -56,7 +64,13 @@ STOCK = ActionForm("stock", STOCK_LOW, STOCK_HIGH, _same, _same)
 PEDAL = ActionForm("pedal", np.full(2, -1, np.float32), np.full(2, 1, np.float32), _pedal_to_stock, _stock_to_pedal)
 """Two numbers: steer in [-1, 1], pedal in [-1, 1] (positive is gas, negative is brake)."""
 
-FORMS = {form.name: form for form in (STOCK, PEDAL)}
+FIVE = np.array([[0, 0, 0], [0.6, 0, 0], [-0.6, 0, 0], [0, 0.2, 0], [0, 0, 0.8]], np.float32)
+"""What gymnasium's five discrete actions do: nothing, right, left, gas, brake."""
+
+DISCRETE = ActionForm("discrete", np.full(5, -1, np.float32), np.full(5, 1, np.float32), _discrete_to_stock, _stock_to_discrete)
+"""Five numbers, of which the greatest is done; the others' values do not matter."""
+
+FORMS = {form.name: form for form in (STOCK, PEDAL, DISCRETE)}
 
 
 def action_form(name: str) -> ActionForm:

@@ -12,5 +12,16 @@ class TrackConfig:
     """Side of the frames that V sees, in pixels: the stock 96x96 scaled by area."""
     bar: bool = True
     """Whether V sees the instrument bar (speed, wheels, steering); without it the frame is the 84 rows above, stretched."""
-    actions: Literal["pedal", "stock"] = "pedal"
-    """`stock`: steer, gas, brake. `pedal`: steer and one pedal, gas above 0 and brake below: C cannot press both."""
+    actions: Literal["pedal", "stock", "discrete"] = "pedal"
+    """`stock`: steer, gas, brake. `pedal`: steer and one pedal, gas above 0 and brake below: C cannot press both.
+    `discrete`: the five of gymnasium's `continuous=False`; the greatest of five numbers is done."""
+    repeat: int = 1
+    """Steps of the track that an action lasts; the frames between are neither drawn nor kept (frame skip, save interval)."""
+    randomize: bool = False
+    """Whether training tracks have colours of their own (gymnasium's `domain_randomize`). Scores never do."""
+    dream: str = ""
+    """Folder of an agent whose dream is the track that is driven on, drawn by its V; empty for the real one."""
+
+    def decisions(self, steps: int) -> int:
+        """How many actions last `steps` steps of the track."""
+        return -(-steps // self.repeat)

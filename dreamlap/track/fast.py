@@ -36,6 +36,7 @@ class FastCarRacing(CarRacing):
         continuous: bool = True,
         size: int = STOCK,
         bar: bool = True,
+        repeat: int = 1,
     ) -> None:
         """Takes stock's own arguments and two more.
 
@@ -47,12 +48,13 @@ class FastCarRacing(CarRacing):
             continuous: stock's.
             size: width and height of the observation, in pixels.
             bar: whether the observation shows the instrument bar.
+            repeat: how many steps of the stock track one step lasts; rewards add up, and only the last frame is drawn.
         """
         stock = (render_mode, verbose, lap_complete_percent, domain_randomize, continuous)
         super().__init__(*stock)
-        EzPickle.__init__(self, *stock, size, bar)
+        EzPickle.__init__(self, *stock, size, bar, repeat)
         self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
-        self.size, self.bar = size, bar
+        self.size, self.bar, self.repeat = size, bar, repeat
         self._canvas = np.zeros((STOCK, STOCK, 4), np.uint8)
         self._ground = Ground()
         self._painted = False
@@ -76,10 +78,21 @@ class FastCarRacing(CarRacing):
         return frame, info
 
     def step(self, action: np.ndarray | int) -> tuple[Any, Any, bool, Literal[False], dict[str, Any]]:
-        """One fiftieth of a second, as stock."""
+        """One fiftieth of a second, as stock, or `repeat` of them."""
         if action is None:  # stock's reset steps so once it has built the car
             self._prepare_car()
-        return super().step(action)
+            return super().step(action)
+        if self.repeat == 1:
+            return super().step(action)
+        blind, self.blind = self.blind, True
+        total, terminated, info = 0.0, False, {}
+        for _ in range(self.repeat):
+            _, reward, terminated, _, info = super().step(action)
+            total += float(reward)
+            if terminated:
+                break
+        self.blind = blind
+        return self._observe(), total, terminated, False, info
 
     def _prepare_car(self) -> None:
         assert self.car is not None

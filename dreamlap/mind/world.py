@@ -1,0 +1,57 @@
+"""Where a car is driven: the real track, or the dream of an agent as a track of its own."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from dreamlap.agent import Agent, load
+from dreamlap.mind.dream import Dream, DreamConfig
+from dreamlap.track import FastCarRacing, TrackConfig
+
+ENDLESS = 2**62
+"""A horizon that no dream reaches: whoever drives has a clock of his own."""
+
+
+class DreamTrack:
+    """The dream of one agent, driven like the real track: stock actions in, frames drawn by its V out.
+
+    What is learned here is learned from a world that nobody has programmed.
+    """
+
+    car = None  # M knows of no car, so there is no true speed
+
+    def __init__(self, agent: Agent):
+        self.agent, self.mind = agent, Dream(agent, 1, DreamConfig(horizon=ENDLESS))
+
+    def reset(self, *, seed: int, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin at a real moment that the agent remembers -> (S, S, 3) uint8. There is no tile to choose in `options`."""
+        self.mind.reset([seed])
+        return self.mind.render(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """A stock action (3,) -> the frame that follows (S, S, 3) uint8, what M expects to be earned, whether M ends it."""
+        own = torch.from_numpy(self.agent.actions.from_stock(action)).to(self.mind.device)
+        step = self.mind.step(own[None])
+        with torch.no_grad():
+            frame = self.agent.vision.decode(step.final_observation[:, : self.agent.vision.latent])
+        return frame[0].cpu().numpy(), float(step.reward[0]), bool(step.terminated[0]), False, {}
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def open_world(config: TrackConfig) -> FastCarRacing | DreamTrack:
+    """The track that `config` describes.
+
+    Raises:
+        ValueError: the dream's frames are not what `config` asks for.
+    """
+    if not config.dream:
+        return FastCarRacing(size=config.size, bar=config.bar, repeat=config.repeat, domain_randomize=config.randomize)
+    agent = load(config.dream)
+    dreamed = agent.config.track
+    for name in ("size", "bar", "repeat"):
+        if (there := getattr(dreamed, name)) != (wanted := getattr(config, name)):
+            raise ValueError(f"in the dream of {config.dream} {name} is {there}, not {wanted}: use --track.{name} {there}")
+    return DreamTrack(agent)
