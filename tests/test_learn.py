@@ -18,6 +18,7 @@ from dreamlap.learn.ppo import PPOConfig, advantages, train_ppo
 from dreamlap.mind import DreamConfig
 from dreamlap.mind.interface import Step
 from dreamlap.run import Stage
+from dreamlap.seeds import SELECTION_SEEDS
 from dreamlap.vision.vae import Posterior, kl_by_dimension, reconstruction_error
 
 FULL = torch.autocast("cpu", torch.bfloat16, enabled=False)
@@ -91,6 +92,21 @@ def test_cmaes_finds_the_best_action_and_resumes_to_the_same(tmp_path: Path):
     evolve(tmp_path / "broken", 5)
     resumed = evolve(tmp_path / "broken", 12)
     assert torch.equal(whole.layer.weight, resumed.layer.weight)
+
+
+def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
+    config = CMAESConfig(generations=6, population=4, rollouts=1, steps=5, test_every=3, tests=2)
+    controller, mind, tested = Linear(2, 0, 1), Corridor(4), []
+
+    def real(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
+        tested.append(seeds)
+        return np.array([7.0])
+
+    stage = Stage(tmp_path)
+    train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, real)
+    assert [line.get("real") for line in stage.metrics()] == [None, None, 7.0, None, None, 7.0]
+    assert len(tested[0]) == 2
+    assert all(seed < SELECTION_SEEDS for seeds in tested for seed in seeds)
 
 
 def test_an_evolution_stops_at_its_target(tmp_path: Path):
