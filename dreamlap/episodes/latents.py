@@ -31,7 +31,7 @@ class Latents:
     mu: Tensor  # (L, Z)
     log_sigma: Tensor  # (L, Z)
     action: Tensor  # (L, A) in C's own form
-    reward: Tensor  # (L,)
+    reward: Tensor  # (L,), NaN where it was not recorded
     end: Tensor  # (L,) 1.0 where the step was terminal
     grass: Tensor  # (L,)
     length: Tensor  # (E,) int64, steps T of each episode
@@ -88,7 +88,7 @@ class Windows:
     mu: Tensor  # (B, T + 1, Z)
     log_sigma: Tensor  # (B, T + 1, Z)
     action: Tensor  # (B, T, A)
-    reward: Tensor  # (B, T)
+    reward: Tensor  # (B, T), NaN where it was not recorded
     end: Tensor  # (B, T)
     grass: Tensor  # (B, T), in the frame that follows the step
     mask: Tensor  # (B, T), 1.0 where there was a step

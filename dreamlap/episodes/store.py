@@ -27,12 +27,15 @@ SUFFIX = ".episode"
 
 @dataclass(frozen=True)
 class Episode:
-    """T steps on one track: `frames[t]` is seen, `actions[t]` done, `rewards[t]` earned, `frames[t + 1]` seen next."""
+    """T steps on one track: `frames[t]` is seen, `actions[t]` done, `rewards[t]` earned, `frames[t + 1]` seen next.
+
+    What nobody recorded, in episodes that were made elsewhere, is NaN throughout: it cannot be mistaken for a number.
+    """
 
     frames: np.ndarray  # (T + 1, S, S, 3) uint8
     actions: np.ndarray  # (T, 3) float32, the stock track's steer, gas, brake
-    rewards: np.ndarray  # (T,) float32
-    speeds: np.ndarray  # (T + 1,) float32, the car's true speed: for measuring V, never shown to V, M or C
+    rewards: np.ndarray  # (T,) float32, or NaN throughout
+    speeds: np.ndarray  # (T + 1,) float32, the car's true speed, or NaN: for measuring V, never shown to V, M or C
     terminated: bool  # the track ended it: the lap is finished, or the car has left the playfield
     truncated: bool  # the clock ended it
     about: dict[str, Any] = field(default_factory=dict)  # track seed, driver, whatever is worth knowing later
@@ -76,6 +79,10 @@ class EpisodeFile:
     def array(self, name: str) -> np.ndarray:
         """One of `actions`, `rewards`, `speeds`, whole."""
         return self._file.get_tensor(name)
+
+    def knows(self, name: str) -> bool:
+        """Whether its `rewards`, or its `speeds`, were recorded."""
+        return not np.isnan(self.array(name)).any()
 
     @property
     def terminated(self) -> bool:
@@ -145,12 +152,19 @@ class EpisodeStore:
         lines = [
             f"{self.folder}: {len(episodes)} episodes, {sum(map(len, episodes)):,} steps, {size / 1e6:.1f} MB",
             f"frames {episodes[0].shape[1]}x{episodes[0].shape[2]}",
-            *(f"{driver}: {len(all_)} episodes, mean return {np.mean(all_):.0f}" for driver, all_ in sorted(returns.items())),
+            *(f"{driver}: {len(all_)} episodes, {_mean_return(all_)}" for driver, all_ in sorted(returns.items())),
         ]
         return "\n".join(lines)
 
     def __iter__(self) -> Iterator[EpisodeFile]:
         return map(self.open, self.names())
+
+
+def _mean_return(returns: list[float]) -> str:
+    known = [value for value in returns if not np.isnan(value)]
+    without = f"{len(returns) - len(known)} without rewards: V and M can learn from those, C cannot"
+    words = [f"mean return {np.mean(known):.0f}"] * bool(known) + [without] * (len(known) < len(returns))
+    return ", ".join(words)
 
 
 class FrameSampler:

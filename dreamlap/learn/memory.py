@@ -88,6 +88,7 @@ def choose(chance: Tensor, latents: Latents, first_fresh: int, config: MemoryTra
 def memory_losses(memory: MDNLSTM, batch: Windows, noise: Tensor, autocast: torch.autocast) -> dict[str, Tensor]:
     """What M got wrong, averaged over the steps that took place (nats a step for z, a squared reward, nats, nats).
 
+    The reward counts only where it was recorded; it is left out of the result if that is nowhere in the batch.
     z is drawn afresh from V's posterior for every batch: noise (B, T + 1, Z). M trained on its means overfits them.
     """
     z = batch.mu + batch.log_sigma.exp() * noise
@@ -97,11 +98,17 @@ def memory_losses(memory: MDNLSTM, batch: Windows, noise: Tensor, autocast: torc
     mixture = Mixture(*(part.float() for part in expected.z))
     errors = {
         "z": -log_prob(mixture, z[:, 1:]).sum(-1),
-        "reward": (expected.reward.float() - batch.reward).square(),
+        "reward": (expected.reward.float() - batch.reward.nan_to_num()).square(),
         "end": F.binary_cross_entropy_with_logits(expected.end.float(), batch.end, reduction="none"),
         "grass": F.binary_cross_entropy_with_logits(expected.grass.float(), batch.grass, reduction="none"),
     }
-    return {name: (error * batch.mask).sum() / batch.mask.sum() for name, error in errors.items()}
+    masks = {"reward": batch.mask * ~batch.reward.isnan()}
+    averaged = {name: _average(error, masks.get(name, batch.mask)) for name, error in errors.items()}
+    return averaged if masks["reward"].any() else {name: loss for name, loss in averaged.items() if name != "reward"}
+
+
+def _average(error: Tensor, mask: Tensor) -> Tensor:
+    return (error * mask).sum() / mask.sum()
 
 
 @torch.no_grad()

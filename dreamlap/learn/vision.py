@@ -89,7 +89,13 @@ def half_cosine(done: float) -> float:
 
 @torch.no_grad()
 def probe_speed(vision: VAE, train: list[EpisodeFile], held_out: list[EpisodeFile]) -> float:
-    """R^2 on held-out episodes of a linear probe that reads the car's true speed off z (1: all of it is there)."""
+    """R^2 on held-out episodes of a linear probe that reads the car's true speed off z (1: all of it is there).
+
+    Episodes whose speeds nobody recorded are left out; NaN if none are left to learn from, or to measure by.
+    """
+    train, held_out = ([episode for episode in lot if episode.knows("speeds")] for lot in (train, held_out))
+    if not train or not held_out:
+        return float("nan")
     x, y = _latents_and_speeds(vision, train)
     weights = np.linalg.lstsq(x, y, rcond=None)[0]
     x, y = _latents_and_speeds(vision, held_out)
