@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from rich.markup import escape
 from rich.table import Table
 
 from dreamlap.drivers import DriverConfig
@@ -100,7 +101,7 @@ def collect(
 
     name = Path(driver.kind).name
     record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, workers)
-    data("info", store)
+    data_info(store)
 
 
 def evaluate(
@@ -163,25 +164,78 @@ def report(folder: Positional[Path]) -> None:
     console.print(f"wrote {write_report(folder)}")
 
 
-def data(
-    what: Positional[Literal["info", "preview"]], store: Positional[Path], out: Path = Path("preview.mp4"), count: int = 9
-) -> None:
-    """Look at a folder of episodes.
+def data(args: Sequence[str]) -> None:
+    """Episodes: what is there, a film of them, bring in what others recorded, hand on ours: data info|preview|import|export."""
+    verbs = {"info": data_info, "preview": data_preview, "import": data_import, "export": data_export}
+    tyro.extras.subcommand_cli_from_dict(verbs, prog="dreamlap data", args=list(args))
+
+
+def data_info(store: Positional[Path]) -> None:
+    """Print what is in a folder of episodes.
 
     Args:
-        what: `info` prints what is there; `preview` makes a video of random episodes.
         store: Folder of the episodes.
-        out: File for the preview.
-        count: Episodes in the preview.
+    """
+    from dreamlap.episodes import EpisodeStore
+
+    console.print(EpisodeStore(store).summary(), markup=False)
+
+
+def data_preview(store: Positional[Path], out: Path = Path("preview.mp4"), count: int = 9) -> None:
+    """Make a video of random episodes of a folder.
+
+    Args:
+        store: Folder of the episodes.
+        out: File to write.
+        count: Episodes in it.
     """
     from dreamlap.episodes import EpisodeStore
     from dreamlap.show.video import preview_video
 
-    if what == "preview":
-        preview_video(EpisodeStore(store), out, count, seed=0)
-        console.print(f"wrote {out}")
-    else:
-        console.print(EpisodeStore(store).summary())
+    preview_video(EpisodeStore(store), out, count, seed=0)
+    console.print(f"wrote {out}")
+
+
+def data_import(
+    source: Positional[Path],
+    store: Positional[Path],
+    resize: int | None = None,
+    episode_length: int | None = None,
+    align: Literal["before", "after"] = "before",
+) -> None:
+    """Bring in episodes that others recorded; then `dreamlap run PRESET --data STORE` learns from them.
+
+    SOURCE is one of three: folders of PNG frames with an actions.txt each (a line a step: steer, gas, brake; and a rewards.txt
+    if there are rewards); arrays *frames.npy, *actions.npy, *rewards.npy, *dones.npy (the last two if there are any); or a
+    Minari dataset. Without rewards, V and M can learn, and C cannot.
+
+    Args:
+        source: Folder of the recordings.
+        store: Folder for the episodes.
+        resize: Scale the frames to this side in pixels; by default square frames stay as they are, others are refused.
+        episode_length: Steps of an episode, where all lie end to end in one array and no *dones.npy says where they end.
+        align: With as many frames as actions: was frame t seen `before` action t (the last action is dropped, for nobody saw
+            what came of it), or `after` it (the first is dropped)? With one frame more, nothing is dropped.
+    """
+    from dreamlap.episodes import EpisodeStore
+    from dreamlap.exchange import import_episodes
+
+    import_episodes(source, EpisodeStore(store), resize, episode_length, align)
+    data_info(store)
+
+
+def data_export(store: Positional[Path], out: Positional[Path], to: Literal["png", "npy", "minari"]) -> None:
+    """Write all episodes of a folder for others: without loss, but for how they ended in png, and the car's true speed.
+
+    Args:
+        store: Folder of the episodes.
+        out: New folder to write; for Minari, one called NAME-vNUMBER.
+        to: `png`: a folder an episode, with actions.txt and rewards.txt. `npy`: arrays of every episode. `minari`: a dataset.
+    """
+    from dreamlap.episodes import EpisodeStore
+    from dreamlap.exchange import export_episodes
+
+    console.print(f"wrote {export_episodes(EpisodeStore(store), out, to)} episodes to {out}", markup=False)
 
 
 def presets() -> None:
@@ -195,9 +249,10 @@ def presets() -> None:
     console.print(table)
 
 
-PRESET_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train}
+RAW_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train, "data": data}
+"""Verbs that parse their words themselves."""
 VERBS: dict[str, Callable[..., None]] = {
-    "collect": collect, "evaluate": evaluate, "video": video, "report": report, "data": data, "presets": presets,
+    "collect": collect, "evaluate": evaluate, "video": video, "report": report, "presets": presets,
 }  # fmt: skip
 
 
@@ -215,17 +270,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         console.print(f"  dreamlap {' '.join(args)}", style="bold")
         sys.exit(130)
     except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-        console.print(f"[bold red]dreamlap {args[0]}:[/] {error}", markup=True)
+        console.print(f"[bold red]dreamlap {args[0]}:[/] {escape(str(error))}", markup=True)
         sys.exit(1)
 
 
 def _call(verb: str, args: Sequence[str]) -> None:
-    if verb in PRESET_VERBS:
-        PRESET_VERBS[verb](args)
+    if verb in RAW_VERBS:
+        RAW_VERBS[verb](args)
     elif verb in VERBS:
         tyro.cli(VERBS[verb], prog=f"dreamlap {verb}", args=list(args))
     else:
-        known = [*PRESET_VERBS, *VERBS]
+        known = [*RAW_VERBS, *VERBS]
         near = difflib.get_close_matches(verb, known, 1) or known
         raise ValueError(f"there is no verb {verb!r}; did you mean {' or '.join(near)}?")
 
@@ -234,7 +289,7 @@ def _help() -> None:
     console.print(
         "[bold]dreamlap[/]: teach a car to drive inside its own dream\n\n  dreamlap VERB ...     dreamlap VERB --help\n"
     )
-    for name, verb in (PRESET_VERBS | VERBS).items():
+    for name, verb in (RAW_VERBS | VERBS).items():
         console.print(f"  [bold]{name:10}[/]{(verb.__doc__ or '').splitlines()[0]}")
     console.print("\nTo begin with: [bold]dreamlap run demo[/]")
 

@@ -162,8 +162,9 @@ class EpisodeStore:
 
 def _mean_return(returns: list[float]) -> str:
     known = [value for value in returns if not np.isnan(value)]
-    without = f"{len(returns) - len(known)} without rewards: V and M can learn from those, C cannot"
-    words = [f"mean return {np.mean(known):.0f}"] * bool(known) + [without] * (len(known) < len(returns))
+    words = [f"mean return {np.mean(known):.0f}"] if known else []
+    if len(known) < len(returns):
+        words.append(f"{len(returns) - len(known)} without rewards: V and M can learn from those, C cannot")
     return ", ".join(words)
 
 

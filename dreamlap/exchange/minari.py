@@ -1,0 +1,152 @@
+"""Episodes as a Minari dataset (Farama's standard for offline data), kept in HDF5 without loss.
+
+The folder of a dataset is what Minari makes of its name: `carracing-v0/data/main_data.hdf5` and `metadata.json`. Put into
+Minari's own folder, ~/.minari/datasets, it is read by `minari.load_dataset("carracing-v0")`.
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from PIL import Image
+
+from dreamlap.episodes import EpisodeFile
+from dreamlap.exchange.recording import MAX_BYTES, Recording
+from dreamlap.run import read_json
+from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
+
+METADATA, DATA = "metadata.json", "main_data.hdf5"
+
+
+def find(source: Path) -> list[Callable[[], Recording]]:
+    """The episodes of the dataset `source`, to be read one by one; none if it is no dataset.
+
+    Raises:
+        ValueError: it is one that cannot be read, or must not be.
+    """
+    folder = source / "data" if (source / "data" / METADATA).is_file() else source
+    if not (folder / METADATA).is_file() or not (folder / DATA).is_file():
+        return []
+    _require()
+    about = read_json(folder / METADATA)
+    if about.get("data_format") != "hdf5":
+        raise ValueError(f"{folder} is a Minari dataset of format {about.get('data_format')}: write it again as hdf5")
+    for name in ("observation_space", "action_space"):
+        if not isinstance(about.get(name), str):  # Minari would make the environment that the file names, whatever that runs
+            raise ValueError(f"{folder / METADATA} does not say its {name}: create the dataset again with a Minari of today")
+    import h5py
+
+    try:
+        with h5py.File(folder / DATA, "r") as file:
+            numbers = sorted(int(name[8:]) for name in map(str, file) if re.fullmatch(r"episode_\d+", name))
+    except OSError as error:
+        raise ValueError(f"{folder / DATA} cannot be read ({error}): copy it again") from error
+    return [partial(read, folder, number) for number in numbers]
+
+
+def read(folder: Path, number: int) -> Recording:
+    """Episode `number` of the dataset in `folder`.
+
+    Raises:
+        ValueError: it is not an episode of frames and continuous actions, or points at other files, or is absurdly large.
+    """
+    from minari import MinariDataset
+
+    where = f"{folder}, episode {number}"
+    try:
+        _guard(folder / DATA, f"episode_{number}")
+        dataset = MinariDataset(folder)
+        if not isinstance(dataset.observation_space, spaces.Box) or not isinstance(dataset.action_space, spaces.Box):
+            raise ValueError(
+                f"its observations are {dataset.observation_space}, its actions {dataset.action_space}; both must be Box"
+            )
+        episode = next(iter(dataset.iterate_episodes([number])))
+    except (OSError, ValueError, KeyError, TypeError, AssertionError, RuntimeError, AttributeError) as error:
+        raise ValueError(f"{where} cannot be read: {error}") from error
+    return Recording(
+        where,
+        lambda i: f"{where}, step {i}",
+        len(episode.observations),
+        episode.observations,
+        episode.actions,
+        episode.rewards,
+        episode.terminations,
+        episode.truncations,
+    )
+
+
+def _guard(path: Path, name: str) -> None:
+    """Refuse an episode that reaches beyond its file, or would fill the memory."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(group := file[name], h5py.Group):
+            raise ValueError("it is no group of arrays in this file")
+        links: list[tuple[str, Any]] = []
+        group.visititems_links(lambda name, link: links.append((name, link)))
+        arrays = [group[name] for name, link in links if isinstance(link, h5py.HardLink)]
+        arrays = [array for array in arrays if isinstance(array, h5py.Dataset)]
+        away = [name for name, link in links if not isinstance(link, h5py.HardLink)]
+        away += [array.name for array in arrays if array.is_virtual or array.external]
+        if away:
+            raise ValueError(f"{away[0]} lies in another place; a dataset holds its data itself")
+        if sum(map(_size, arrays)) > MAX_BYTES:
+            raise ValueError(f"it claims more than {MAX_BYTES / 1e9:.0f} GB for one episode")
+
+
+def _size(item: Any) -> int:
+    """Bytes of an array once it is read; of JPEG pictures (Minari's default), once they are drawn."""
+    if item.name.endswith("/observations") and item.ndim < 3 and item.dtype in (np.uint8, object):  # an object: of any length
+        with Image.open(io.BytesIO(item[0].tobytes()), formats=["JPEG"]) as image:
+            return len(item) * image.size[0] * image.size[1] * 3
+    return item.nbytes
+
+
+def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
+    """Write the dataset that `folder` is named for, such as carracing-v0, with raw frames: T + 1 observations and T actions.
+
+    Raises:
+        ValueError: Minari has no such names.
+    """
+    if not re.fullmatch(r"[-\w]+-v\d+", folder.name):
+        raise ValueError(
+            f"Minari calls its datasets NAME-vNUMBER, so export to a folder such as carracing-v0, not {folder.name}"
+        )
+    minari = _require()
+    from minari.data_collector import EpisodeBuffer
+    from minari.dataset.minari_storage import MinariStorage
+
+    first = next(episodes)
+    (folder / "data").mkdir(parents=True)
+    observed, acted = spaces.Box(0, 255, first.shape[1:], np.uint8), spaces.Box(STOCK_LOW, STOCK_HIGH)
+    storage = MinariStorage.new(folder / "data", observed, acted, jpeg_encoding=False)
+    storage.update_metadata({"dataset_id": folder.name, "minari_version": minari.__version__})
+    for file in chain([first], episodes):
+        episode = file.episode()
+        ends = np.zeros((2, len(episode)), bool)
+        ends[:, -1] = episode.terminated, episode.truncated
+        buffer = EpisodeBuffer(
+            seed=episode.about.get("track"),
+            observations=episode.frames,  # pyright: ignore[reportArgumentType]  # arrays are what Minari writes fastest
+            actions=episode.actions,  # pyright: ignore[reportArgumentType]
+            rewards=episode.rewards,  # pyright: ignore[reportArgumentType]
+            terminations=ends[0],  # pyright: ignore[reportArgumentType]
+            truncations=ends[1],  # pyright: ignore[reportArgumentType]
+        )
+        storage.update_episodes([buffer])
+
+
+def _require() -> ModuleType:
+    """The package, or an error that says how to get it."""
+    try:
+        import minari
+    except ImportError as error:
+        raise ValueError("Minari datasets need the package minari: pip install 'dreamlap[exchange]'") from error
+    return minari

@@ -1,0 +1,163 @@
+"""An episode that somebody else recorded, and how it becomes one of ours: counted, checked and aligned, or refused."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+
+from dreamlap.episodes.store import Episode
+from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
+from dreamlap.track.frames import STOCK, to_frame
+
+Align = Literal["before", "after"]
+"""With as many frames as actions: frame t was seen before action t was done, or is what came of it."""
+
+MAX_SIDE = 2048
+"""Pixels on a side of a frame: what claims more is a mistake, or an attack on the memory."""
+MAX_BYTES = 2 * 2**30
+"""Of the frames of one episode, which are in memory together."""
+TOLERANCE = 1e-4
+"""By which an action may lie outside its range: rounding."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What somebody's files hold of one episode, as it is."""
+
+    where: str  # the file or folder, for messages and for the episode's `about`
+    place: Callable[[int], str]  # where action i is written: for messages
+    count: int  # frames
+    frames: Iterable[np.ndarray]  # (H, W, 3) uint8 each
+    actions: np.ndarray  # (T, 3)
+    rewards: np.ndarray | None = None  # (T,)
+    ends: np.ndarray | None = None  # (T,), true where the track ended the episode
+    cuts: np.ndarray | None = None  # (T,), true where the clock did
+
+
+def episode_of(recording: Recording, resize: int | None = None, align: Align = "before", **about: Any) -> Episode:
+    """Make an episode of T steps and T + 1 frames out of a recording.
+
+    T + 1 frames and T actions are taken as they are. Of N frames and N actions, the step that lacks a frame is dropped:
+    aligned "before", the last one, since nobody saw what came of it; aligned "after", the first.
+
+    Args:
+        recording: what was read.
+        resize: side in pixels to scale the frames to, by area; None takes square ones as they are.
+        align: how N frames stand to N actions.
+        about: what to keep beside the file's name.
+
+    Raises:
+        ValueError: it is not an episode of CarRacing; the message names the file, the place and what to do.
+    """
+    where, count = recording.where, recording.count
+    actions = _actions(recording)
+    rewards, ends, cuts = _rewards(recording), _flags(recording, "ends"), _flags(recording, "cuts")
+    if count - len(actions) not in (0, 1):
+        raise ValueError(
+            f"{where}: {count} frames for {len(actions)} actions; there must be a frame for every action, or one more. "
+            "Frames of every step are needed, not of every second or tenth"
+        )
+    steps = slice(None)
+    if count == len(actions):
+        steps = slice(0, -1) if align == "before" else slice(1, None)
+    if not len(actions[steps]):
+        raise ValueError(f"{where}: {count} frames and {len(actions)} actions make no step: an episode has two frames or more")
+    frames = np.stack(list(_frames(recording, resize)))
+    if len(frames) != count:
+        raise ValueError(f"{where}: {len(frames)} frames where {count} were announced: copy the file again")
+    terminated = bool(ends[steps][-1])
+    truncated = bool(cuts[steps][-1]) or not terminated  # where the recording ends, somebody has ended it
+    speeds = np.full(count, np.nan, np.float32)
+    return Episode(frames, actions[steps], rewards[steps], speeds, terminated, truncated, {"file": where, **about})
+
+
+def _actions(recording: Recording) -> np.ndarray:
+    actions = np.asarray(recording.actions)
+    if actions.ndim != 2 or actions.shape[1] != 3 or actions.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{recording.where}: actions of shape {actions.shape} and type {actions.dtype}; needed are three numbers a step "
+            "(steer, gas, brake) of the continuous CarRacing"
+        )
+    outside = ~((actions >= STOCK_LOW - TOLERANCE) & (actions <= STOCK_HIGH + TOLERANCE)).all(1)  # NaN is outside as well
+    if outside.any():
+        i = int(np.argmax(outside))
+        numbers = ", ".join(f"{value:g}" for value in actions[i])
+        raise ValueError(
+            f"{recording.place(i)}: the action {numbers} is outside the track's range, steer -1 to 1, gas and brake 0 to 1. "
+            "Clip or scale the actions to what the track was given"
+        )
+    return actions.astype(np.float32)
+
+
+def _rewards(recording: Recording) -> np.ndarray:
+    """(T,) float32, NaN throughout if there are none."""
+    steps = len(recording.actions)
+    rewards = np.full(steps, np.nan, np.float32) if recording.rewards is None else np.asarray(recording.rewards)
+    if rewards.shape != (steps,) or rewards.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{recording.where}: rewards of shape {rewards.shape} and type {rewards.dtype} for {steps} actions; "
+            "needed is one number a step"
+        )
+    if not np.isfinite(rewards).all() and not np.isnan(rewards).all():
+        i = int(np.argmin(np.isfinite(rewards)))
+        raise ValueError(f"{recording.place(i)}: the reward is {rewards[i]}; give every step its reward, or none")
+    return rewards.astype(np.float32)
+
+
+def _flags(recording: Recording, name: Literal["ends", "cuts"]) -> np.ndarray:
+    """(T,) bool, true at most in the last place."""
+    steps = len(recording.actions)
+    given = getattr(recording, name)
+    flags = np.zeros(steps, bool) if given is None else np.asarray(given)
+    if flags.shape != (steps,) or flags.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{recording.where}: ends of shape {flags.shape} and type {flags.dtype} for {steps} actions, not a bool a step"
+        )
+    if flags[:-1].any():
+        raise ValueError(
+            f"{recording.place(int(np.argmax(flags)))}: the episode ends here and goes on: cut it into one for each end"
+        )
+    return flags.astype(bool)
+
+
+def _frames(recording: Recording, resize: int | None) -> Iterator[np.ndarray]:
+    """The frames, all of one size, (S, S, 3) uint8."""
+    where, first = recording.where, None
+    for t, frame in enumerate(recording.frames):
+        first = first or _size(frame, f"{where}, frame {t}", resize, recording.count)
+        if frame.shape != first or frame.dtype != np.uint8:
+            raise ValueError(
+                f"{where}, frame {t} is {frame.shape} {frame.dtype}, and the first is {first} uint8: one size a file"
+            )
+        yield np.asarray(frame) if resize in (None, first[0]) and first[0] == first[1] else _resized(frame, resize)
+
+
+def _size(frame: np.ndarray, where: str, resize: int | None, count: int) -> tuple[int, ...]:
+    """The shape of the first frame, if it can be a frame at all."""
+    shape = frame.shape
+    if len(shape) != 3 or shape[2] != 3 or not all(shape):
+        hint = "; move the channels to the end: frames.transpose(0, 2, 3, 1)" if len(shape) == 3 and shape[0] == 3 else ""
+        raise ValueError(f"{where} has the shape {shape}, and (height, width, 3) is needed{hint}")
+    if frame.dtype != np.uint8:
+        raise ValueError(
+            f"{where} is {frame.dtype}, and uint8 from 0 to 255 is needed; "
+            "(frames * 255).round().astype('uint8') makes it of numbers from 0 to 1"
+        )
+    if shape[0] != shape[1] and not resize:
+        raise ValueError(f"{where} is {shape[1]}x{shape[0]} pixels and not square: --resize 64 scales it")
+    side = resize or shape[0]
+    if max(*shape, side) > MAX_SIDE or count * side * side * 3 > MAX_BYTES:
+        raise ValueError(
+            f"{where}: {count} frames of {shape[1]}x{shape[0]} are too much for one episode: "
+            "--resize 64 makes them smaller, --episode-length cuts a long recording"
+        )
+    return shape
+
+
+def _resized(frame: np.ndarray, side: int | None) -> np.ndarray:
+    assert side, "a frame that is not square was refused before"
+    if frame.shape[0] == frame.shape[1] == STOCK:  # to the pixel what an agent is shown when it drives
+        return to_frame(np.ascontiguousarray(frame), side, bar=True)
+    return cv2.resize(np.ascontiguousarray(frame), (side, side), interpolation=cv2.INTER_AREA)
