@@ -18,7 +18,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], worke
         yield from cast(Iterator[Result], Parallel(n_jobs=workers, return_as="generator")(jobs))
     except TerminatedWorkerError as error:
         raise RuntimeError(
-            "a working process died: out of memory, or killed. What was finished is kept; run the same command again to go on, "
+            "a working process died: out of memory, or killed. What was written is kept; run the same command again to go on, "
             f"with fewer --workers if memory was short. ({error})"
         ) from error
 
