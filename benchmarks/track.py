@@ -1,12 +1,13 @@
 """How fast the fast track is, and how like the stock one: python -m benchmarks.track [--seeds 50] [--laps 3].
 
-Speed is in steps per second of processor time (of one core), over whole episodes with their resets and without the
-driver: a lap's actions are driven once, unseen, and then replayed on every kind of track. Figures are of one machine
-on one day; it is the ratios that travel.
+Speed is over whole episodes with their resets and without the driver: a lap's actions are driven once, unseen, and then
+replayed on every kind of track. On one core it is steps per second of processor time, on two (two processes, or EnvPool's two
+threads) of wall-clock time, so let nothing else run. Figures are of one machine on one day; it is the ratios that travel.
+EnvPool is compared if it is there: `pip install -c constraints.txt envpool` (it stays out of our own dependencies).
 """
 
 import argparse
-import importlib.util
+import importlib
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 from gymnasium.envs.box2d.car_racing import FPS, CarRacing
+from rich.table import Column, Table
 
 from dreamlap.drivers import Autopilot
 from dreamlap.parallel import in_parallel
@@ -27,6 +29,7 @@ from dreamlap.track.frames import ROAD_ROWS
 from dreamlap.track.ground import FULL_ZOOM
 from dreamlap.track.panel import lay_panel
 
+ENVPOOL = "EnvPool"
 LIMIT = 1000
 """Steps an episode, as registered."""
 Lap = tuple[int, list[np.ndarray]]
@@ -57,17 +60,24 @@ def record(seeds: range) -> list[Lap]:
     return laps
 
 
-def speed(make: Callable[[], CarRacing], laps: list[Lap], clock: Callable[[], float] = time.process_time) -> float:
-    """Steps/s over whole episodes with their resets, the best of two rounds."""
-    track, best = make(), 0.0
-    for _ in range(2 if len(laps) > 1 else 1):
+def replay(make: Callable[[], CarRacing], laps: list[Lap]) -> int:
+    """Drives the laps over again, with their resets -> steps."""
+    track = make()
+    for seed, actions in laps:
+        track.reset(seed=seed)
+        for action in actions:
+            track.step(action)
+    return sum(len(actions) for _, actions in laps)
+
+
+def speed(drive: Callable[[], int], clock: Callable[[], float]) -> float:
+    """Steps/s of `drive`, which returns how many it made: the better of two rounds."""
+    rates = []
+    for _ in range(2):
         began = clock()
-        for seed, actions in laps:
-            track.reset(seed=seed)
-            for action in actions:
-                track.step(action)
-        best = max(best, sum(len(actions) for _, actions in laps) / (clock() - began))
-    return best
+        steps = drive()
+        rates.append(steps / (clock() - began))
+    return max(rates)
 
 
 def blind() -> FastCarRacing:
@@ -82,27 +92,32 @@ def small() -> FastCarRacing:
     return FastCarRacing(size=64)
 
 
-def envpool_speed(steps: int = 300, tracks: int = 8) -> float | None:
-    """EnvPool's steps/s of processor time; None if it is not installed."""
-    if importlib.util.find_spec("envpool") is None:
-        return None
-    envpool: Any = importlib.import_module("envpool")
-    pool = envpool.make("CarRacing-v3", env_type="gymnasium", num_envs=tracks, num_threads=1)
-    pool.reset()
-    action = np.tile(np.array([0, 0.1, 0], np.float32), (tracks, 1))
-    began = time.process_time()
-    for _ in range(steps):
-        pool.step(action)
-    return steps * tracks / (time.process_time() - began)
-
-
-def scaling(make: Callable[[], CarRacing], laps: list[Lap]) -> float:
-    """Steps/s of two processes over twice those of one (wall-clock)."""
+def speeds(make: Callable[[], CarRacing], laps: list[Lap]) -> tuple[float, float]:
+    """Steps/s on one core, and of two processes on two."""
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(speed, [make] * 2, [laps[:1]] * 2))  # start both and warm them up
-        one = pool.submit(speed, make, laps, time.perf_counter).result()
-        both = sum(pool.map(speed, [make] * 2, [laps] * 2, [time.perf_counter] * 2))
-    return both / (2 * one)
+        list(pool.map(replay, [make] * 2, [laps[:1]] * 2))  # start both and warm them up
+        two = speed(lambda: sum(pool.map(replay, [make] * 2, [laps] * 2)), time.perf_counter)
+    return speed(partial(replay, make, laps), time.process_time), two
+
+
+def envpool_speeds(laps: list[Lap]) -> tuple[float, float]:
+    """The same of EnvPool, eight tracks and one thread a core; ImportError if it is not installed.
+
+    Equal seeds make other tracks there, so it gets the same actions and as many steps between resets, but not the same race.
+    """
+    envpool: Any = importlib.import_module("envpool")
+
+    def drive(pool: Any) -> int:
+        for _, actions in laps:
+            pool.reset()
+            for action in actions:
+                pool.step(np.tile(action, (len(pool), 1)))
+        return len(pool) * sum(len(actions) for _, actions in laps)
+
+    def pool(cores: int) -> Any:
+        return envpool.make("CarRacing-v3", env_type="gymnasium", num_envs=8 * cores, num_threads=cores)
+
+    return speed(partial(drive, pool(1)), time.process_time), speed(partial(drive, pool(2)), time.perf_counter)
 
 
 def cost(act: Callable[[], Any], times: int) -> float:
@@ -168,18 +183,18 @@ def _apart(theirs: Any, ours: Any) -> tuple[float, float]:
 
 def memory(tracks: int = 4) -> float:
     """MiB a track."""
-    FastCarRacing().reset(seed=9)  # what all tracks share
+    kept = [FastCarRacing() for _ in range(tracks + 1)]
+    kept[0].reset(seed=9)  # what all tracks share; kept, for otherwise its memory would be used again
     before = _resident()
-    kept = [FastCarRacing() for _ in range(tracks)]
-    for seed, track in enumerate(kept):
+    for seed, track in enumerate(kept[1:]):
         track.reset(seed=seed)
     return (_resident() - before) / tracks
 
 
-def growth(resets: int = 200) -> float:
-    """KiB that a reset leaves behind."""
-    track = FastCarRacing()
-    for seed in range(20):
+def growth(make: Callable[[], CarRacing], resets: int) -> float:
+    """KiB that a reset leaves behind, over so many after half as many to warm up."""
+    track = make()
+    for seed in range(resets // 2):
         track.reset(seed=seed)
     before = _resident()
     for seed in range(resets):
@@ -203,25 +218,33 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seeds", type=int, default=50, help="tracks on which frames are compared (some 5 s each)")
     options.add_argument("--laps", type=int, default=3, help="laps over which speed is measured")
+    options.add_argument("--resets", type=int, default=1000, help="resets over which memory is measured")
     chosen = options.parse_args()
     laps = record(range(100, 100 + chosen.laps))
     print_speed(laps)
     console.print("microseconds:", ", ".join(f"{name} {value:.0f}" for name, value in parts(laps[0]).items()))
-    console.print(f"memory: {alone(memory):.1f} MiB a track; a reset leaves {alone(growth):.1f} KiB behind")
+    left = [alone(partial(growth, make, chosen.resets)) for make in (FastCarRacing, CarRacing)]
+    console.print(f"memory: {alone(memory):.1f} MiB a track; a reset leaves {left[0]:.1f} KiB behind, stock's {left[1]:.1f}")
     for randomize in (False, True):
         print_differences(differences(range(200, 200 + chosen.seeds), randomize), randomize)
 
 
 def print_speed(laps: list[Lap]) -> None:
     """Steps per second, and ratios."""
-    stock, pool = speed(CarRacing, laps[:1]), envpool_speed()
-    console.print(f"one core: stock {stock:.0f} steps/s")
-    for name, make in (("ours 96", FastCarRacing), ("ours 64", small), ("ours, not drawn", blind)):
-        rate = speed(make, laps)
-        console.print(f"  {name}: {rate:.0f}, {rate / stock:.1f}× stock" + (f", {rate / pool:.1f}× EnvPool" if pool else ""))
-    console.print(f"  EnvPool: {pool:.0f}, {pool / stock:.1f}× stock" if pool else "  EnvPool: not installed")
-    both = {"stock": scaling(CarRacing, laps[:1]), "ours": scaling(FastCarRacing, laps)}
-    console.print("two processes over twice one:", ", ".join(f"{name} {ratio:.2f}" for name, ratio in both.items()))
+    kinds = {"stock": CarRacing, "ours 96": FastCarRacing, "ours 64": small, "ours, not drawn": blind}
+    found = {name: speeds(make, laps) for name, make in kinds.items()}
+    try:
+        found[ENVPOOL] = envpool_speeds(laps)
+    except ImportError as error:
+        console.print(f"{ENVPOOL} is not installed ({error}): compared without it")
+    ratios = ("x stock", f"x {ENVPOOL}")
+    table = Table(Column("steps/s", no_wrap=True), "one core", *ratios, "two cores", *ratios, "two over twice one", box=None)
+    for name, both in found.items():
+        cells = [name]
+        for core, rate in enumerate(both):
+            cells += [f"{rate:,.0f}", *(f"{rate / found[of][core]:.1f}" if of in found else "-" for of in ("stock", ENVPOOL))]
+        table.add_row(*cells, f"{both[1] / (2 * both[0]):.2f}")
+    console.print(table)
 
 
 def print_differences(apart: np.ndarray, randomize: bool) -> None:
