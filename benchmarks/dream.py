@@ -36,7 +36,7 @@ def stock_rate(seconds: float) -> float:
 def dream_rate(num_envs: int, device: torch.device, seconds: float = SECONDS) -> float:
     """Steps a second of `num_envs` dreams with the paper's shapes, through the interface that C is trained with."""
     agent = build_agent(AgentConfig()).to(device)
-    agent.starts = Starts(torch.randn(512, 32, device=device), torch.randn(512, 512, device=device) * 0.1)
+    agent.starts = Starts(torch.randn(512, 32, device=device), torch.randn(512, agent.memory.state_size, device=device) * 0.1)
     mind = Dream(agent, num_envs)
     mind.reset(range(num_envs))
     action, steps, began = torch.zeros(num_envs, 2, device=device), -3, time.perf_counter()

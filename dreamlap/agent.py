@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamlap.control import ActorCritic, ControllerConfig, Linear, build_controller
-from dreamlap.memory import MDNLSTM, MemoryConfig, build_memory
+from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
 from dreamlap.run import read_json, replacing, write_json
 from dreamlap.seeds import derive
 from dreamlap.settings import from_dict
@@ -55,7 +55,7 @@ class Agent:
     `agent.vision.encode(frames)` and `agent.memory.step(z, action, state)` are usable alone.
     """
 
-    def __init__(self, config: AgentConfig, vision: VAE, memory: MDNLSTM, controller: Linear | ActorCritic):
+    def __init__(self, config: AgentConfig, vision: VAE, memory: MDNRNN, controller: Linear | ActorCritic):
         self.config, self.vision, self.memory, self.controller = config, vision, memory, controller
         self.actions = action_form(config.track.actions)
         self.starts: Starts | None = None

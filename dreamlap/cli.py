@@ -245,7 +245,8 @@ def presets() -> None:
         trainer = "PPO" if config.controller.kind == "actor-critic" else "CMA-ES"
         sees = f"{config.vision.kind} {config.vision.latent}"
         controller = f"{config.controller.kind}, {trainer}, {config.controller.mind}"
-        table.add_row(name, about, sees, f"LSTM {config.memory.hidden}", controller, str(config.rounds.rounds + 1))
+        remembers = f"{config.memory.kind.upper()} {config.memory.hidden}"
+        table.add_row(name, about, sees, remembers, controller, str(config.rounds.rounds + 1))
     console.print(table)
 
 

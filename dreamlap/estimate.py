@@ -44,10 +44,10 @@ def _controlled(config: Config) -> tuple[int, int]:
 
 
 def _memory_flops(config: Config) -> float:
-    """Operations of one step of M: the gates of the LSTM, and the heads."""
-    hidden, latent = config.memory.hidden, config.vision.latent
+    """Operations of one step of M: the gates, and the heads."""
+    hidden, latent, gates = config.memory.hidden, config.vision.latent, {"lstm": 4, "gru": 3}[config.memory.kind]
     inputs = latent + action_form(config.track.actions).size + hidden
-    return 2 * (4 * hidden * inputs + hidden * (3 * config.memory.mixtures * latent + 3))
+    return 2 * (gates * hidden * inputs + hidden * (3 * config.memory.mixtures * latent + 3))
 
 
 def _duration(seconds: float) -> str:

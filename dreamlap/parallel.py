@@ -1,6 +1,7 @@
 """The same function on many items, in many processes: joblib's, so that a cluster it knows of will do as well."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
@@ -25,9 +26,16 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], worke
 
 def _on_one_thread(function: Callable[[Any], Result], item: Any) -> Result:
     """One process a core: more threads would get in each other's way, and change the order of sums."""
+    with one_thread():
+        return function(item)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: for one frame at a time, more of them only wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return function(item)
+        yield
     finally:
         torch.set_num_threads(threads)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dreamlap.agent import Agent, Starts, build_agent, load
 from dreamlap.control import ActorCritic
@@ -22,6 +23,7 @@ from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_
 from dreamlap.learn.memory import dream_starts, train_memory
 from dreamlap.learn.ppo import train_ppo
 from dreamlap.learn.vision import VisionTraining, probe_speed, train_vision
+from dreamlap.measure import foresight
 from dreamlap.mind import Awake, Dream
 from dreamlap.presets import Config
 from dreamlap.progress import meter
@@ -35,7 +37,7 @@ MOMENTS = 50_000
 SHIPPED_MOMENTS = 256
 """Those of them that an agent carries along, so that its dream can be entered wherever it goes."""
 HELD_OUT = 16
-"""One in so many episodes of the first collection is never shown to V: it measures what V learned."""
+"""One in so many episodes of the first collection is never shown to V or M: it measures what they learned."""
 CHOOSING = SELECTION_SEEDS + 1000
 """The first of the selection tracks that choose between rounds; those that score the choice are others."""
 
@@ -166,7 +168,7 @@ def see(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     if stage.done or not config.updates:
         return restore(stage, vision=agent.vision)
     began = time.time()
-    shown, held_out = split(episodes_of(run, *range(number + 1)))
+    shown, held_out = split(run, number)
     seed, previous = run.seed("vision", number), run.stage(number - 1, "vision") if number else None
     train_vision(stage, agent.vision, shown, config, run.config.track.bar, seed, run.autocast, previous)
     speed = probe_speed(agent.vision, shown[:: max(1, len(shown) // 32)], held_out) if run.config.track.bar else float("nan")
@@ -177,10 +179,16 @@ def _later_vision(config: Config) -> VisionTraining:
     return replace(config.vision_training, updates=config.rounds.vision_updates, kl_warmup=1)
 
 
-def split(episodes: list[EpisodeFile]) -> tuple[list[EpisodeFile], list[EpisodeFile]]:
-    """Those to learn from, and the few that are held out (with a single episode, it is both)."""
-    held_out = episodes[::HELD_OUT]
-    return [e for i, e in enumerate(episodes) if i % HELD_OUT] or held_out, held_out
+def split(run: Run, number: int) -> tuple[list[EpisodeFile], list[EpisodeFile]]:
+    """The episodes up to this round to learn from, and the few that are held out (if the first is the only one, it is both)."""
+    first, later = episodes_of(run, 0), episodes_of(run, *range(1, number + 1))
+    shown = [episode for episode, learn in zip(first, shown_of(len(first)).tolist(), strict=True) if learn]
+    return shown + later, first[::HELD_OUT]
+
+
+def shown_of(first: int) -> Tensor:
+    """Which of the `first` episodes of the first collection V and M may learn from: (first,) bool."""
+    return (torch.arange(first) % HELD_OUT != 0) | (first == 1)
 
 
 def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -215,8 +223,12 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         rate = config.learning_rate * later.rate(number)
         config = replace(config, updates=later.memory_updates, learning_rate=rate)
     seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number else None
-    train_memory(stage, agent.memory, latents, first_fresh, config, seed, run.autocast, previous)
-    return stage.finish(seconds=time.time() - began)
+    shown = torch.ones(len(latents.length), dtype=torch.bool)
+    first = episodes_of(run, 0)
+    shown[: len(first)] = shown_of(len(first))
+    train_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous)
+    measured = {} if number else foresight(agent, first[::HELD_OUT])
+    return stage.finish(seconds=time.time() - began, **measured)
 
 
 def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -227,7 +239,8 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     latents, first_fresh = latents_of(run, number)
     fresh = run.config.memory_training.fresh if number else 0.0
     seed = run.seed("controller", number)
-    agent.starts = dream_starts(agent.memory, latents, run.config.dream, first_fresh, fresh, MOMENTS, seed)
+    warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
+    agent.starts = dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, MOMENTS, seed)
     steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}

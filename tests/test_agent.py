@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import gymnasium as gym
 import numpy as np
@@ -10,11 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import dreamlap
-from dreamlap.agent import Agent, AgentConfig, build_agent
+from dreamlap.agent import Agent, AgentConfig, Starts, build_agent
 from dreamlap.control import ControllerConfig, Linear
 from dreamlap.control.linear import Population
 from dreamlap.drivers import AgentDriver
-from dreamlap.memory import MemoryConfig
+from dreamlap.memory import MemoryConfig, build_memory
+from dreamlap.mind import Awake, Dream, Mind
 from dreamlap.track import FastCarRacing
 from dreamlap.vision import VisionConfig
 
@@ -54,15 +56,36 @@ def test_vision_and_memory_are_usable_alone(agent: Agent):
     assert agent.vision.decode(z).shape == (2, 64, 64, 3)
 
 
-def test_step_by_step_is_the_same_as_a_sequence(agent: Agent):
+@pytest.mark.parametrize(("kind", "size"), [("lstm", 16), ("gru", 8)])
+def test_step_by_step_is_the_same_as_a_sequence(kind: Literal["lstm", "gru"], size: int):
+    memory = build_memory(MemoryConfig(kind, hidden=8, mixtures=3), latent=4, action=2)
     chance = torch.Generator().manual_seed(0)
     z, action = torch.randn(2, 7, 4, generator=chance), torch.randn(2, 7, 2, generator=chance)
-    hs, last = agent.memory(z, action, agent.memory.initial(2))
-    state = agent.memory.initial(2)
+    begun = torch.randn(2, size, generator=chance) * 0.1
+    assert memory.initial(2).shape == begun.shape
+    hs, last = memory(z, action, begun)
+    state = begun
     for t in range(7):
-        state = agent.memory.step(z[:, t], action[:, t], state)
-        torch.testing.assert_close(agent.memory.h(state), hs[:, t])
+        state = memory.step(z[:, t], action[:, t], state)
+        torch.testing.assert_close(memory.h(state), hs[:, t])
     torch.testing.assert_close(state, last)
+    assert memory.predict(hs).z.mu.shape == (2, 7, 3, 4)
+    assert memory.predict(hs).reward.shape == (2, 7)
+
+
+def test_an_agent_with_another_memory_drives_and_dreams(tmp_path: Path):
+    config = AgentConfig(vision=VisionConfig(latent=4), memory=MemoryConfig("gru", hidden=8, mixtures=1, warmup=3))
+    made = build_agent(config)
+    made.starts = Starts(torch.zeros(1, 4), made.memory.initial(1))
+    made.save(tmp_path)
+    loaded = dreamlap.load(tmp_path)
+    assert loaded.config == config
+    frame = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(loaded.act(frame), made.act(frame))
+    minds: list[Mind] = [Dream(loaded, 3), Awake(loaded, 1)]
+    for mind in minds:
+        mind.reset(range(mind.num_envs))
+        assert mind.step(torch.zeros(mind.num_envs, 2)).observation.shape == (mind.num_envs, 12)
 
 
 def test_the_driver_and_the_agent_do_the_same(agent: Agent):

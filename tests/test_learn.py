@@ -15,13 +15,16 @@ from dreamlap.learn.cmaes import CMAESConfig, fitness_in, train_cmaes
 from dreamlap.learn.loop import run_updates
 from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
 from dreamlap.learn.ppo import PPOConfig, advantages, train_ppo
-from dreamlap.mind import DreamConfig
+from dreamlap.memory import MemoryConfig
 from dreamlap.mind.interface import Step
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS
+from dreamlap.vision import VisionConfig
 from dreamlap.vision.vae import Posterior, kl_by_dimension, reconstruction_error
 
 FULL = torch.autocast("cpu", torch.bfloat16, enabled=False)
+ALL = torch.ones(6, dtype=torch.bool)
+"""Every episode of `_latents` may be seen."""
 
 
 class Corridor:
@@ -130,9 +133,11 @@ def _latents(episodes: int = 6, steps: int = 30) -> Latents:
     return Latents(mu, log_sigma, action, reward, end, grass, torch.full((episodes,), steps))
 
 
-def test_memory_learns_what_follows_from_an_action(agent: Agent, tmp_path: Path):
+@pytest.mark.parametrize("made_of", [MemoryConfig("lstm", 8, 3), MemoryConfig("gru", 8, 3), MemoryConfig("lstm", 8, 1)])
+def test_memory_learns_what_follows_from_an_action(made_of: MemoryConfig, tmp_path: Path):
+    memory = build_agent(AgentConfig(vision=VisionConfig(latent=4), memory=made_of), seed=1).memory
     config = MemoryTraining(updates=150, batch=16, window=20, learning_rate=1e-2)
-    train_memory(Stage(tmp_path), agent.memory, _latents(), 0, config, 0, FULL)
+    train_memory(Stage(tmp_path), memory, _latents(), ALL, 0, config, 0, FULL)
     metrics = Stage(tmp_path).metrics()
     assert metrics[-1]["reward"] < 0.1 * metrics[0]["reward"]
     assert metrics[-1]["z"] < metrics[0]["z"] - 2
@@ -140,20 +145,25 @@ def test_memory_learns_what_follows_from_an_action(agent: Agent, tmp_path: Path)
 
 def test_windows_lie_within_their_episodes_and_half_are_fresh():
     config, latents = MemoryTraining(window=10, batch=4000, fresh=0.5, from_start=0.2), _latents()
-    episode, offset = choose(torch.rand(4, 4000, generator=torch.Generator().manual_seed(0)), latents, 4, config)
+    episode, offset = choose(torch.rand(4, 4000, generator=torch.Generator().manual_seed(0)), latents, ALL, 4, config)
     assert offset.min() == 0
     assert offset.max() == 20
     assert (episode >= 4).float().mean().item() == pytest.approx(0.5 + 0.5 / 3, abs=0.03)
     assert (offset == 0).float().mean() > 0.2
+    some = torch.tensor([False, True, True, False, False, True])
+    episode, offset = choose(torch.rand(4, 4000, generator=torch.Generator().manual_seed(0)), latents, some, 4, config)
+    assert set(episode.tolist()) == {1, 2, 5}
+    assert (offset.min(), offset.max()) == (0, 20)
+    assert (episode == 5).float().mean().item() == pytest.approx(0.5 + 0.5 / 3, abs=0.03)
 
 
 def test_dreams_start_from_what_memory_would_remember(agent: Agent):
-    latents, config = _latents(), DreamConfig(warmup=16, from_start=0.25)
+    latents = _latents()
     states = remember(agent.memory, latents)
     assert (states[latents.start] == 0).all()
     step = agent.memory.step(latents.mu[31:32], latents.action[31:32], agent.memory.initial(1))
     torch.testing.assert_close(states[32:33], step)
-    starts = dream_starts(agent.memory, latents, config, first_fresh=4, fresh=1.0, count=400, seed=0)
+    starts = dream_starts(agent.memory, latents, 16, 0.25, first_fresh=4, fresh=1.0, count=400, seed=0)
     rows = [int(torch.nonzero((latents.mu == z).all(1))[0]) for z in starts.z]
     within = np.array(rows) % 31
     assert ((within == 0) | ((within >= 16) & (within < 30))).all()

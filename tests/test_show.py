@@ -13,9 +13,10 @@ from PIL import Image
 
 from dreamlap.agent import Agent
 from dreamlap.episodes import Episode, EpisodeStore
+from dreamlap.measure import open_loop
 from dreamlap.run import Stage, write_json
 from dreamlap.show.figures import curves, dream_strip, reconstructions, rounds_curve, score_dots
-from dreamlap.show.glimpse import open_loop, reconstruct, unseen_drive
+from dreamlap.show.glimpse import unseen_drive
 from dreamlap.show.report import write_report
 from dreamlap.show.theme import DARK, LIGHT
 from dreamlap.show.video import dream_video, drive_video, preview_video, still, write_video
@@ -87,16 +88,6 @@ def test_a_preview_plays_all_episodes_to_their_end(tmp_path: Path, episode: Epis
     assert abs(float(frames[40, 34, 104, 0]) - 5) < 8  # on the right the short one, dimmed since it ended
     with pytest.raises(ValueError, match="no episodes"):
         preview_video(EpisodeStore(tmp_path / "none"), tmp_path / "none.mp4")
-
-
-def test_a_dream_along_a_drive_begins_with_what_v_sees(agent: Agent) -> None:
-    episode = unseen_drive(agent, 0, steps=60)
-    dream = open_loop(agent, episode, horizon=20, places=3)
-    assert dream.real.shape == dream.dreamed.shape == (21, 64, 64, 3)
-    assert np.array_equal(dream.dreamed[0], reconstruct(agent, dream.real[:1])[0])
-    assert dream.dream_error[0] == dream.drawn_error[0] > 0
-    assert dream.still_error[0] == 0 < dream.still_error[20]
-    assert np.array_equal(dream.dreamed, open_loop(agent, episode, horizon=20, places=3).dreamed)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])

@@ -9,9 +9,8 @@ from torch.nn import functional as F
 from dreamlap.agent import Starts
 from dreamlap.episodes.latents import Latents, Windows, windows
 from dreamlap.learn.loop import descend, run_updates, set_rate
-from dreamlap.memory import MDNLSTM
+from dreamlap.memory import MDNRNN
 from dreamlap.memory.mixture import Mixture, log_prob
-from dreamlap.mind import DreamConfig
 from dreamlap.run import Stage
 from dreamlap.seeds import generator
 from dreamlap.settings import count
@@ -39,53 +38,58 @@ class MemoryTraining:
     """Share of the windows that begin with the first frame of an episode."""
     fresh: float = 0.5
     """Share of the windows taken from the latest round's episodes, once there are any."""
+    clip: float = 10.0
+    """Norm to which a longer gradient is shortened."""
 
 
 def train_memory(
     stage: Stage,
-    memory: MDNLSTM,
+    memory: MDNRNN,
     latents: Latents,
+    shown: Tensor,
     first_fresh: int,
     config: MemoryTraining,
     seed: int,
     autocast: torch.autocast,
     previous: Stage | None = None,
 ) -> None:
-    """Train `memory` in place; the episodes from number `first_fresh` on are the latest round's."""
+    """Train `memory` in place on the episodes `shown` (E,) bool; those from number `first_fresh` on are the latest round's."""
     optimizer = torch.optim.Adam(memory.parameters(), config.learning_rate)
     device = latents.mu.device
 
     def update(i: int) -> dict[str, float]:
         set_rate(optimizer, config.learning_rate)
         chance = torch.rand(4, config.batch, generator=generator(seed, "windows", i)).to(device)
-        batch = windows(latents, *choose(chance, latents, first_fresh, config), config.window)
+        batch = windows(latents, *choose(chance, latents, shown, first_fresh, config), config.window)
         noise = torch.randn(batch.mu.shape, generator=generator(seed, "noise", i)).to(device)
         losses = memory_losses(memory, batch, noise, autocast)
         weights = {"z": 1.0, "reward": config.reward_weight, "end": config.end_weight, "grass": config.grass_weight}
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
-        norm = descend(loss, optimizer, memory.parameters(), 10.0)
+        norm = descend(loss, optimizer, memory.parameters(), config.clip)
         return {**{name: value.item() for name, value in losses.items()}, "gradient": norm}
 
     run_updates(stage, "M learns to expect", config.updates, {"memory": memory, "optimizer": optimizer}, update, previous)
 
 
-def choose(chance: Tensor, latents: Latents, first_fresh: int, config: MemoryTraining) -> tuple[Tensor, Tensor]:
-    """Pick windows by uniform numbers `chance` (4, B) -> episodes (B,), offsets (B,).
+def choose(chance: Tensor, latents: Latents, shown: Tensor, first_fresh: int, config: MemoryTraining) -> tuple[Tensor, Tensor]:
+    """Pick windows of the episodes `shown` (E,) bool by uniform numbers `chance` (4, B) -> episodes (B,), offsets (B,).
 
     A share of them comes from the fresh episodes, a share begins where the episode begins, and the offset is uniform over
     the steps, so that long episodes are seen more often in proportion.
     """
-    fresh_row = int(latents.start[first_fresh]) if 0 < first_fresh < len(latents.length) else 0
-    rows = len(latents.mu)
+    rows = torch.where(shown, latents.length + 1, 0)  # those of the episodes that may be seen, as if no others were there
+    stop = rows.cumsum(0)
+    start = stop - rows
+    fresh_row = int(start[first_fresh]) if 0 < first_fresh < len(rows) else 0
     low = torch.where(chance[0] < config.fresh, fresh_row, 0)
-    row = low + (chance[1] * (rows - low)).long()
-    episode = torch.searchsorted(latents.start, row, right=True) - 1
+    row = low + (chance[1] * (stop[-1] - low)).long()
+    episode = torch.searchsorted(stop, row, right=True)
     latest = (latents.length[episode] - config.window).clamp_min(0)
-    offset = torch.minimum(row - latents.start[episode], latest)
+    offset = torch.minimum(row - start[episode], latest)
     return episode, torch.where(chance[2] < config.from_start, 0, offset)
 
 
-def memory_losses(memory: MDNLSTM, batch: Windows, noise: Tensor, autocast: torch.autocast) -> dict[str, Tensor]:
+def memory_losses(memory: MDNRNN, batch: Windows, noise: Tensor, autocast: torch.autocast) -> dict[str, Tensor]:
     """What M got wrong, averaged over the steps that took place (nats a step for z, a squared reward, nats, nats).
 
     The reward counts only where it was recorded; it is left out of the result if that is nowhere in the batch.
@@ -112,7 +116,7 @@ def _average(error: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def remember(memory: MDNLSTM, latents: Latents) -> Tensor:
+def remember(memory: MDNRNN, latents: Latents) -> Tensor:
     """M's state before every row, having lived through each episode from its beginning: (L, state).
 
     What the awake mind would carry there: dreams go on from these.
@@ -130,9 +134,9 @@ def remember(memory: MDNLSTM, latents: Latents) -> Tensor:
 
 
 def dream_starts(
-    memory: MDNLSTM, latents: Latents, config: DreamConfig, first_fresh: int, fresh: float, count: int, seed: int
+    memory: MDNRNN, latents: Latents, warmup: int, from_start: float, first_fresh: int, fresh: float, count: int, seed: int
 ) -> Starts:
-    """`count` real moments for dreams to go on from: some at the start of episodes, the others after at least `warmup` steps.
+    """`count` real moments for dreams to go on from: a share at the start of episodes, the others after `warmup` steps or more.
 
     A share `fresh` of the others comes from the episodes from number `first_fresh` on: where the present C gets to.
     """
@@ -146,8 +150,8 @@ def dream_starts(
         rows = torch.nonzero(among)[:, 0]
         return rows[torch.randint(len(rows), (round(count * share),), generator=chance).to(rows.device)] if len(rows) else rows
 
-    late = acted & (step >= config.warmup)
-    rest = 1 - config.from_start
-    rows = torch.cat([draw(step == 0, config.from_start), draw(late & latest, rest * fresh), draw(late, rest * (1 - fresh))])
+    late = acted & (step >= warmup)
+    rest = 1 - from_start
+    rows = torch.cat([draw(step == 0, from_start), draw(late & latest, rest * fresh), draw(late, rest * (1 - fresh))])
     rows = rows[torch.randperm(len(rows), generator=chance).to(rows.device)]
     return Starts(latents.mu[rows], states[rows])

@@ -1,25 +1,31 @@
 """M remembers what it saw and did, and predicts what comes next.
 
-Letters: B batch, T time, Z latent, A action, H hidden, K mixtures.
+Letters: B batch, T time, Z latent, A action, H hidden, K mixtures, S state.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-from dreamlap.memory.mdn_lstm import MDNLSTM, Prediction
+from dreamlap.memory.mdn_rnn import MDNGRU, MDNLSTM, MDNRNN, Prediction
 
-__all__ = ["MDNLSTM", "MemoryConfig", "Prediction", "build_memory"]
+__all__ = ["MDNGRU", "MDNLSTM", "MDNRNN", "MemoryConfig", "Prediction", "build_memory"]
 
 
 @dataclass(frozen=True)
 class MemoryConfig:
     """What M is made of."""
 
+    kind: Literal["lstm", "gru"] = "lstm"
+    """`lstm`: the paper's. `gru`: gated recurrent units, without a cell."""
     hidden: int = 256
     """How many numbers h has."""
     mixtures: int = 5
     """Gaussians in the mixture of every latent dimension."""
+    warmup: int = 16
+    """Real steps that M has seen before what it expects is believed: dreams, measures and films begin no earlier."""
 
 
-def build_memory(config: MemoryConfig, latent: int, action: int) -> MDNLSTM:
+def build_memory(config: MemoryConfig, latent: int, action: int) -> MDNRNN:
     """A new M with fresh weights for latents of `latent` and actions of `action` numbers."""
-    return MDNLSTM(latent, action, config.hidden, config.mixtures)
+    kinds = {"lstm": MDNLSTM, "gru": MDNGRU}
+    return kinds[config.kind](latent, action, config.hidden, config.mixtures)

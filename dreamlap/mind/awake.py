@@ -30,7 +30,7 @@ class Awake:
         self.agent, self.num_envs, self.limit = agent, num_envs, agent.config.track.decisions(limit)
         self.observation_size = agent.memory.latent + agent.memory.hidden
         self.action_size = agent.memory.action
-        self.device = agent.memory.z_head.weight.device
+        self.device = agent.state.device
         seen = agent.config.track
         self.tracks = [open_world(seen) for _ in range(num_envs)]
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)

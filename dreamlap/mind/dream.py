@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamlap.agent import Agent
+from dreamlap.agent import Agent, Starts
 from dreamlap.memory.mixture import sample
 from dreamlap.mind.interface import Step
 from dreamlap.seeds import normals, uniforms
@@ -25,19 +25,19 @@ class DreamConfig:
     """Steps until a dream is cut off."""
     temperature: float = 1.0
     """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
-    warmup: int = 16
-    """Real steps that M has seen before a dream begins, if it does not begin with the episode itself."""
     from_start: float = 0.1
-    """Share of the dreams that begin with the first frame of an episode."""
+    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.warmup)."""
 
 
 class Dream:
     """N dreams side by side."""
 
-    def __init__(self, agent: Agent, num_envs: int, config: DreamConfig | None = None):
-        if agent.starts is None:
+    def __init__(self, agent: Agent, num_envs: int, config: DreamConfig | None = None, starts: Starts | None = None):
+        """`starts`: the moments that dreams go on from, by default those that the agent carries along."""
+        starts = starts or agent.starts
+        if starts is None:
             raise ValueError("this agent has no real moments to dream from (its folder lacks starts.safetensors)")
-        self.agent, self.memory, self.starts = agent, agent.memory, agent.starts
+        self.agent, self.memory, self.starts = agent, agent.memory, starts
         self.config = config or DreamConfig()
         self.num_envs = num_envs
         self.observation_size = self.memory.latent + self.memory.hidden

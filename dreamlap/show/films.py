@@ -12,8 +12,8 @@ from dreamlap.episodes import EpisodeFile
 from dreamlap.episodes.store import CHUNK
 from dreamlap.memory import mixture
 from dreamlap.mind import Dream, DreamConfig
+from dreamlap.parallel import one_thread
 from dreamlap.progress import meter
-from dreamlap.show.glimpse import one_thread
 from dreamlap.show.panels import Board, mosaic
 from dreamlap.track import to_frame
 from dreamlap.track.frames import STOCK

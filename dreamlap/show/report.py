@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dreamlap.measure import open_loop
 from dreamlap.run import replacing
 from dreamlap.show.figures import curves, dream_strip, reconstructions, rounds_curve, score_dots
-from dreamlap.show.glimpse import WARMUP, open_loop, reconstruct
+from dreamlap.show.glimpse import reconstruct
 from dreamlap.show.page import (
     Html,
     bars,
@@ -150,14 +151,29 @@ def _memory(run: RunReader) -> Html:
         "M remembers and expects",
         paragraph("M reads z and the action, and expects the next z, the reward, the end and the grass under the car."),
         _curves(run, "memory", "What it costs M that it did not know better, in nats (the reward: squared)."),
+        _foresight(run.result(0, "memory")),
         _dream(run),
     )
+
+
+def _foresight(measured: dict) -> Html:
+    """What `dreamlap.measure.foresight` found."""
+    if "nll_per_dim" not in measured:
+        return Html("")
+    words = f"On episodes that neither V nor M learned from, M's surprise is {measured['nll_per_dim']:.3f} nats a step and "
+    words += "latent dimension"
+    words += f"; it misses the reward of a step by {measured['reward_rmse']:.2f} (RMS)." if "reward_rmse" in measured else "."
+    names = {"dream_error": "M's dream", "floor": "V's drawing of the real frame", "still": "nothing moves"}
+    horizons = list(measured["dream_error"])
+    head = ("pixel error, grey levels (RMS)", *(f"after {steps} step{'s' * (steps != '1')}" for steps in horizons))
+    rows = [(words, *(f"{measured[name][steps]:.1f}" for steps in horizons)) for name, words in names.items()]
+    return join((paragraph(words), table(head, rows) if horizons else Html("")))
 
 
 def _dream(run: RunReader) -> Html:
     if run.agent is None or run.drive is None:
         return missing("No dream yet: it is dreamed by the first agent that C becomes part of.")
-    if len(run.drive) <= WARMUP:
+    if len(run.drive) <= run.agent.config.memory.warmup:
         return missing("No dream: the agent's drive ended before M had seen enough of it.")
     dream = open_loop(run.agent, run.drive)
     caption = (

@@ -1,0 +1,159 @@
+"""What V and M know, in numbers: how likely M held the truth, and how far its dreams stray from it.
+
+The error of a dream is told in pixels, so that agents with different V and M can be compared; beside it stand what V alone
+would get, which no dream that V draws can better, and what a world that stands still would.
+
+Letters: T steps, P places that a dream starts from, H horizon, Z latent, S side of a frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamlap.agent import Agent
+from dreamlap.device import choose_autocast
+from dreamlap.episodes import Episode, EpisodeFile
+from dreamlap.episodes.latents import encode_episodes, windows
+from dreamlap.learn.memory import memory_losses
+from dreamlap.memory import MDNRNN
+from dreamlap.memory.mixture import sample
+from dreamlap.parallel import one_thread
+from dreamlap.progress import meter
+from dreamlap.seeds import generator, normals, uniforms
+
+HORIZONS = (1, 10, 50)
+"""Steps into a dream at which its error is told."""
+EPISODES = 16
+"""Episodes to measure on, at most."""
+PLACES = 4
+"""Places in each of them that a dream starts from."""
+TOGETHER = 100
+"""Frames that V draws at once."""
+
+
+@torch.no_grad()
+def foresight(agent: Agent, episodes: Sequence[EpisodeFile], seed: int = 0) -> dict[str, Any]:
+    """Measure M on some of `episodes`, which it must not have learned from. All chance comes from `seed`.
+
+    Returns:
+        `nll_per_dim`: -log P(z_{t+1}) a step and latent dimension, in nats, z drawn from V's posterior. `reward_rmse`: of a
+        step, if rewards were recorded. `dream_error`, `floor` (V's own drawing) and `still` (nothing moves): grey levels
+        (RMS) by steps dreamed, as far as there are episodes long enough.
+    """
+    chosen = episodes[:: -(-len(episodes) // EPISODES)]
+    errors = []
+    with meter("M is measured", len(chosen)) as bar:
+        likelihood = _likelihood(agent, chosen, seed)
+        for i, file in enumerate(chosen):
+            if len(file) > agent.config.memory.warmup:
+                errors.append(open_loop(agent, file.episode(), HORIZONS[-1], PLACES, seed + i))
+            bar.advance()
+    return {
+        **likelihood,
+        "dream_error": _by_horizon([dream.dream_error for dream in errors]),
+        "floor": _by_horizon([dream.drawn_error for dream in errors]),
+        "still": _by_horizon([dream.still_error for dream in errors]),
+    }
+
+
+def _likelihood(agent: Agent, episodes: Sequence[EpisodeFile], seed: int) -> dict[str, float]:
+    """M told of whole episodes, one after the other; every step counts the same."""
+    latents = encode_episodes(agent.vision, episodes, agent.actions, agent.config.track.bar)
+    device, first = latents.mu.device, torch.zeros(1, dtype=torch.int64, device=latents.mu.device)
+    lost: dict[str, list[float]] = {"z": [], "reward": []}
+    for i, length in enumerate(latents.length.tolist()):
+        batch = windows(latents, first + i, first, length)
+        noise = torch.randn(batch.mu.shape, generator=generator(seed, "held out", i)).to(device)
+        losses = memory_losses(agent.memory, batch, noise, choose_autocast("float32", device))
+        for name, values in lost.items():
+            values += [losses[name].item()] * length if name in losses else []
+    measured = {"nll_per_dim": float(np.mean(lost["z"])) / agent.memory.latent}
+    return measured | ({"reward_rmse": float(np.mean(lost["reward"])) ** 0.5} if lost["reward"] else {})
+
+
+def _by_horizon(errors: Sequence[np.ndarray]) -> dict[str, float]:
+    """Root of the mean square over those of the errors (H + 1,) that reach as far."""
+    reaching = {steps: [error[steps] for error in errors if len(error) > steps] for steps in HORIZONS}
+    return {str(steps): float(np.sqrt(np.square(known).mean())) for steps, known in reaching.items() if known}
+
+
+@dataclass(frozen=True)
+class OpenLoop:
+    """A dream that is told the actions of a real drive, beside that drive. Index 0 is the last real moment."""
+
+    real: np.ndarray  # (H + 1, S, S, 3) uint8, what the track showed
+    dreamed: np.ndarray  # (H + 1, S, S, 3) uint8, what M dreamed, drawn by V
+    dream_error: np.ndarray  # (H + 1,) root of the mean squared error in grey levels, over P places
+    drawn_error: np.ndarray  # (H + 1,) of V's drawing of the real frame: no dream that V draws can do better
+    still_error: np.ndarray  # (H + 1,) of the frame at 0, held: what a world that stands still would get
+
+
+@torch.no_grad()
+def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 12, seed: int = 0) -> OpenLoop:
+    """Dream along the real actions of `episode` from `places` of its moments, and compare; the middle one is shown.
+
+    Raises:
+        ValueError: the episode is too short to dream in.
+    """
+    warmup = agent.config.memory.warmup
+    horizon = min(horizon, len(episode) - warmup)
+    if horizon < 1:
+        raise ValueError(f"an episode of {len(episode)} steps is too short: a dream starts after {warmup} real ones")
+    z, states, actions = lived(agent, episode)
+    start = torch.from_numpy(np.linspace(warmup, len(episode) - horizon, places).astype(np.int64))
+    along = start[:, None] + torch.arange(horizon + 1)  # (P, H + 1)
+    dreamed = dream_along(agent.memory, z[start], states[start], actions[along[:, :-1]], seed)
+    real, drawn = episode.frames[along.numpy()], draw(agent, dreamed)  # both (P, H + 1, S, S, 3)
+    needed, place = along.unique(return_inverse=True)
+    best = draw(agent, z[needed])[place.numpy()]
+    shown = places // 2
+    return OpenLoop(real[shown], drawn[shown], _error(drawn, real), _error(best, real), _error(real[:, :1], real))
+
+
+@torch.no_grad()
+def lived(agent: Agent, episode: Episode) -> tuple[Tensor, Tensor, Tensor]:
+    """An episode as V and M live through it: z (T + 1, Z), M's state before each frame (T + 1, state), actions (T, A)."""
+    z = see(agent, episode.frames)
+    actions = torch.from_numpy(agent.actions.from_stock(episode.actions)).to(z)
+    states = [agent.memory.initial(1)]
+    with one_thread():
+        for t in range(len(actions)):
+            states.append(agent.memory.step(z[t : t + 1], actions[t : t + 1], states[-1]))
+    return z, torch.cat(states), actions
+
+
+@torch.no_grad()
+def dream_along(memory: MDNRNN, z: Tensor, state: Tensor, actions: Tensor, seed: int) -> Tensor:
+    """From z (P, Z) and M's state there through actions (P, H, A) -> z (P, H + 1, Z), drawn from what M expects."""
+    seeds = seed + torch.arange(len(z), device=z.device)
+    dreamed = [z]
+    for t in range(actions.shape[1]):
+        chance = uniforms(seeds, torch.full_like(seeds, t), 2 * memory.latent)
+        choice, noise = chance.chunk(2, -1)
+        state = memory.step(dreamed[-1], actions[:, t], state)
+        dreamed.append(sample(memory.predict(memory.h(state)).z, choice, normals(noise)))
+    return torch.stack(dreamed, 1)
+
+
+@torch.no_grad()
+def see(agent: Agent, frames: np.ndarray) -> Tensor:
+    """Frames (N, S, S, 3) uint8 -> z (N, Z), the means of V's posterior."""
+    return agent.vision.encode(torch.from_numpy(frames).to(agent.state.device)).mu
+
+
+@torch.no_grad()
+def draw(agent: Agent, z: Tensor) -> np.ndarray:
+    """z (..., Z) -> V's drawings (..., S, S, 3) uint8."""
+    drawn = [agent.vision.decode(part).cpu().numpy() for part in z.flatten(0, -2).split(TOGETHER)]
+    return np.concatenate(drawn).reshape(*z.shape[:-1], *drawn[0].shape[1:])
+
+
+def _error(drawn: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Root mean squared error by step, over places, pixels and channels: two of (P, H + 1, S, S, 3) -> (H + 1,)."""
+    steps = range(real.shape[1])
+    difference = (drawn[:, t if drawn.shape[1] > 1 else 0].astype(np.float32) - real[:, t] for t in steps)
+    return np.array([np.sqrt(np.square(d).mean()) for d in difference])

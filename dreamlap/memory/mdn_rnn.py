@@ -1,0 +1,108 @@
+"""M: the MDN-RNN, which predicts the next latent, the reward, the end of the episode and the grass under the car.
+
+Ha & Schmidhuber (2018), section "MDN-RNN": P(z_{t+1} | a_t, z_t, h_t). The reward and the end make M a world of its own;
+the grass (how far the car has left the road, read off the next frame) lets C's objective price what it really costs.
+
+Letters: B batch, T time, Z latent, A action, H hidden, K mixtures, S state. The recurrent state is one tensor (B, S) that
+begins with h, so that whoever carries it about need not know what kind of M it belongs to.
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dreamlap.memory import mixture
+from dreamlap.memory.mixture import Mixture
+
+
+class Prediction(NamedTuple):
+    """What M expects of the step that it has just been told of."""
+
+    z: Mixture  # of z_{t+1}: (..., K, Z)
+    reward: Tensor  # (...), expected r_t
+    end: Tensor  # (...), logit of the probability that the episode ends with this step
+    grass: Tensor  # (...), logit of the share of grass around the car in the next frame, 0 to 1
+
+
+class MDNRNN(nn.Module, ABC):
+    """Linear heads on h_{t+1}; subclasses only say how h_{t+1} comes of (z_t, a_t) and the state."""
+
+    state_size: int
+    """S: numbers in the recurrent state of one sequence."""
+
+    def __init__(self, latent: int, action: int, hidden: int = 256, mixtures: int = 5):
+        super().__init__()
+        self.latent, self.action, self.hidden, self.mixtures = latent, action, hidden, mixtures
+        self.add_core()
+        self.z_head = nn.Linear(hidden, 3 * mixtures * latent)
+        self.scalar_head = nn.Linear(hidden, 3)
+
+    @abstractmethod
+    def add_core(self) -> None:
+        """Make what carries the state on: from Z + A numbers to H."""
+
+    @abstractmethod
+    def forward(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Go over sequences: z (B, T, Z), action (B, T, A), state (B, S) -> h after each step (B, T, H), last state."""
+
+    @abstractmethod
+    def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
+        """One step: z (B, Z), action (B, A), state (B, S) -> state (B, S)."""
+
+    def initial(self, batch: int) -> Tensor:
+        """The state before the first frame of an episode: zeros (B, S)."""
+        return self.z_head.weight.new_zeros(batch, self.state_size)
+
+    def h(self, state: Tensor) -> Tensor:
+        """The part of the state that C sees: (B, H)."""
+        return state[..., : self.hidden]
+
+    def predict(self, h: Tensor) -> Prediction:
+        """Read the heads off h_{t+1} (..., H)."""
+        reward, end, grass = self.scalar_head(h).unbind(-1)
+        return Prediction(mixture.from_raw(self.z_head(h), self.mixtures), reward, end, grass)
+
+
+class MDNLSTM(MDNRNN):
+    """The paper's M. Its state is h and the cell c: S = 2H."""
+
+    def add_core(self) -> None:
+        """See `MDNRNN.add_core`."""
+        self.state_size = 2 * self.hidden
+        self.lstm = nn.LSTM(self.latent + self.action, self.hidden, batch_first=True)
+
+    def forward(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `MDNRNN.forward`."""
+        h, c = (part.unsqueeze(0).contiguous() for part in state.chunk(2, -1))
+        hs, (h, c) = self.lstm(torch.cat([z, action], -1), (h, c))
+        return hs, torch.cat([h[0], c[0]], -1)
+
+    def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
+        """See `MDNRNN.step`."""
+        h, c = state.chunk(2, -1)
+        x = torch.cat([z, action, h], -1)
+        w_input, w_hidden, b_input, b_hidden = self.lstm.all_weights[0]  # torch's names: weight_ih_l0, ...
+        gates = torch.addmm(b_input + b_hidden, x, torch.cat([w_input, w_hidden], -1).T)
+        i, f, g, o = gates.chunk(4, -1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.cat([torch.sigmoid(o) * torch.tanh(c), c], -1)
+
+
+class MDNGRU(MDNRNN):
+    """M with gated recurrent units (Cho et al. 2014), which need no cell: S = H, and a quarter fewer weights in the core."""
+
+    def add_core(self) -> None:
+        """See `MDNRNN.add_core`."""
+        self.state_size = self.hidden
+        self.gru = nn.GRU(self.latent + self.action, self.hidden, batch_first=True)
+
+    def forward(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `MDNRNN.forward`."""
+        hs, h = self.gru(torch.cat([z, action], -1), state.unsqueeze(0).contiguous())
+        return hs, h[0]
+
+    def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
+        """See `MDNRNN.step`."""
+        return torch.gru_cell(torch.cat([z, action], -1), state, *self.gru.all_weights[0])
