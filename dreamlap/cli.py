@@ -134,22 +134,38 @@ def evaluate(
 
 
 def video(
-    agent: Positional[Path], out: Path = Path("drive.mp4"), seed: int = 900_000, dream: bool = False, steps: int = 1000
+    agent: Positional[Path],
+    what: Literal["drive", "dream", "prediction", "beside"] = "drive",
+    out: Path | None = None,
+    seed: int = 900_000,
+    steps: int = 1000,
+    first: Path | None = None,
+    at: int | None = None,
 ) -> None:
-    """Film a drive: the real frame, V's drawing of it, and what M had expected, side by side.
+    """Film an agent on the track or in its dream, or a drive beside M's dream of it.
 
     Args:
         agent: Folder of the agent, or of its run.
-        out: File to write.
+        what: `drive`: the real frame, V's drawing of it, and what M had expected. `dream`: the agent in its own dream.
+            `prediction`: a drive beside M's dream, which is told the same actions and sees the track every 50 steps.
+            `beside`: a dream that goes on from one frame, beside the original.
+        out: File to write; by default the name of what is filmed.
         seed: Track, or dream, to drive.
-        dream: Film the agent in its own dream instead.
         steps: The most steps.
+        first: For `beside`: an episode file, whose actions M is told, or a picture, from which C drives the dream on; by
+            default the agent drives the track.
+        at: For `beside`: the step of the episode from which M dreams; by default, as soon as M is warm.
     """
     from dreamlap.agent import load
-    from dreamlap.show.video import dream_video, drive_video
+    from dreamlap.show.video import FILMS, beside_video
 
-    film = dream_video if dream else drive_video
-    film(load(agent), path=out, seed=seed, steps=steps)
+    out = out or Path(f"{what}.mp4")
+    if what == "beside":
+        beside_video(load(agent), out, steps, seed, first, at)
+    elif first or at is not None:
+        raise ValueError("--first and --at say where a dream begins: use them with --what beside")
+    else:
+        FILMS[what](load(agent), path=out, seed=seed, steps=steps)
     console.print(f"wrote {out}")
 
 

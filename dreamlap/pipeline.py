@@ -30,7 +30,7 @@ from dreamlap.progress import meter
 from dreamlap.run import Stage, read_json, versions, write_json
 from dreamlap.seeds import SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
-from dreamlap.show.video import dream_video, drive_video
+from dreamlap.show.video import FILMS
 
 MOMENTS = 50_000
 """Real moments that the dreams of a training start from."""
@@ -38,6 +38,8 @@ SHIPPED_MOMENTS = 256
 """Those of them that an agent carries along, so that its dream can be entered wherever it goes."""
 HELD_OUT = 16
 """One in so many episodes of the first collection is never shown to V or M: it measures what they learned."""
+SHORT = 300
+"""Steps of the film of M's prediction, at most."""
 CHOOSING = SELECTION_SEEDS + 1000
 """The first of the selection tracks that choose between rounds; those that score the choice are others."""
 
@@ -312,11 +314,11 @@ def score(run: Run) -> dict[str, Any]:
 
 
 def show(run: Run) -> None:
-    """Videos of a drive and of a dream, and the report."""
-    agent = load(run.folder / "agent")
-    for name, film in (("drive", drive_video), ("dream", dream_video)):
+    """Videos of a drive, of a dream and of what M predicts of a drive, and the report."""
+    agent, steps = load(run.folder / "agent"), run.config.selection.film_steps
+    for name, film in FILMS.items():
         if not (path := run.folder / "videos" / f"{name}.mp4").exists():
-            film(agent, path=path, seed=SELECTION_SEEDS, steps=run.config.selection.film_steps)
+            film(agent, path=path, seed=SELECTION_SEEDS, steps=min(steps, SHORT) if name == "prediction" else steps)
     write_report(run.folder)
 
 

@@ -10,9 +10,9 @@ import torch
 
 from dreamlap.agent import Agent
 from dreamlap.episodes import Episode, EpisodeStore
-from dreamlap.measure import dream_along, foresight, lived, open_loop
+from dreamlap.measure import draw, dream_along, foresight, lived, open_loop, see
 from dreamlap.memory.mixture import LOG_SIGMA_RANGE
-from dreamlap.show.glimpse import reconstruct, unseen_drive
+from dreamlap.show.glimpse import unseen_drive
 
 
 def _opinionated(agent: Agent, mu: float, reward: float) -> float:
@@ -51,7 +51,7 @@ def test_a_dream_along_a_drive_begins_with_what_v_sees(agent: Agent) -> None:
     drive = unseen_drive(agent, 0, steps=60)
     dream = open_loop(agent, drive, horizon=20, places=3)
     assert dream.real.shape == dream.dreamed.shape == (21, 64, 64, 3)
-    assert np.array_equal(dream.dreamed[0], reconstruct(agent, dream.real[:1])[0])
+    assert np.array_equal(dream.dreamed[0], draw(agent, see(agent, dream.real[:1]))[0])
     assert dream.dream_error[0] == dream.drawn_error[0] > 0
     assert dream.still_error[0] == 0 < dream.still_error[20]
     assert np.array_equal(dream.dreamed, open_loop(agent, drive, horizon=20, places=3).dreamed)

@@ -13,13 +13,15 @@ from PIL import Image
 
 from dreamlap.agent import Agent
 from dreamlap.episodes import Episode, EpisodeStore
-from dreamlap.measure import open_loop
+from dreamlap.measure import draw, open_loop, see
 from dreamlap.run import Stage, write_json
 from dreamlap.show.figures import curves, dream_strip, reconstructions, rounds_curve, score_dots
+from dreamlap.show.films import PredictionFilm
 from dreamlap.show.glimpse import unseen_drive
+from dreamlap.show.panels import Board, enlarge
 from dreamlap.show.report import write_report
 from dreamlap.show.theme import DARK, LIGHT
-from dreamlap.show.video import dream_video, drive_video, preview_video, still, write_video
+from dreamlap.show.video import beside_video, dream_video, drive_video, first_frame, preview_video, still, write_video
 
 HOSTILE = '<script>alert("1")</script>&'
 
@@ -74,6 +76,41 @@ def test_a_drive_is_filmed_on_the_stock_track(tmp_path: Path, agent: Agent) -> N
 def test_a_dream_is_filmed(tmp_path: Path, agent: Agent) -> None:
     dream_video(agent, tmp_path / "dream.mp4", steps=7, seed=3, scale=2)
     assert len(decoded(tmp_path / "dream.mp4")) == 7
+
+
+def test_memory_dreams_along_and_is_synced(agent: Agent) -> None:
+    board = Board(("track", "dream"), 64)
+    drive = unseen_drive(agent, 0, steps=30)
+    pictures = list(PredictionFilm(agent, drive, first=4, steps=20, every=8, board=board))
+    assert len(pictures) == 21  # frames 4 to 24
+    real, dreamed = (np.stack([picture[34:98, left : left + 64] for picture in pictures]) for left in (8, 80))
+    assert np.array_equal(real, drive.frames[4:25])
+    same = [np.array_equal(*pair) for pair in zip(dreamed, draw(agent, see(agent, drive.frames[4:25])), strict=True)]
+    assert [i for i, synced in enumerate(same) if synced] == [0, 8, 16]
+    assert len(list(PredictionFilm(agent, drive, first=4, steps=99, every=100, board=board))) == 27  # to the end
+
+
+def test_a_dream_is_filmed_beside_what_it_began_with(tmp_path: Path, agent: Agent) -> None:
+    drive = unseen_drive(agent, 0, steps=12)
+    EpisodeStore(tmp_path).write("a", drive)
+    out = tmp_path / "beside.mp4"
+    beside_video(agent, out, steps=5, first=tmp_path / "a.episode", at=3, scale=1)
+    frames = decoded(out)
+    assert len(frames) == 6
+    assert np.abs(frames[5][34:130:3, 8:104:3].astype(float) - enlarge(drive.frames[8], 96)[::3, ::3]).mean() < 12
+    beside_video(agent, out, steps=3, at=2, scale=1)
+    assert len(decoded(out)) == 4
+    with pytest.raises(ValueError, match="no step 12"):
+        beside_video(agent, out, first=tmp_path / "a.episode", at=12)
+    picture = np.zeros((400, 600, 3), np.uint8)
+    picture[:, :300] = 200
+    Image.fromarray(picture).save(tmp_path / "first.png")
+    beside_video(agent, out, steps=4, first=tmp_path / "first.png", scale=1)
+    assert len(frames := decoded(out)) == 4
+    assert np.abs(frames[3, 80, [30, 80]].astype(float) - [[200], [0]]).max() < 12  # it stays beside its dream
+    small = first_frame(tmp_path / "first.png", agent.config.track)
+    Image.fromarray(small).save(tmp_path / "small.png")
+    assert np.array_equal(first_frame(tmp_path / "small.png", agent.config.track), small)
 
 
 def test_a_preview_plays_all_episodes_to_their_end(tmp_path: Path, episode: Episode) -> None:

@@ -7,9 +7,10 @@ import gymnasium
 import numpy as np
 import torch
 
-from dreamlap.agent import Agent
-from dreamlap.episodes import EpisodeFile
+from dreamlap.agent import Agent, Starts
+from dreamlap.episodes import Episode, EpisodeFile
 from dreamlap.episodes.store import CHUNK
+from dreamlap.measure import draw, dream_along, lived, see
 from dreamlap.memory import mixture
 from dreamlap.mind import Dream, DreamConfig
 from dreamlap.parallel import one_thread
@@ -56,24 +57,53 @@ class DriveFilm:
 class DreamFilm:
     """The agent in its own dream; iterating dreams. `reward` is what M promised so far."""
 
-    def __init__(self, agent: Agent, seed: int, steps: int, board: Board):
-        self.agent, self.seed, self.steps, self.board = agent, seed, steps, board
+    def __init__(self, agent: Agent, seed: int, steps: int, board: Board, first: np.ndarray | None = None):
+        """`first`: a frame (S, S, 3) uint8 to begin with, shown beside the dream, in place of a moment of the agent's own."""
+        self.agent, self.seed, self.steps, self.board, self.first = agent, seed, steps, board, first
         self.reward = 0.0
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Dream: one picture (H, W, 3) uint8 a step."""
         self.reward = 0.0
-        dream = Dream(self.agent, 1, DreamConfig(horizon=self.steps))
+        beside = [] if self.first is None else [self.first]
+        begin = Starts(see(self.agent, beside[0][None]), self.agent.memory.initial(1)) if beside else None
+        dream = Dream(self.agent, 1, DreamConfig(horizon=self.steps), begin)
         observation = dream.reset([self.seed])
         with one_thread(), meter("filming a dream", self.steps) as bar:
             for step in range(self.steps):
                 with torch.no_grad():
                     action = self.agent.controller.act(observation)
                 shown = self.agent.actions.to_stock(action[0].cpu().numpy())
-                yield self.board.compose([dream.render()], _words(step, self.reward), shown)
+                yield self.board.compose([*beside, dream.render()], _words(step, self.reward), shown)
                 observation, reward = dream.step(action)[:2]
                 self.reward += float(reward[0])
                 bar.advance(note=f"reward {self.reward:.0f}")
+
+
+class PredictionFilm:
+    """A drive beside M's dream of it, which is told the real actions alone and, every `every` steps, sees the real frame."""
+
+    def __init__(self, agent: Agent, drive: Episode, first: int, steps: int, every: int, board: Board):
+        """`first`: the frame from which M dreams on, having lived through all before; `steps`: the most steps from there."""
+        self.agent, self.drive, self.first, self.every, self.board = agent, drive, first, every, board
+        self.last = min(first + steps, len(drive))
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Dream along: frames `first` to `last` of the drive make as many pictures (H, W, 3) uint8."""
+        z, states, actions = lived(self.agent, self.drive)
+        with one_thread(), meter("filming M's dream", self.last + 1 - self.first) as bar:
+            for start in range(self.first, self.last + 1, self.every):
+                now, told = slice(start, start + 1), actions[start : min(start + self.every - 1, self.last)]
+                dreamed = draw(self.agent, dream_along(self.agent.memory, z[now], states[now], told[None], start)[0])
+                for since, drawn in enumerate(dreamed):
+                    yield self._picture(start + since, since, drawn)
+                    bar.advance()
+
+    def _picture(self, step: int, since: int, drawn: np.ndarray) -> np.ndarray:
+        real, action = self.drive.frames[step], self.drive.actions[step] if step < len(self.drive) else None
+        off = np.sqrt(np.square(drawn.astype(np.float32) - real).mean())
+        dreamed = f"dreamed {since} step{'s' * (since != 1)}" if since else "in sync"
+        return self.board.compose([real, drawn], f"step {step}    {dreamed}    off by {off:.1f}", action)
 
 
 def _words(step: int, reward: float) -> str:

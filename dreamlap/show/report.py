@@ -153,6 +153,7 @@ def _memory(run: RunReader) -> Html:
         _curves(run, "memory", "What it costs M that it did not know better, in nats (the reward: squared)."),
         _foresight(run.result(0, "memory")),
         _dream(run),
+        _prediction(run),
     )
 
 
@@ -181,6 +182,11 @@ def _dream(run: RunReader) -> Html:
         "of a drive that M has not been trained on."
     )
     return figure(lambda theme: dream_strip(dream, theme), "a drive above a dream with the same actions", caption)
+
+
+def _prediction(run: RunReader) -> Html:
+    words = "Left the track, right M's dream of it: M is told its actions, and sees the track every 50 steps alone."
+    return video(path, words) if (path := run.video("prediction")) else Html("")
 
 
 def _controller(run: RunReader) -> Html:

@@ -5,16 +5,21 @@ from itertools import chain, islice
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
+from PIL import Image
 
 from dreamlap.agent import Agent
-from dreamlap.episodes import EpisodeStore
+from dreamlap.episodes import EpisodeFile, EpisodeStore
+from dreamlap.episodes.store import SUFFIX
 from dreamlap.run import replacing
-from dreamlap.seeds import numpy_generator
-from dreamlap.show.films import DreamFilm, DriveFilm, film_episodes
+from dreamlap.seeds import SELECTION_SEEDS, numpy_generator
+from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, film_episodes
+from dreamlap.show.glimpse import drive_on
 from dreamlap.show.panels import Board
+from dreamlap.track import TrackConfig, to_frame
 from dreamlap.track.frames import STOCK
 
 FPS = 50
@@ -70,6 +75,51 @@ def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scal
     film = DreamFilm(agent, seed, steps, Board(("a dream: M is the world, V draws it",), STOCK * scale))
     write_video(path, film)
     return film.reward
+
+
+def prediction_video(
+    agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, every: int = 50
+) -> None:
+    """Film a drive beside M's dream of it: M is told the actions, and sees the real frame every `every` steps alone."""
+    warmup = agent.config.memory.warmup
+    drive = drive_on(agent, seed, warmup + steps)
+    write_video(path, PredictionFilm(agent, drive, warmup, steps, every, Board(("the track", "M's dream"), STOCK * scale)))
+
+
+def beside_video(
+    agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, first: Path | None = None, at: int | None = None,
+    scale: int = 4,
+) -> None:  # fmt: skip
+    """Film a dream beside what it began with.
+
+    `first`: an episode file, from frame `at` on (by default once M is warm), whose actions M is told; or a picture, from
+    which M dreams on with C. Without it, the episode is a drive on the track `seed`.
+
+    Raises:
+        ValueError: the episode has no such frame, or V sees frames of another size.
+    """
+    at = agent.config.memory.warmup if at is None else at
+    board, side = Board(("the original", "M's dream"), STOCK * scale), agent.config.track.size
+    if first and first.suffix != SUFFIX:
+        return write_video(path, DreamFilm(agent, seed, steps, board, first_frame(first, agent.config.track)))
+    drive = EpisodeFile(first).episode() if first else drive_on(agent, seed, at + steps)
+    if drive.frames.shape[1] != side:
+        raise ValueError(f"the frames of {first} are {drive.frames.shape[1]} pixels wide, and this agent's V sees {side}")
+    if not 0 <= at < len(drive):
+        raise ValueError(f"there is no step {at} in an episode of {len(drive)} steps: use --at 0 to --at {len(drive) - 1}")
+    return write_video(path, PredictionFilm(agent, drive, at, steps, steps + 1, board))
+
+
+def first_frame(path: Path, seen: TrackConfig) -> np.ndarray:
+    """A picture as V would be shown it, (S, S, 3) uint8: V's own frame as it is, any other as if it filled the stock window."""
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    if picture.shape[:2] == (seen.size, seen.size) != (STOCK, STOCK):
+        return picture
+    return to_frame(cv2.resize(picture, (STOCK, STOCK), interpolation=cv2.INTER_AREA), seen.size, seen.bar)
+
+
+FILMS = {"drive": drive_video, "dream": dream_video, "prediction": prediction_video}
+"""What every agent can be filmed in, by name."""
 
 
 def preview_video(store: EpisodeStore, path: Path, count: int = 16, seed: int = 0, side: int = 128) -> None:
