@@ -382,7 +382,8 @@ def test_v_and_m_learn_without_rewards(agent: Agent, tmp_path: Path):
     assert np.isnan(probe_speed(agent.vision, files, files))
     before = agent.memory.scalar_head.weight.detach().clone()
     latents = encode_episodes(agent.vision, files, PEDAL, bar=True)
-    train_memory(Stage(tmp_path / "m"), agent.memory, latents, 0, MemoryTraining(updates=2, batch=4, window=4), 0, FULL)
+    short, shown = MemoryTraining(updates=2, batch=4, window=4), torch.ones(1, dtype=torch.bool)
+    train_memory(Stage(tmp_path / "m"), agent.memory, latents, shown, 0, short, 0, FULL)
     changed = (agent.memory.scalar_head.weight != before).any(1)
     assert changed.tolist() == [False, True, True]  # the reward's row was left alone
     metrics = Stage(tmp_path / "m").metrics()
