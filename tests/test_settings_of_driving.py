@@ -118,7 +118,10 @@ def test_minds_smooth_as_the_agent_does(agent: Agent):
 
 def test_a_c_without_bias_has_the_3840_numbers_of_its_seed():
     config = AgentConfig(
-        TrackConfig(actions="stock"), VisionConfig("conv", 1024), MemoryConfig(256, 1), ControllerConfig("linear", bias=False)
+        TrackConfig(actions="stock"),
+        VisionConfig("conv", 1024),
+        MemoryConfig(hidden=256, mixtures=1),
+        ControllerConfig("linear", bias=False),
     )
     assert sum(p.numel() for p in build_agent(config).controller.parameters()) == 3840
 

@@ -15,7 +15,7 @@ from dreamlap.agent import Agent
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.measure import draw, open_loop, see
 from dreamlap.run import Stage, write_json
-from dreamlap.show.figures import curves, dream_strip, reconstructions, rounds_curve, score_dots
+from dreamlap.show.figures import curves, dream_strip, evolution, reconstructions, rounds_curve, score_dots
 from dreamlap.show.films import PredictionFilm
 from dreamlap.show.glimpse import unseen_drive
 from dreamlap.show.panels import Board, enlarge
@@ -131,8 +131,10 @@ def test_a_preview_plays_all_episodes_to_their_end(tmp_path: Path, episode: Epis
 def test_figures_are_drawn(theme, agent: Agent) -> None:
     logged = [{"update": i, "error": 1000 / (i + 1), "kl": float("nan") if i == 3 else -i} for i in range(50)]
     episode = unseen_drive(agent, 0, steps=40)
+    evolved = [{"best": i, "mean": i - 5.0, "sigma": 0.1, **({} if i % 10 else {"real": 2.0 * i})} for i in range(40)]
     for png in (
         curves([logged, logged[:1]], theme=theme),
+        evolution([evolved, evolved[:9]], theme),
         reconstructions(episode.frames[:8], episode.frames[:8], theme),
         dream_strip(open_loop(agent, episode, places=2), theme),
         score_dots([900.0, 910.5, -20.0], [400.0, 911.0], theme),

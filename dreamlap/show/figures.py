@@ -57,6 +57,33 @@ def _curve(axes: Axes, rounds: Sequence[np.ndarray], theme: Theme) -> None:
         _scale(axes, values[np.isfinite(values)])
 
 
+def evolution(rounds: Sequence[Metrics], theme: Theme = LIGHT) -> bytes:
+    """What CMA-ES logged, by generation: the population's returns, those on the real track where there are any, and sigma."""
+    lines = [line for metrics in rounds for line in metrics]
+    generation = np.arange(1, len(lines) + 1)
+    shown = (("best", "best of the population", 1, ""), ("mean", "its mean", 0, ""), ("real", "on the real track", 2, "o"))
+
+    def draw(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2, width_ratios=(2.4, 1))
+        for name, label, series, marker in shown:
+            values = np.array([line.get(name, np.nan) for line in lines], float)
+            if (known := np.isfinite(values)).any():
+                marks = {"color": theme.series[series], "marker": marker, "markersize": 3.5}
+                left.plot(generation[known], values[known], label=label, linewidth=1.2, **marks)
+        left.set_title("return by generation")
+        left.legend(loc="lower right", ncols=3, bbox_to_anchor=(1, 1), borderaxespad=0)  # beside the title
+        right.plot(generation, [line["sigma"] for line in lines], color=theme.series[0], linewidth=1.2)
+        right.set_title("sigma, the width of the search")
+        for axes in (left, right):
+            axes.set_xlabel("generation")
+            axes.set_xlim(0.5, max(len(lines), 2) + 0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            for border in np.cumsum([len(metrics) for metrics in rounds])[:-1]:
+                axes.axvline(border + 0.5, color=theme.quiet, linewidth=0.6, linestyle=(0, (2, 2)))
+
+    return picture(draw, 8.1, 2.5, theme)
+
+
 def _scale(axes: Axes, values: np.ndarray) -> None:
     """Show all but the rarest outliers; by orders of magnitude where there are several."""
     low, high = np.percentile(values, [0.5, 99.5])

@@ -103,7 +103,7 @@ class PredictionFilm:
         real, action = self.drive.frames[step], self.drive.actions[step] if step < len(self.drive) else None
         off = np.sqrt(np.square(drawn.astype(np.float32) - real).mean())
         dreamed = f"dreamed {since} step{'s' * (since != 1)}" if since else "in sync"
-        return self.board.compose([real, drawn], f"step {step}    {dreamed}    off by {off:.1f}", action)
+        return self.board.compose([real, drawn], f"step {step}    {dreamed}    error {off:.1f} of 255", action)
 
 
 def _words(step: int, reward: float) -> str:

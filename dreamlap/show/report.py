@@ -7,7 +7,7 @@ import numpy as np
 
 from dreamlap.measure import open_loop
 from dreamlap.run import replacing
-from dreamlap.show.figures import curves, dream_strip, reconstructions, rounds_curve, score_dots
+from dreamlap.show.figures import curves, dream_strip, evolution, reconstructions, rounds_curve, score_dots
 from dreamlap.show.glimpse import reconstruct
 from dreamlap.show.page import (
     Html,
@@ -194,9 +194,18 @@ def _controller(run: RunReader) -> Html:
     return section(
         "C acts",
         paragraph("C turns z and M's memory h into steering and pedals." + where.get(run.mind, "")),
-        _curves(run, "controller", "What C earns a step where it is trained, and how its training went."),
+        _training(run),
         _returns(run),
     )
+
+
+def _training(run: RunReader) -> Html:
+    """How an evolution went by generation, or anything else by update."""
+    rounds = run.metrics("controller")
+    if not any("sigma" in line for lines in rounds for line in lines):
+        return _curves(run, "controller", "What C earns a step where it is trained, and how its training went.")
+    caption = "What the candidates of a generation earned where C is trained, and how widely CMA-ES searched."
+    return figure(lambda theme: evolution(rounds, theme), "returns and sigma by generation", caption)
 
 
 def _returns(run: RunReader) -> Html:

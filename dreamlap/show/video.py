@@ -112,7 +112,7 @@ def beside_video(
 
 def first_frame(path: Path, seen: TrackConfig) -> np.ndarray:
     """A picture as V would be shown it, (S, S, 3) uint8: V's own frame as it is, any other as if it filled the stock window."""
-    picture = np.asarray(Image.open(path).convert("RGB"))
+    picture = np.array(Image.open(path).convert("RGB"))
     if picture.shape[:2] == (seen.size, seen.size) != (STOCK, STOCK):
         return picture
     return to_frame(cv2.resize(picture, (STOCK, STOCK), interpolation=cv2.INTER_AREA), seen.size, seen.bar)
