@@ -61,7 +61,7 @@ def evolution(rounds: Sequence[Metrics], theme: Theme = LIGHT) -> bytes:
     """What CMA-ES logged, by generation: the population's returns, those on the real track where there are any, and sigma."""
     lines = [line for metrics in rounds for line in metrics]
     generation = np.arange(1, len(lines) + 1)
-    shown = (("best", "best of the population", 1, ""), ("mean", "its mean", 0, ""), ("real", "on the real track", 2, "o"))
+    shown = (("best", "best", 1, ""), ("mean", "mean", 0, ""), ("real", "on the real track", 2, "o"))
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, width_ratios=(2.4, 1))
