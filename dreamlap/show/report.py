@@ -204,9 +204,7 @@ def _training(run: RunReader) -> Html:
     rounds = run.metrics("controller")
     if not any("sigma" in line for lines in rounds for line in lines):
         return _curves(run, "controller", "What C earns a step where it is trained, and how its training went.")
-    caption = (
-        "What the best candidate of a generation, and their mean, earned where C is trained; and how widely CMA-ES searched."
-    )
+    caption = "What the best candidate of a generation, and their mean, earned where C is trained."
     return figure(lambda theme: evolution(rounds, theme), "returns and sigma by generation", caption)
 
 
