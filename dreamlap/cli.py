@@ -70,7 +70,7 @@ def _begin(verb: str, args: Sequence[str]):
 
 def _parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
     """The preset is scaled before its flags are read: what a person gives as a number stays that number."""
-    commands = {name: (about, PresetCommand(scaled(config, scale))) for name, (about, config) in PRESETS.items()}
+    commands = {name: (about, PresetCommand(scaled(config, scale))) for name, (about, config, _) in PRESETS.items()}
     return tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
 
 
@@ -255,15 +255,28 @@ def data_export(store: Positional[Path], out: Positional[Path], to: Literal["png
 
 
 def presets() -> None:
-    """List the presets."""
-    table = Table("preset", "what it is", "V", "M", "C", "rounds")
-    for name, (about, config) in PRESETS.items():
+    """List the presets: what each is made of, and what it costs."""
+    from dreamlap.estimate import budget
+
+    table = Table("preset", "what it is", "V", "M", "C", "who drives first", "budget", "comes from", show_lines=True)
+    for name, (about, config, source) in PRESETS.items():
         trainer = "PPO" if config.controller.kind == "actor-critic" else "CMA-ES"
-        sees = f"{config.vision.kind} {config.vision.latent}"
-        controller = f"{config.controller.kind}, {trainer}, {config.controller.mind}"
-        remembers = f"{config.memory.kind.upper()} {config.memory.hidden}"
-        table.add_row(name, about, sees, remembers, controller, str(config.rounds.rounds + 1))
+        where = "in the dream" if config.controller.mind == "dream" else "awake"
+        first = config.collect
+        drivers = {"random": first.random, "wandering": first.correlated, "autopilot": first.autopilot, "expert": first.expert}
+        driven = [f"{count:,} {driver}" for driver, count in drivers.items() if count]
+        table.add_row(
+            f"[bold]{name}[/]",
+            about,
+            f"{config.vision.kind} {config.vision.latent}",
+            f"{config.memory.kind} {config.memory.hidden}",
+            f"{config.controller.kind}, {trainer} {where}",
+            ", ".join(driven) + (", in a dream" if config.track.dream else ""),
+            budget(config),
+            source,
+        )
     console.print(table)
+    console.print("docs/presets.md sets every number of the systems that they come from beside ours.")
 
 
 RAW_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train, "data": data}

@@ -147,7 +147,7 @@ def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytes
         monkeypatch.setattr(FastCarRacing, name, awake)
     settings = read_json(tmp_path / "tiny/config.json")
     settings.pop("data")
-    run = Run(tmp_path / "tiny", from_dict(type(PRESETS["demo"][1]), settings, "config.json"))
+    run = Run(tmp_path / "tiny", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
     agent = dreamlap.load(whole / "runs/tiny/round-0/controller/agent")
     act(run, 0, Stage(tmp_path / "again"), agent)
     assert Stage(tmp_path / "again").done
@@ -175,7 +175,7 @@ def test_test_tracks_are_driven_for_a_final_score_alone():
 
 
 def test_scale_shrinks_everything_together():
-    full = PRESETS["ha2018"][1]
+    full = PRESETS["ha2018"].config
     tenth = scaled(full, 0.01)
     assert (tenth.collect.random, tenth.cmaes.generations, tenth.collect.steps) == (100, 18, 40)
     assert tenth.cmaes.population == 4
@@ -223,5 +223,5 @@ def test_every_setting_is_read_somewhere():
                 found += unread(value)
         return found
 
-    assert unread(PRESETS["demo"][1]) == []
-    assert unread(PresetCommand(PRESETS["demo"][1])) == []
+    assert unread(PRESETS["demo"].config) == []
+    assert unread(PresetCommand(PRESETS["demo"].config)) == []
