@@ -229,7 +229,8 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     first = episodes_of(run, 0)
     shown[: len(first)] = shown_of(len(first))
     train_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous)
-    measured = {} if number else foresight(agent, first[::HELD_OUT])
+    held_out = [] if number else [episode for episode, learn in zip(first, shown.tolist(), strict=False) if not learn]
+    measured = foresight(agent, held_out) if held_out else {}
     return stage.finish(seconds=time.time() - began, **measured)
 
 

@@ -20,7 +20,7 @@ class MemoryConfig:
     hidden: int = 256
     """How many numbers h has."""
     mixtures: int = 5
-    """Gaussians in the mixture of every latent dimension."""
+    """Gaussians in the mixture of every latent dimension; of 1,000 dimensions, 1 each makes M three times as fast as 5."""
     warmup: int = 16
     """Real steps that M has seen before what it expects is believed: dreams, measures and films begin no earlier."""
 
