@@ -31,13 +31,10 @@ class Display:
         shown = copy.deepcopy(agent)
         vector_to_parameters(candidate, shown.controller.parameters())
         place = Place(AgentDriver(shown, 1), "candidate", agent.config.track)
-        game = Game(
-            place, lambda n: training_track("display", n, seed=generation), lambda _: None, 1, place.config.decisions(STEPS)
-        )
+        steps, words = place.config.decisions(STEPS), "P pause    D next track    Esc go on without a window"
+        game = Game(place, lambda n: training_track("display", n, seed=generation), lambda _: None, 1, steps)
         with one_thread():
-            self.window.run(
-                game, place, 50, f"generation {generation}    P pause    D next track    Esc go on without a window"
-            )
+            self.window.run(game, place, FPS, f"generation {generation}    {words}")
         if game.linger:  # it did not end by itself
             self.window.close()
             self.window = None

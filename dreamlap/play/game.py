@@ -17,7 +17,7 @@ class Phase(Enum):
     READY = "an arrow key drives off"
     DRIVING = ""
     PAUSED = "paused: P goes on"
-    OVER = "over: D discards it"
+    OVER = "over"
     ENDED = "the end"
 
 
