@@ -30,7 +30,9 @@ class PresetCommand:
     scale: float = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
     data: Path | None = None
-    """Folder of episodes (made by `dreamlap collect`) to learn from, instead of letting the preset's drivers drive."""
+    """Folder of episodes (from `dreamlap collect` or `play`) to learn from, instead of letting the preset's drivers drive."""
+    display: bool = False
+    """While CMA-ES trains C, show the best candidate of each generation in a window. It changes the time, not the result."""
 
 
 def run(args: Sequence[str]) -> None:
@@ -65,7 +67,17 @@ def _begin(verb: str, args: Sequence[str]):
         command = _parse(verb, args, command.scale)
     preset = next(arg for arg in args if arg in PRESETS)
     console.print(estimate(command.config))
-    return Run(Path("runs") / (command.name or preset), command.config, command.data)
+    return Run(Path("runs") / (command.name or preset), command.config, command.data, _display(command))
+
+
+def _display(command: PresetCommand):
+    if not command.display:
+        return None
+    if command.config.controller.kind != "linear":
+        raise ValueError("--display shows the generations of CMA-ES, which trains a linear C: --controller.kind linear")
+    from dreamlap.play import Display
+
+    return Display()
 
 
 def _parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
@@ -102,6 +114,39 @@ def collect(
     name = Path(driver.kind).name
     record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, workers)
     data_info(store)
+
+
+def play(
+    driver: str = "person",
+    dream: Path | None = None,
+    record: Path | None = None,
+    episodes: int = 10,
+    steps: int = 1000,
+    track: TrackConfig = TrackConfig(),
+    random_start: float = 0.0,
+    seed: int = 0,
+    fps: float = 50.0,
+) -> None:
+    """Drive yourself, or watch a driver, in a window; on request in a dream, or kept as episodes to learn from.
+
+    Arrow keys steer, give gas (up) and brake (down). They ease in and out, and the gas is lifted while you steer. P pauses,
+    R restarts the episode, D or Backspace discards it for another, Esc ends. An episode that is over can be discarded for
+    two seconds more; one that was discarded or left is not kept.
+
+    Args:
+        driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent.
+        dream: Drive in the dream of the agent in this folder, instead of on the track.
+        record: Folder to keep whole episodes in, beside those that it holds; `dreamlap run demo --data FOLDER` learns from it.
+        episodes: How many.
+        steps: The most steps of an episode.
+        track: How the frames are recorded (an agent that drives sees them as it learned to).
+        random_start: Share of the episodes that begin on a random tile.
+        seed: All chance comes from it.
+        fps: Steps a second; the track's own time is 50, and 0 is as fast as it goes.
+    """
+    from dreamlap.play import play as open_window
+
+    open_window(driver, dream, record, track, episodes, steps, seed, random_start, fps)
 
 
 def evaluate(
@@ -282,7 +327,7 @@ def presets() -> None:
 RAW_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train, "data": data}
 """Verbs that parse their words themselves."""
 VERBS: dict[str, Callable[..., None]] = {
-    "collect": collect, "evaluate": evaluate, "video": video, "report": report, "presets": presets,
+    "collect": collect, "play": play, "evaluate": evaluate, "video": video, "report": report, "presets": presets,
 }  # fmt: skip
 
 

@@ -4,7 +4,9 @@ Every stage is a folder that is done or not. The same call on the same folder go
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +45,19 @@ SHORT = 300
 CHOOSING = SELECTION_SEEDS + 1000
 """The first of the selection tracks that choose between rounds; those that score the choice are others."""
 
+Display = Callable[[Agent, torch.Tensor, int], None]
+"""Shows the agent with other weights (D,) for its C, those of a generation's best candidate, and the generation's number."""
+
 
 class Run:
     """A run folder and the settings it was begun with."""
 
-    def __init__(self, folder: Path, config: Config, data: Path | None = None):
-        """`data`: a folder of episodes to learn from in round 0, in place of what the preset's drivers would drive."""
-        self.folder, self.config, self.data = folder, config, data
+    def __init__(self, folder: Path, config: Config, data: Path | None = None, display: Display | None = None):
+        """`data`: a folder of episodes to learn from in round 0, in place of what the preset's drivers would drive.
+
+        `display`: shows the best candidate of each generation of CMA-ES.
+        """
+        self.folder, self.config, self.data, self.display = folder, config, data, display
         self.device = choose_device(config.device)
         self.autocast = choose_autocast(config.precision, self.device)
         self.store = EpisodeStore(folder / "episodes")
@@ -268,7 +276,7 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     cmaes = replace(config.cmaes, generations=updates) if number else config.cmaes
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=1000, grass_price=0.0), config.workers)
-    train_cmaes(stage, linear_of(agent), fitness, cmaes, seed, real)
+    train_cmaes(stage, linear_of(agent), fitness, cmaes, seed, real, run.display and partial(run.display, agent))
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps
 
 

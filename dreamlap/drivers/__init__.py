@@ -1,4 +1,4 @@
-"""Who drives while data is collected: random drivers, a privileged autopilot, the agent itself.
+"""Who drives while data is collected: random drivers, a privileged autopilot, a person, the agent itself.
 
 A `Driver` drives many tracks at once from their frames; `PerTrack` makes one from drivers of a single track.
 """
@@ -9,6 +9,7 @@ from dreamlap.agent import load
 from dreamlap.drivers.agent import AgentDriver
 from dreamlap.drivers.autopilot import Autopilot
 from dreamlap.drivers.driver import Driver, PerTrack, Solo
+from dreamlap.drivers.person import Person
 from dreamlap.drivers.scripted import CorrelatedDriver, RandomDriver
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Driver",
     "DriverConfig",
     "PerTrack",
+    "Person",
     "RandomDriver",
     "Solo",
     "build_driver",
@@ -46,4 +48,6 @@ def build_driver(config: DriverConfig, n: int) -> Driver:
         return PerTrack(CorrelatedDriver, n)
     if config.kind == "autopilot":
         return PerTrack(lambda: Autopilot(config.noise, config.speed, config.offset), n)
+    if config.kind == "person":
+        raise ValueError("a person drives in a window: dreamlap play --record FOLDER")
     return AgentDriver(load(config.kind), n, config.noise)

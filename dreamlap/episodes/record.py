@@ -1,5 +1,6 @@
 """Collecting: drivers on many tracks, in many processes, into one store."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from dreamlap.mind.world import DreamTrack, open_world
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
 from dreamlap.seeds import numpy_generator, training_track
-from dreamlap.track import FastCarRacing, TrackConfig, action_form
+from dreamlap.track import ActionForm, FastCarRacing, TrackConfig, action_form
 
 SIDE_BY_SIDE = 8
 """Episodes that one worker drives at once. Fixed, so that the number of workers changes nothing but the time."""
@@ -72,26 +73,37 @@ def drive_lot(lot: Lot) -> int:
 
 def drive(driver: Driver, lot: Lot) -> list[Episode]:
     """One episode on every track, side by side until the last one has ended."""
-    if lot.track.dream and lot.driver.kind == "autopilot":
-        raise ValueError("the autopilot steers by the real track's geometry, and a dream has none: choose another driver")
-    tracks, form = [open_world(lot.track) for _ in lot.seeds], action_form(lot.track.actions)
-    tapes = []
-    for i, (track, seed) in enumerate(zip(tracks, lot.seeds.values(), strict=True)):
-        chance = numpy_generator(seed, "drive")
-        options = {"start_tile": "random"} if chance.random() < lot.random_start else None
-        frame, _ = track.reset(seed=seed, options=options)
-        driver.reset(i, track, chance)
-        tapes.append(Tape(track, frame, {"track": seed, "driver": lot.driver.kind}))
+    worlds, form = [open_world(lot.track) for _ in lot.seeds], action_form(lot.track.actions)
+    tapes = [
+        begin(driver, i, world, seed, lot.random_start, lot.driver.kind)
+        for i, (world, seed) in enumerate(zip(worlds, lot.seeds.values(), strict=True))
+    ]
     for _ in range(lot.track.decisions(lot.steps)):
-        wishes = driver.act(np.stack([tape.frames[-1] for tape in tapes]))
-        actions = form.to_stock(form.from_stock(wishes))  # only what C could do: M is to learn what C's actions do
+        actions = decide(driver, tapes, form)
         for tape, action in zip(tapes, actions, strict=True):
             tape.step(action)
         if all(tape.terminated for tape in tapes):
             break
-    for track in tracks:
-        track.close()
+    for world in worlds:
+        world.close()
     return [tape.episode() for tape in tapes]
+
+
+def begin(driver: Driver, i: int, world: FastCarRacing | DreamTrack, seed: int, random_start: float, kind: str) -> "Tape":
+    """Begin an episode with the driver's slot `i` at the wheel; all its chance comes from `seed`."""
+    if kind == "autopilot" and not isinstance(world, FastCarRacing):
+        raise ValueError("the autopilot steers by the real track's geometry, and a dream has none: choose another driver")
+    chance = numpy_generator(seed, "drive")
+    options = {"start_tile": "random"} if chance.random() < random_start else None
+    frame, _ = world.reset(seed=seed, options=options)
+    driver.reset(i, world, chance)
+    return Tape(world, frame, {"track": seed, "driver": kind})
+
+
+def decide(driver: Driver, tapes: Sequence["Tape"], form: ActionForm) -> np.ndarray:
+    """(N, 3) what the driver does now on N tracks: only what C could do, for M is to learn what C's actions do."""
+    wishes = driver.act(np.stack([tape.frames[-1] for tape in tapes]))
+    return form.to_stock(form.from_stock(wishes))
 
 
 class Tape:

@@ -83,9 +83,16 @@ def linear_of(agent: Agent) -> Linear:
 
 
 def train_cmaes(
-    stage: Stage, controller: Linear, fitness: Fitness, config: CMAESConfig, seed: int, test: Fitness | None = None
+    stage: Stage,
+    controller: Linear,
+    fitness: Fitness,
+    config: CMAESConfig,
+    seed: int,
+    test: Fitness | None = None,
+    show: Callable[[Tensor, int], None] | None = None,
 ) -> None:
-    """Evolve `controller` in place. `test` measures the mean candidate on the real track; it steers nothing.
+    """Evolve `controller` in place. `test` measures the mean candidate on the real track; it steers nothing. `show` is given
+    the best candidate (D,) of every generation and its number.
 
     The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
     the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled.
@@ -101,8 +108,9 @@ def train_cmaes(
             if config.target is not None and told and told[-1].max() >= config.target:
                 break
             candidates = strategy.ask()
+            weights = torch.from_numpy(np.array(candidates)).float()
             seeds = [derive(seed, "rollout", generation, r) % 2**31 for r in range(config.rollouts)]
-            measured = torch.from_numpy(fitness(torch.from_numpy(np.array(candidates)).float(), seeds))
+            measured = torch.from_numpy(fitness(weights, seeds))
             strategy.tell(candidates, (-measured).tolist())
             told.append(measured)
             stage.save(len(told), {"fitness": told})
@@ -110,6 +118,8 @@ def train_cmaes(
             real = _test(test, strategy.mean, config, seed, len(told))
             log(len(told), {"best": best, "mean": mean, "sigma": float(strategy.sigma), **real})
             bar.advance(note=f"best {best:.1f}  mean {mean:.1f}")
+            if show:
+                show(weights[measured.argmax()], len(told))
     vector_to_parameters(torch.from_numpy(strategy.mean).float(), controller.parameters())
     stage.save(len(told), {"fitness": told, "controller": controller.state_dict()})
 

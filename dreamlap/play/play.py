@@ -1,0 +1,71 @@
+"""`dreamlap play`: who drives, where, and what is kept of it."""
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from dreamlap.agent import load
+from dreamlap.drivers import Driver, DriverConfig, Person, PerTrack, build_driver
+from dreamlap.episodes import EpisodeStore
+from dreamlap.play.game import Game
+from dreamlap.play.place import Place
+from dreamlap.play.window import Window
+from dreamlap.progress import console
+from dreamlap.seeds import training_track
+from dreamlap.show.glimpse import one_thread
+from dreamlap.track import TrackConfig
+
+STEADY = {"noise": (0.0, 0.0), "speed": (1.0, 1.0), "offset": (0.0, 0.0)}
+
+
+def play(
+    kind: str,
+    dream: Path | None,
+    record: Path | None,
+    track: TrackConfig,
+    episodes: int,
+    steps: int,
+    seed: int,
+    random_start: float,
+    fps: float,
+) -> list[float]:
+    """Open a window and play -> the returns of the episodes that were driven to their end. See `dreamlap play --help`."""
+    person = Person() if kind == "person" else None
+    driver: Driver = PerTrack(lambda: person, 1) if person else build_driver(DriverConfig(kind, **STEADY), 1)
+    place = Place(driver, kind, _in_dream(dream) if dream else track, random_start)
+    prefix, store = f"{Path(kind).name}-s{seed}", EpisodeStore(record or "")
+    returns: list[float] = []
+
+    def keep(number: int) -> None:
+        returns.append(sum(place.rewards))
+        console.print(f"episode {len(returns)}: return {returns[-1]:.1f} in {len(place.rewards)} steps")
+        if record:
+            store.write(f"{prefix}-{number:05d}", place.tape.episode())
+
+    first, steps = next_number(store, prefix) if record else 0, place.config.decisions(steps)
+    game = Game(place, lambda number: training_track(prefix, number, seed=seed), keep, episodes, steps, person, first)
+    with closing(Window(_title(kind, dream, record))) as window, one_thread():
+        window.run(game, place, fps, _help_line(person, record))
+    if record:
+        console.print(f"kept {len(returns)} episodes in {record}, which holds {len(store.names())} now")
+    return returns
+
+
+def _in_dream(dream: Path) -> TrackConfig:
+    """The dream of the agent in this folder, in the form that its V gives it."""
+    return replace(load(dream).config.track, dream=str(dream))
+
+
+def next_number(store: EpisodeStore, prefix: str) -> int:
+    """The number after the last episode of this name that the store holds."""
+    numbers = [int(name.removeprefix(f"{prefix}-")) for name in store.names() if name.startswith(f"{prefix}-")]
+    return max(numbers, default=-1) + 1
+
+
+def _title(kind: str, dream: Path | None, record: Path | None) -> str:
+    return f"{kind} drives" + (f" in the dream of {dream}" if dream else "") + (f", kept in {record}" if record else "")
+
+
+def _help_line(person: Person | None, record: Path | None) -> str:
+    drive, other = "arrow keys drive    " if person else "", "discard" if record else "next"
+    return f"{drive}P pause    R restart    D {other}    Esc end"
