@@ -30,7 +30,7 @@ class PresetCommand:
     scale: float = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
     data: Path | None = None
-    """Folder of episodes (from `dreamlap collect` or `play`) to learn from, instead of letting the preset's drivers drive."""
+    """Folder of episodes (by `collect`, `play` or `data import`) to learn from, instead of letting the preset's drivers drive."""
     display: bool = False
     """While CMA-ES trains C, show the best candidate of each generation in a window. It changes the time, not the result."""
 
@@ -41,7 +41,7 @@ def run(args: Sequence[str]) -> None:
     from dreamlap.pipeline import run_all
     from dreamlap.run import read_json
 
-    begun = _begin("run", args)
+    begun = _begin("run", args, "controller")
     run_all(begun)
     console.print(f"\n[bold]{headline(read_json(begun.folder / 'scores' / 'selection.json'))}[/]")
     for what, where in (("report", "report.html"), ("video", "videos/drive.mp4"), ("agent", "agent")):
@@ -55,17 +55,19 @@ def train(args: Sequence[str]) -> None:
     stages = ("vision", "memory", "controller")
     if not args or args[0] not in stages:
         raise ValueError(f"train what? dreamlap train {'|'.join(stages)} PRESET")
-    learn(_begin(f"train {args[0]}", args[1:]), until=args[0])
+    learn(_begin(f"train {args[0]}", args[1:], args[0]), until=args[0])
 
 
-def _begin(verb: str, args: Sequence[str]):
+def _begin(verb: str, args: Sequence[str], until: str):
     from dreamlap.estimate import estimate
-    from dreamlap.pipeline import Run
+    from dreamlap.pipeline import Run, check_data
 
     command = _parse(verb, args)
     if command.scale != 1:
         command = _parse(verb, args, command.scale)
     preset = next(arg for arg in args if arg in PRESETS)
+    if command.data:
+        check_data(command.data, command.config, until)
     console.print(estimate(command.config))
     return Run(Path("runs") / (command.name or preset), command.config, command.data, _display(command))
 

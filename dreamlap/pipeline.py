@@ -85,6 +85,31 @@ class Run:
         return derive(self.config.seed, *names)
 
 
+def check_data(data: Path, config: Config, until: str) -> None:
+    """Refuse a folder of episodes from which a run could not learn up to the stage `until`, before anything is begun.
+
+    Raises:
+        ValueError: there are none, or their frames are of another size than V sees, or C would need rewards that they lack.
+    """
+    episodes, side = list(EpisodeStore(data)), config.track.size
+    if not episodes:
+        raise ValueError(f"no episodes in {data}: `dreamlap collect` drives some, `dreamlap data import` brings some in")
+    for episode in episodes:
+        if episode.shape[1:3] != (side, side):
+            high, wide = episode.shape[1:3]
+            raise ValueError(
+                f"the frames of {episode.path} are {wide}x{high}, and V is to see {side}x{side}: "
+                f"say --track.size {wide}, or bring them in again with `dreamlap data import --resize {side}`"
+            )
+    dreams = until == "controller" and config.controller.mind == "dream"
+    if dreams and not any(episode.knows("rewards") for episode in episodes):
+        raise ValueError(
+            f"the episodes in {data} hold no rewards, so M would never learn what earns one, and C has nothing to go by in "
+            "its dream. Give episodes with rewards; or train V and M alone, by `dreamlap train memory`; or C on the track, by "
+            "--controller.mind awake"
+        )
+
+
 def run_all(run: Run) -> None:
     """Everything, from an empty folder to a scored agent."""
     learn(run)
@@ -95,7 +120,6 @@ def run_all(run: Run) -> None:
 
 def learn(run: Run, until: str = "controller") -> Agent:
     """All rounds of collecting and training -> the agent after the last one. `until` ends after that stage of round 0."""
-    check_data(run, until)
     agent = build_agent(run.config.agent, run.config.seed).to(run.device)
     for number in range(run.config.rounds.rounds + 1):
         for name, stage_function in ROUND.items():
@@ -104,29 +128,6 @@ def learn(run: Run, until: str = "controller") -> Agent:
             if name == until != "controller":
                 return agent
     return agent
-
-
-def check_data(run: Run, until: str) -> None:
-    """Refuse given episodes that the run could not learn from, before any time is spent on them."""
-    if not run.data:
-        return
-    episodes, side = list(EpisodeStore(run.data)), run.config.track.size
-    if not episodes:
-        raise ValueError(f"no episodes in {run.data}: `dreamlap collect` drives some, `dreamlap data import` brings some in")
-    for episode in episodes:
-        if episode.shape[1:3] != (side, side):
-            high, wide = episode.shape[1:3]
-            raise ValueError(
-                f"the frames of {episode.path} are {wide}x{high}, and V is to see {side}x{side}: "
-                f"say --track.size {wide}, or bring them in again with `dreamlap data import --resize {side}`"
-            )
-    dreams = until == "controller" and run.config.controller.mind == "dream"
-    if dreams and not any(episode.knows("rewards") for episode in episodes):
-        raise ValueError(
-            f"the episodes in {run.data} hold no rewards, so M would never learn what earns one, and C has nothing to go by in "
-            "its dream. Give episodes with rewards; or train V and M alone, by `dreamlap train memory`; or C on the track, by "
-            "--controller.mind awake"
-        )
 
 
 def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:

@@ -393,30 +393,41 @@ def test_v_and_m_learn_without_rewards(agent: Agent, tmp_path: Path):
 
 def test_c_is_refused_a_dream_without_rewards_before_anything_is_done(tmp_path: Path):
     store = EpisodeStore(tmp_path / "store")
-
-    def run(config: Config, name: str) -> Run:
-        return Run(tmp_path / name, config, store.folder)
-
     with pytest.raises(ValueError, match="no episodes in"):
-        check_data(run(Config(), "empty"), "vision")
+        check_data(store.folder, Config(), "vision")
     store.write("a", silent(drive(side=64)))
     with pytest.raises(ValueError, match=r"hold no rewards.*dreamlap train memory"):
-        check_data(run(Config(), "dream"), "controller")
-    check_data(run(Config(), "dream"), "memory")
-    check_data(run(Config(controller=ControllerConfig(mind="awake")), "awake"), "controller")
-    collect_round(silent_run := run(Config(), "dream"), 0, silent_run.stage(0, "collect"), None)  # pyright: ignore
-    assert json.loads((tmp_path / "dream/round-0/collect/done.json").read_text())["returns"] == []
+        check_data(store.folder, Config(), "controller")
+    check_data(store.folder, Config(), "memory")
+    check_data(store.folder, Config(controller=ControllerConfig(mind="awake")), "controller")
     with pytest.raises(ValueError, match=r"are 64x64, and V is to see 48x48: .*--resize 48"):
-        check_data(run(Config(track=TrackConfig(size=48)), "small"), "memory")
+        check_data(store.folder, Config(track=TrackConfig(size=48)), "memory")
     store.write("b", drive(side=64))
-    check_data(run(Config(), "dream"), "controller")
+    check_data(store.folder, Config(), "controller")
 
 
-def test_by_the_command_that_a_user_types(tmp_path: Path, capsys: pytest.CaptureFixture[str], store: EpisodeStore):
-    main(["data", "export", str(store.folder), str(tmp_path / "out"), "--to", "png"])
-    main(["data", "import", str(tmp_path / "out"), str(tmp_path / "back"), "--resize", "16"])
-    assert "frames 16x16" in capsys.readouterr().out
-    (tmp_path / "out/episode_0/actions.txt").write_text("[/oops 1]\n")
+def test_returns_are_of_episodes_with_rewards(tmp_path: Path, agent: Agent):
+    store = EpisodeStore(tmp_path / "store")
+    store.write("a", silent(drive(side=64)))
+    store.write("b", drive(side=64))
+    run = Run(tmp_path / "run", Config(), store.folder)
+    collect_round(run, 0, run.stage(0, "collect"), agent)
+    done = json.loads((tmp_path / "run/round-0/collect/done.json").read_text())
+    assert (done["returns"], done["steps"]) == ([pytest.approx(drive(side=64).rewards.sum())], 2 * STEPS)
+
+
+@pytest.mark.usefixtures("store")
+def test_by_the_command_that_a_user_types(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for kind in ("png", "npy", "minari"):
+        main(["data", "export", "ours", f"{kind}-v0", "--to", kind])
+        main(["data", "import", f"{kind}-v0", kind, "--resize", "16"])
+        assert "frames 16x16" in capsys.readouterr().out
+    (tmp_path / "png-v0/episode_0/actions.txt").write_text("[/oops 1]\n")
     with pytest.raises(SystemExit):
-        main(["data", "import", str(tmp_path / "out"), str(tmp_path / "again")])
+        main(["data", "import", "png-v0", "again"])
     assert "[/oops 1]" in capsys.readouterr().out.replace("\n", "")
+    with pytest.raises(SystemExit):  # 32x32, and V is to see 64x64
+        main(["train", "vision", "debug", "--data", "ours"])
+    assert "are 32x32" in capsys.readouterr().out.replace("\n", " ")
+    assert not (tmp_path / "runs").exists()

@@ -124,9 +124,10 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
     from minari.dataset.minari_storage import MinariStorage
 
     first = next(episodes)
-    (folder / "data").mkdir(parents=True)
+    place = folder.resolve() / "data"  # Minari loses its way in a relative path
+    place.mkdir(parents=True)
     observed, acted = spaces.Box(0, 255, first.shape[1:], np.uint8), spaces.Box(STOCK_LOW, STOCK_HIGH)
-    storage = MinariStorage.new(folder / "data", observed, acted, jpeg_encoding=False)
+    storage = MinariStorage.new(place, observed, acted, jpeg_encoding=False)
     storage.update_metadata({"dataset_id": folder.name, "minari_version": minari.__version__})
     for file in chain([first], episodes):
         episode = file.episode()
