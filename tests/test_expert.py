@@ -204,9 +204,8 @@ def test_a_run_is_scored_filmed_and_reported(tmp_path: Path, monkeypatch: pytest
     report = (folder / "report.html").read_text()
     assert "an expert" in report
     assert "world model: V sees" not in report
-    main([*command, "--updates", "2"])  # nothing is left to do
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit):  # begun with other settings
         main([*command, "--updates", "3"])
-    (folder / "agent" / "agent.json").unlink()
-    (folder / "scores" / "selection.json").unlink()
-    assert "Not scored yet" in write_report(folder).read_text()
+    (tmp_path / "fresh").mkdir()
+    (tmp_path / "fresh" / "config.json").write_text((folder / "config.json").read_text())
+    assert "Not trained yet" in write_report(tmp_path / "fresh").read_text()
