@@ -184,7 +184,8 @@ def video(
 
     Args:
         agent: Folder of the agent, or of its run.
-        what: `drive`: the real frame, V's drawing of it, and what M had expected; all that an expert has. `dream`: the agent in its own dream.
+        what: `drive`: the real frame, V's drawing of it, and what M had expected; of an expert, the frame and what it sees.
+            `dream`: the agent in its own dream.
             `prediction`: a drive beside M's dream, which is told the same actions and sees the track every 50 steps.
             `beside`: a dream that goes on from one frame, beside the original.
         out: File to write; by default the name of what is filmed.

@@ -111,8 +111,8 @@ class Practice(gym.Env[np.ndarray, np.ndarray]):
         self._idle = 0 if self.core.tile_visited_count > tiles else self._idle + steps
         under = float(grass(frame[None], self.reflex.track.bar)[0])
         lost = self._idle >= self.config.patience
-        price = self.config.grass_price * steps * under + self.config.lost_price * lost
-        objective = self.config.reward_scale * (float(earned) - price)
+        objective = float(earned) - self.config.grass_price * steps * under - self.config.lost_price * lost
+        objective *= self.config.reward_scale
         return self._look(frame), objective, terminated or lost, truncated, {}
 
     def _look(self, frame: np.ndarray) -> np.ndarray:
