@@ -222,9 +222,7 @@ PRESETS: dict[str, Preset] = {
         HA2018,
         "Ha & Schmidhuber 2018",
     ),
-    "carracing-nvae": Preset(
-        "10,000 random rollouts, NVAE, MDN-LSTM, linear C by CMA-ES on the track", NVAE, "carracing_nvae"
-    ),
+    "carracing-nvae": Preset("10,000 random rollouts, NVAE, MDN-LSTM, linear C by CMA-ES on the track", NVAE, "carracing_nvae"),
     "carracing-nvae-dream": Preset(
         "the dream of carracing-nvae as a track of its own: V, M and C grow up on what is driven in it",
         replace(NVAE, track=replace(NVAE.track, dream="runs/carracing-nvae/agent")),
