@@ -31,7 +31,7 @@ class PresetCommand:
     scale: float = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
     data: Path | None = None
-    """Folder of episodes (by `collect`, `play` or `data import`) to learn from, instead of letting the preset's drivers drive."""
+    """Folder of episodes (by `collect`, `play` or `data import`) to learn from; the preset's drivers stay at home then."""
     display: bool = False
     """While CMA-ES trains C, show the best candidate of each generation in a window. It changes the time, not the result."""
 

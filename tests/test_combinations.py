@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import dreamlap
+from dreamlap.agent import build_agent, load_agent
 from dreamlap.control import ControllerConfig
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeStore
@@ -55,10 +55,10 @@ def test_any_v_goes_with_any_m_and_any_c(vision: str, memory: str, controller: t
         rounds=RoundsConfig(rounds=0),
         workers=1,
     )
-    before = {name: part.clone() for name, part in dreamlap.agent.build_agent(config.agent).controller.state_dict().items()}
+    before = {name: part.clone() for name, part in build_agent(config.agent).controller.state_dict().items()}
     run = Run(tmp_path / "run", config, data)
     learn(run)
-    agent = dreamlap.load(run.stage(0, "controller").folder / "agent")
+    agent = load_agent(run.stage(0, "controller").folder / "agent")
     after = agent.controller.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     with gym.make("CarRacing-v3") as track:

@@ -1,0 +1,286 @@
+"""The report: one HTML file that tells the story of a run, opens anywhere and asks nobody for anything."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from dreamlap.measure import open_loop
+from dreamlap.run import replacing
+from dreamlap.show.figures import curves, dream_strip, evolution, reconstructions, rounds_curve, score_dots
+from dreamlap.show.glimpse import reconstruct
+from dreamlap.show.page import (
+    Html,
+    bars,
+    code,
+    details,
+    figure,
+    join,
+    missing,
+    page,
+    panels,
+    paragraph,
+    section,
+    table,
+    text,
+    tiles,
+    video,
+)
+from dreamlap.show.reading import RunReader, kind_of_tracks
+
+NAMES = {
+    "collect": "collecting",
+    "vision": "V learns to see",
+    "encode": "V looks at all episodes",
+    "memory": "M learns to expect",
+    "controller": "C learns to act",
+    "select": "choosing between rounds",
+}
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write `report.html` into the run folder, whatever of the run there is -> its path.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not run_folder.is_dir():
+        raise FileNotFoundError(f"no run in {run_folder}: a run is a folder such as runs/demo")
+    run = RunReader(run_folder)
+    path = run_folder / "report.html"
+    story = OF_EXPERT if run.expert else OF_AGENT
+    with replacing(path) as partial:
+        partial.write_text(page(f"{run_folder.resolve().name} · dreamlap", *(part(run) for part in story)), "utf-8")
+    return path
+
+
+def _headline(run: RunReader) -> Html:
+    title = Html(f"<header><h1>{text(run.folder.resolve().name)}</h1>")
+    about = "by an expert: one network from frames to actions, trained by PPO on the track itself, without a world model."
+    if not run.expert:
+        about = "by a world model: V sees, M remembers and predicts, C acts."
+    return join(
+        (title, paragraph(f"A car that drives {about}", "quiet"), _best_score(run), tiles(_numbers(run)), Html("</header>"))
+    )
+
+
+def _best_score(run: RunReader) -> Html:
+    if not run.scores:
+        return missing("Not scored yet: the run has not come to its end. The same command goes on with it.")
+    score = run.scores[0]
+    number = Html(f'<p class="score">{score["mean"]:.0f} ± {score["sd"]:.0f}</p>')
+    track = "stock CarRacing-v3" if score.get("track", "stock") == "stock" else "the fast track: a quick look, no score"
+    return join((number, paragraph(f"{_where(score)} of {track}, mean ± standard deviation of the return", "quiet")))
+
+
+def _where(score: dict) -> str:
+    count = len(score["returns"])
+    return f"{count} {kind_of_tracks(score.get('seeds', []))} track{'s' if count > 1 else ''}"
+
+
+def _numbers(run: RunReader) -> list[tuple[str, str]]:
+    numbers = []
+    if run.scores:
+        score = run.scores[0]
+        numbers += [("minimum", f"{score['min']:.0f}"), ("median", f"{score['median']:.0f}")]
+        numbers += [("laps finished", f"{score['laps']} of {len(score['returns'])}")] if "laps" in score else []
+        numbers += [("95 % interval", "{:.0f} to {:.0f}".format(*score["interval"]))] if score.get("interval") else []
+    trained = {"dream": "dream steps", "awake": "waking steps of C"}.get(run.mind, "steps of C")
+    steps = (("real steps collected", run.steps("collect")), (trained, run.steps("controller")))
+    steps += (("real steps practised", run.practice.get("steps", 0)),)
+    numbers += [(name, f"{count:,}") for name, count in steps if count]
+    return numbers + ([("wall-clock", _duration(sum(run.seconds.values())))] if run.seconds else [])
+
+
+def _drive(run: RunReader) -> Html:
+    drive, dream = run.video("drive"), run.video("dream")
+    caption = "On a stock track: the frame, what V keeps of it, and what M expected it to be one step before."
+    if run.expert:
+        caption = "On a stock track: the frame, and the gray copy that the expert sees when it decides."
+    parts = [video(drive, caption) if drive else missing("No drive was filmed yet.")]
+    if dream:
+        parts.append(video(dream, "In its own dream: no track, only what M expects C's actions to lead to, drawn by V."))
+    return section("The drive", *parts)
+
+
+def _time(run: RunReader) -> Html:
+    rows = [(NAMES[name], seconds, _duration(seconds)) for name, seconds in run.seconds.items()]
+    return section("Where the time went", bars(rows) if rows else missing("No stage is done yet."))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _vision(run: RunReader) -> Html:
+    return section(
+        "V sees",
+        paragraph("V presses every frame into a short vector z and learns to draw the frame again from it."),
+        _speed(run),
+        _curves(run, "vision", "The error of its drawings, summed over pixels; the information in z, in nats."),
+        _drawings(run),
+    )
+
+
+def _speed(run: RunReader) -> Html:
+    known = [r["speed_r2"] for r in run.results("vision").values() if np.isfinite(r.get("speed_r2") or np.nan)]
+    words = "How well z tells the car's true speed, by a linear probe on episodes that V never saw: R² = "
+    return paragraph(f"{words}{known[-1]:.3f}.") if known else Html("")
+
+
+def _curves(run: RunReader, stage: str, caption: str) -> Html:
+    rounds = run.metrics(stage)
+    names = dict.fromkeys(name for lines in rounds for line in lines for name in line if name != "update")
+    if not names:
+        return missing("Not trained yet.")
+    each = (figure(lambda theme, n=n: curves(rounds, [n], theme=theme), f"{n} over the updates") for n in names)
+    borders = " Dotted lines part the rounds." if len(rounds) > 1 else ""
+    return join((panels(each), paragraph(f"{caption} By update, raw and smoothed.{borders}", "caption")))
+
+
+def _drawings(run: RunReader) -> Html:
+    if run.agent is None or run.drive is None:
+        return missing("No drawings yet: they are made with the first agent that C becomes part of.")
+    frames = run.drive.frames[np.linspace(0, len(run.drive), 8).astype(int)]
+    drawn = reconstruct(run.agent, frames)
+    caption = "A drive on a track that V has not been trained on, and what V draws of it."
+    return figure(lambda theme: reconstructions(frames, drawn, theme), "frames and V's drawings of them", caption)
+
+
+def _memory(run: RunReader) -> Html:
+    return section(
+        "M remembers and expects",
+        paragraph("M reads z and the action, and expects the next z, the reward, the end and the grass under the car."),
+        _curves(run, "memory", "What it costs M that it did not know better, in nats (the reward: squared)."),
+        _foresight(run.result(0, "memory")),
+        _dream(run),
+        _prediction(run),
+    )
+
+
+def _foresight(measured: dict) -> Html:
+    """What `dreamlap.measure.foresight` found."""
+    if "nll_per_dim" not in measured:
+        return Html("")
+    words = f"On episodes that neither V nor M learned from, M's surprise is {measured['nll_per_dim']:.3f} nats a step and "
+    words += "latent dimension"
+    words += f"; it misses the reward of a step by {measured['reward_rmse']:.2f} (RMS)." if "reward_rmse" in measured else "."
+    names = {"dream_error": "M's dream", "floor": "V's drawing of the real frame", "still": "nothing moves"}
+    horizons = list(measured["dream_error"])
+    head = ("pixel error, grey levels (RMS)", *(f"after {steps} step{'s' * (steps != '1')}" for steps in horizons))
+    rows = [(words, *(f"{measured[name][steps]:.1f}" for steps in horizons)) for name, words in names.items()]
+    return join((paragraph(words), table(head, rows) if horizons else Html("")))
+
+
+def _dream(run: RunReader) -> Html:
+    if run.agent is None or run.drive is None:
+        return missing("No dream yet: it is dreamed by the first agent that C becomes part of.")
+    if len(run.drive) <= run.agent.config.memory.warmup:
+        return missing("No dream: the agent's drive ended before M had seen enough of it.")
+    dream = open_loop(run.agent, run.drive)
+    caption = (
+        "From one real moment on, M is told only the actions of that drive. The curves are means over 12 such moments "
+        "of a drive that M has not been trained on."
+    )
+    return figure(lambda theme: dream_strip(dream, theme), "a drive above a dream with the same actions", caption)
+
+
+def _prediction(run: RunReader) -> Html:
+    words = "Left the track, right M's dream of it: M is told its actions, and sees the track every 50 steps alone."
+    return video(path, words) if (path := run.video("prediction")) else Html("")
+
+
+def _controller(run: RunReader) -> Html:
+    where = {"dream": " It was trained in M's dream alone.", "awake": " It was trained on the track, awake."}
+    return section(
+        "C acts",
+        paragraph("C turns z and M's memory h into steering and pedals." + where.get(run.mind, "")),
+        _training(run),
+        _returns(run),
+    )
+
+
+def _training(run: RunReader) -> Html:
+    """How an evolution went by generation, or anything else by update."""
+    rounds = run.metrics("controller")
+    if not any("sigma" in line for lines in rounds for line in lines):
+        return _curves(run, "controller", "What C earns a step where it is trained, and how its training went.")
+    caption = "What the best candidate of a generation, and their mean, earned where C is trained."
+    return figure(lambda theme: evolution(rounds, theme), "returns and sigma by generation", caption)
+
+
+def _practice(run: RunReader) -> Html:
+    return section(
+        "The expert practises",
+        paragraph("From frames to actions by one network, trained by PPO (Stable-Baselines3) on the fast track."),
+        _curves(
+            run, "practice", "The reward of a decision as practised (less the price of grass, scaled); the score when judged."
+        ),
+    )
+
+
+def _returns(run: RunReader) -> Html:
+    collected = {number: result.get("returns", []) for number, result in run.results("collect").items()}
+    candidates = run.candidates()
+    if not candidates and not any(collected.values()):
+        return missing("No round has been driven yet.")
+    caption = "Round 0 collects with other drivers, every later round with the agent of the round before."
+    return figure(lambda theme: rounds_curve(candidates, collected, theme), "returns by round", caption)
+
+
+def _rounds(run: RunReader) -> Html:
+    if not run.rounds:
+        return section("Rounds", missing("No round has begun yet."))
+    head = ("round", "real steps", "return collecting", "speed R²", "return choosing", "time")
+    best = run.selection.get("best")
+    note = paragraph(f"Round {best} was chosen.") if best is not None else missing("No round has been chosen yet.")
+    return section("Rounds", table(head, [_round(run, number) for number in run.rounds]), note)
+
+
+def _round(run: RunReader, number: int) -> tuple[str, ...]:
+    collected, seen = run.result(number, "collect"), run.result(number, "vision")
+    seconds = sum(run.result(number, name).get("seconds", 0.0) for name in NAMES)
+    return (
+        str(number),
+        f"{collected['steps']:,}" if "steps" in collected else "–",
+        _mean(collected.get("returns", [])),
+        f"{seen['speed_r2']:.3f}" if np.isfinite(seen.get("speed_r2") or np.nan) else "–",
+        _mean(run.candidates().get(number, [])),
+        _duration(seconds) if seconds else "–",
+    )
+
+
+def _mean(values: list[float]) -> str:
+    return f"{np.mean(values):.0f}" if values else "–"
+
+
+def _score(run: RunReader) -> Html:
+    if not run.scores:
+        return section("The score", missing("Not scored yet."))
+    return section("The score", *(_one_score(score) for score in run.scores))
+
+
+def _one_score(score: dict) -> Html:
+    returns, seeds = score["returns"], score.get("seeds", [])
+    steps = score.get("steps") or ["–"] * len(returns)
+    rows = [(seed, f"{value:.1f}", n) for seed, value, n in zip(seeds, returns, steps, strict=False)]
+    draw = figure(lambda theme: score_dots(returns, score.get("interval"), theme), "the return of every track", _where(score))
+    return join((draw, details(f"All {len(returns)} returns", table(("track seed", "return", "steps"), rows))))
+
+
+def _origin(run: RunReader) -> Html:
+    files = {"Settings": "config.json", "Versions": "versions.json"}
+    parts = [
+        details(title, code(json.dumps(content, indent=2, ensure_ascii=False)))
+        for title, name in files.items()
+        if (content := run.json(name)) is not None
+    ]
+    return section("Made with", *(parts or [missing("Neither settings nor versions were written down.")]))
+
+
+OF_AGENT = (_headline, _drive, _time, _vision, _memory, _controller, _rounds, _score, _origin)
+OF_EXPERT = (_headline, _drive, _practice, _score, _origin)
+"""The story of a run, part by part."""
