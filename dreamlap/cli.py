@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dreamlap.drivers import DriverConfig
+from dreamlap.learn.practice import ExpertConfig
 from dreamlap.presets import PRESETS, Config
 from dreamlap.progress import console
 from dreamlap.settings import scaled
@@ -30,32 +31,69 @@ class PresetCommand:
     scale: float = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
     data: Path | None = None
-    """Folder of episodes (by `collect`, `play` or `data import`) to learn from; the preset's drivers do not drive then."""
+    """Folder of episodes (by `collect`, `play` or `data import`) to learn from; the preset's drivers stay at home then."""
     display: bool = False
     """While CMA-ES trains C, show the best candidate of each generation in a window. It changes the time, not the result."""
 
 
+@dataclass(frozen=True)
+class ExpertCommand:
+    """An expert: one network from frames to actions, trained by PPO on the track itself, without a world model."""
+
+    config: Annotated[ExpertConfig, tyro.conf.arg(name="")]
+    name: str = "expert"
+    """Name of the run: its folder is runs/NAME."""
+    scale: float = 1.0
+    """Multiplies updates, tracks of a score and the film's length: 0.01 makes hours into a minute."""
+
+
 def run(args: Sequence[str]) -> None:
     """Everything: collect, train V, M and C in rounds, choose, score, report. The same command goes on where it stopped."""
-    from dreamlap.evaluate import headline
     from dreamlap.pipeline import run_all
-    from dreamlap.run import read_json
 
     begun = _begin("run", args, "controller")
     run_all(begun)
-    console.print(f"\n[bold]{headline(read_json(begun.folder / 'scores' / 'selection.json'))}[/]")
+    _show_outcome(begun.folder)
+
+
+def _show_outcome(folder: Path) -> None:
+    from dreamlap.evaluate import headline
+    from dreamlap.run import read_json
+
+    console.print(f"\n[bold]{headline(read_json(folder / 'scores' / 'selection.json'))}[/]")
     for what, where in (("report", "report.html"), ("video", "videos/drive.mp4"), ("agent", "agent")):
-        console.print(f"  {what:8}{begun.folder / where}")
+        console.print(f"  {what:8}{folder / where}")
 
 
 def train(args: Sequence[str]) -> None:
-    """Train up to one part, `vision`, `memory` or `controller`, and whatever it needs before: dreamlap train vision demo."""
+    """Train up to `vision`, `memory` or `controller` of a preset; or an `expert`, which needs none of them."""
     from dreamlap.pipeline import learn
 
     stages = ("vision", "memory", "controller")
+    if args and args[0] == "expert":
+        return _train_expert(args[1:])
     if not args or args[0] not in stages:
-        raise ValueError(f"train what? dreamlap train {'|'.join(stages)} PRESET")
+        raise ValueError(f"train what? dreamlap train {'|'.join(stages)} PRESET, or dreamlap train expert")
     learn(_begin(f"train {args[0]}", args[1:], args[0]), until=args[0])
+    return None
+
+
+def _train_expert(args: Sequence[str]) -> None:
+    try:
+        from dreamlap.expert_run import run_expert
+    except ModuleNotFoundError as error:
+        raise ValueError(f"an expert is trained by Stable-Baselines3 ({error}): pip install 'dreamlap[expert]'") from error
+    command = _parse_expert(args)
+    if command.scale != 1:
+        command = _parse_expert(args, command.scale)
+    folder = Path("runs") / command.name
+    run_expert(folder, command.config)
+    _show_outcome(folder)
+
+
+def _parse_expert(args: Sequence[str], scale: float = 1.0) -> ExpertCommand:
+    default = ExpertCommand(scaled(ExpertConfig(), scale))
+    return tyro.cli(ExpertCommand, prog="dreamlap train expert", args=list(args), default=default)
 
 
 def _begin(verb: str, args: Sequence[str], until: str):
@@ -84,7 +122,7 @@ def _display(command: PresetCommand):
 
 def _parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
     """The preset is scaled before its flags are read: what a person gives as a number stays that number."""
-    commands = {name: (about, PresetCommand(scaled(config, scale))) for name, (about, config) in PRESETS.items()}
+    commands = {name: (about, PresetCommand(scaled(config, scale))) for name, (about, config, _) in PRESETS.items()}
     return tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
 
 
@@ -193,7 +231,8 @@ def video(
 
     Args:
         agent: Folder of the agent, or of its run.
-        what: `drive`: the real frame, V's drawing of it, and what M had expected. `dream`: the agent in its own dream.
+        what: `drive`: the real frame, V's drawing of it, and what M had expected; of an expert, the frame and what it sees.
+            `dream`: the agent in its own dream.
             `prediction`: a drive beside M's dream, which is told the same actions and sees the track every 50 steps.
             `beside`: a dream that goes on from one frame, beside the original.
         out: File to write; by default the name of what is filmed.
@@ -203,16 +242,18 @@ def video(
             default the agent drives the track.
         at: For `beside`: the step of the episode from which M dreams; by default, as soon as M is warm.
     """
-    from dreamlap.agent import load
-    from dreamlap.show.video import FILMS, beside_video
+    from dreamlap.agent import load, load_agent
+    from dreamlap.show.video import FILMS, beside_video, drive_video
 
     out = out or Path(f"{what}.mp4")
     if what == "beside":
-        beside_video(load(agent), out, steps, seed, first, at)
+        beside_video(load_agent(agent), out, steps, seed, first, at)
     elif first or at is not None:
         raise ValueError("--first and --at say where a dream begins: use them with --what beside")
+    elif what == "drive":
+        drive_video(load(agent), path=out, seed=seed, steps=steps)
     else:
-        FILMS[what](load(agent), path=out, seed=seed, steps=steps)
+        FILMS[what](load_agent(agent), path=out, seed=seed, steps=steps)
     console.print(f"wrote {out}")
 
 
@@ -302,15 +343,28 @@ def data_export(store: Positional[Path], out: Positional[Path], to: Literal["png
 
 
 def presets() -> None:
-    """List the presets."""
-    table = Table("preset", "what it is", "V", "M", "C", "rounds")
-    for name, (about, config) in PRESETS.items():
+    """List the presets: what each is made of, and what it costs."""
+    from dreamlap.estimate import budget
+
+    table = Table("preset", "what it is", "V", "M", "C", "who drives first", "budget", "comes from", show_lines=True)
+    for name, (about, config, source) in PRESETS.items():
         trainer = "PPO" if config.controller.kind == "actor-critic" else "CMA-ES"
-        sees = f"{config.vision.kind} {config.vision.latent}"
-        controller = f"{config.controller.kind}, {trainer}, {config.controller.mind}"
-        remembers = f"{config.memory.kind.upper()} {config.memory.hidden}"
-        table.add_row(name, about, sees, remembers, controller, str(config.rounds.rounds + 1))
+        where = "in the dream" if config.controller.mind == "dream" else "awake"
+        first = config.collect
+        drivers = {"random": first.random, "wandering": first.correlated, "autopilot": first.autopilot, "expert": first.expert}
+        driven = [f"{count:,} {driver}" for driver, count in drivers.items() if count]
+        table.add_row(
+            f"[bold]{name}[/]",
+            about,
+            f"{config.vision.kind} {config.vision.latent}",
+            f"{config.memory.kind} {config.memory.hidden}",
+            f"{config.controller.kind}, {trainer} {where}",
+            ", ".join(driven) + (", in a dream" if config.track.dream else ""),
+            budget(config),
+            source,
+        )
     console.print(table)
+    console.print("docs/presets.md sets every number of the systems that they come from beside ours.")
 
 
 RAW_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train, "data": data}

@@ -1,5 +1,7 @@
 """What a run will cost, before it starts: the work counted from the settings, the rates measured on two cores of 2024."""
 
+from typing import NamedTuple
+
 from dreamlap.presets import Config
 from dreamlap.track import action_form
 
@@ -15,10 +17,25 @@ BYTES_A_FRAME = 1400
 """Of a 64x64 frame in the store, compressed."""
 
 
-def estimate(config: Config) -> str:
-    """One line: real steps, dream steps, minutes, disk and memory."""
+class Cost(NamedTuple):
+    """What a configuration asks for."""
+
+    real: int
+    """Real steps that are kept, at most."""
+    controlled: int
+    """Steps that C is trained on."""
+    seconds: float
+    disk: float
+    """GB"""
+    memory: float
+    """GB"""
+
+
+def cost(config: Config) -> Cost:
+    """The work that the settings ask for, counted."""
     first, later, rounds = config.collect, config.rounds, config.rounds.rounds
-    real = (first.random + first.correlated + first.autopilot) * first.steps + rounds * later.episodes * later.steps
+    driven = first.random + first.correlated + first.autopilot + first.expert
+    real = driven * first.steps + rounds * later.episodes * later.steps
     area = (config.track.size / 64) ** 2
     seen = config.vision_training.batch * (config.vision_training.updates + rounds * later.vision_updates)
     read = config.memory_training.batch * config.memory_training.window
@@ -27,10 +44,26 @@ def estimate(config: Config) -> str:
     seconds = (real + on_track) / (TRACK_RATE * config.workers) + seen * area / VISION_RATE[config.vision.kind]
     seconds += real * area / LOOK_RATE + (3 * read + 2 * controlled) * _memory_flops(config) / FLOPS
     disk, memory = real * area * BYTES_A_FRAME / 1e9, 2 + min(4.0, real * area * 12.3e3 / 1e9) + real * 6e-7
+    return Cost(real, controlled, seconds, disk, memory)
+
+
+def estimate(config: Config) -> str:
+    """One line: real steps, dream steps, minutes, disk and memory."""
+    real, controlled, seconds, disk, memory = cost(config)
     return (
         f"At most {real:,} real steps, {controlled:,} steps of C in the {config.controller.mind} mind; roughly "
         f"{_duration(seconds)} on two cores without a GPU, {disk:.1f} GB of disk, {memory:.0f} GB of memory."
     )
+
+
+def budget(config: Config) -> str:
+    """The same in a few words."""
+    asked = cost(config)
+    return f"{_short(asked.real)} real steps, {_short(asked.controlled)} of C, {_duration(asked.seconds)}"
+
+
+def _short(number: int) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.0f} k"
 
 
 def _controlled(config: Config) -> tuple[int, int]:

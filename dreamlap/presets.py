@@ -4,8 +4,8 @@
 `--scale` shrinks in proportion.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from dreamlap.agent import AgentConfig
 from dreamlap.control import ControllerConfig
@@ -116,38 +116,142 @@ class Config:
         return AgentConfig(self.track, self.vision, self.memory, self.controller)
 
 
-PRESETS: dict[str, tuple[str, Config]] = {
-    "demo": ("a car that learned in its dream, in a quarter of an hour on two cores", Config()),
-    "debug": (
-        "everything, as small as it gets, in a minute: to see that all of it runs",
-        Config(
-            collect=CollectConfig(random=1, correlated=1, autopilot=2, steps=120),
-            vision_training=VisionTraining(updates=40, batch=32, kl_warmup=10),
-            memory=MemoryConfig(hidden=64),
-            memory_training=MemoryTraining(updates=40, batch=16, window=32),
-            ppo=PPOConfig(updates=4, minds=64, steps=25),
-            rounds=RoundsConfig(rounds=1, episodes=2, steps=120, memory_updates=20, controller_updates=4),
-            selection=SelectionConfig(candidates=2, tracks=2, scored=2),
-        ),
+DEMO = Config()
+
+HA2018 = Config(
+    track=TrackConfig(size=64, bar=False, actions="stock"),
+    collect=CollectConfig(random=10_000, correlated=0, autopilot=0, random_start=0.0),
+    vision=VisionConfig(kind="conv", latent=32),
+    vision_training=VisionTraining(
+        updates=100_000, batch=100, learning_rate=1e-4, bar_weight=1.0, kl_weight=1.0, kl_warmup=1, free_bits=0.5
     ),
-    "ha2018": (
+    memory=MemoryConfig(hidden=256, mixtures=5),
+    memory_training=MemoryTraining(updates=2000, batch=100, window=1000, reward_weight=0.0, end_weight=0.0, grass_weight=0.0),
+    controller=ControllerConfig(kind="linear", mind="awake"),
+    cmaes=CMAESConfig(generations=1800, population=64, rollouts=16, steps=1000, sigma=0.1),
+    rounds=RoundsConfig(rounds=0),
+    selection=SelectionConfig(candidates=1),
+)
+
+NVAE = Config(
+    track=TrackConfig(actions="stock"),
+    collect=CollectConfig(random=10_000, correlated=0, autopilot=0, random_start=0.0),
+    vision=VisionConfig(kind="nvae", latent=32),
+    vision_training=VisionTraining(updates=100_000, kl_warmup=30_000),
+    memory_training=MemoryTraining(updates=20_000),
+    controller=ControllerConfig(kind="linear", mind="awake"),
+    cmaes=CMAESConfig(generations=1000, population=4, rollouts=4, target=950.0),
+    rounds=RoundsConfig(rounds=0),
+    selection=SelectionConfig(candidates=1),
+    workers=8,
+)
+
+TOY = Config(
+    track=TrackConfig(actions="stock"),
+    collect=CollectConfig(
+        correlated=0, autopilot=20, steps=500, random_start=0.0, driver=DriverConfig(noise=(0.0, 0.2), offset=(0.0, 0.0))
+    ),
+    vision=VisionConfig(kind="conv", latent=32),
+    vision_training=VisionTraining(updates=10_000, batch=100, learning_rate=1e-4, kl_warmup=10_000),
+    memory=MemoryConfig(hidden=512, mixtures=5),
+    memory_training=MemoryTraining(updates=2000, batch=32, window=100, learning_rate=1e-3, clip=5.0),
+    controller=ControllerConfig(kind="linear", mind="dream", smoothing=0.3),
+    cmaes=CMAESConfig(generations=200, population=32, rollouts=16, steps=50, sigma=0.1, test_every=10),
+    rounds=RoundsConfig(rounds=0),
+    selection=SelectionConfig(candidates=1),
+)
+
+RL = Config(
+    collect=CollectConfig(correlated=100, autopilot=0),
+    vision=VisionConfig(kind="conv", latent=32),
+    memory=MemoryConfig(kind="gru"),
+    rounds=RoundsConfig(rounds=4),
+)
+
+PYTORCH = Config(
+    track=TrackConfig(actions="stock"),
+    collect=CollectConfig(random=1000, correlated=0, autopilot=0, random_start=1.0),
+    vision=VisionConfig(kind="conv", latent=32),
+    vision_training=VisionTraining(updates=30_000),
+    memory_training=MemoryTraining(updates=10_000),
+    controller=ControllerConfig(kind="linear", mind="awake"),
+    cmaes=CMAESConfig(generations=300, population=16, rollouts=18),
+    rounds=RoundsConfig(rounds=0),
+    selection=SelectionConfig(candidates=1),
+)
+
+JK2500 = Config(
+    track=TrackConfig(actions="stock"),
+    collect=CollectConfig(correlated=0, autopilot=0, expert=100, random_start=0.0, driver=DriverConfig(noise=(0.0, 0.0))),
+    vision=VisionConfig(kind="conv", latent=1024),
+    vision_training=VisionTraining(updates=30_000, likelihood="bce"),
+    memory=MemoryConfig(mixtures=5),
+    memory_training=MemoryTraining(updates=10_000, batch=32, window=32),
+    controller=ControllerConfig(kind="linear", mind="awake", bias=False),
+    cmaes=CMAESConfig(generations=300, population=32, rollouts=8, diagonal=True),
+    rounds=RoundsConfig(rounds=0),
+    selection=SelectionConfig(candidates=1),
+)
+
+DEBUG = Config(
+    collect=CollectConfig(random=1, correlated=1, autopilot=2, steps=120),
+    vision_training=VisionTraining(updates=40, batch=32, kl_warmup=10),
+    memory=MemoryConfig(hidden=64),
+    memory_training=MemoryTraining(updates=40, batch=16, window=32),
+    ppo=PPOConfig(updates=4, minds=64, steps=25),
+    rounds=RoundsConfig(rounds=1, episodes=2, steps=120, memory_updates=20, controller_updates=4),
+    selection=SelectionConfig(candidates=2, tracks=2, scored=2),
+)
+
+
+class Preset(NamedTuple):
+    """A configuration with a name."""
+
+    about: str
+    """What it is, in a line."""
+    config: Config
+    source: str
+    """The text that it comes from: see docs/presets.md."""
+
+
+PRESETS: dict[str, Preset] = {
+    "demo": Preset("a car that learned in its dream, in a quarter of an hour on two cores", DEMO, "our own"),
+    "debug": Preset("everything, as small as it gets, in a minute: to see that all of it runs", DEBUG, "our own"),
+    "ha2018": Preset(
         "the paper's system to the letter: 10,000 random rollouts, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",
-        Config(
-            track=TrackConfig(size=64, bar=False, actions="stock"),
-            collect=CollectConfig(random=10_000, correlated=0, autopilot=0, random_start=0.0),
-            vision=VisionConfig(kind="conv", latent=32),
-            vision_training=VisionTraining(
-                updates=100_000, batch=100, learning_rate=1e-4, bar_weight=1.0, kl_weight=1.0, kl_warmup=1, free_bits=0.5
-            ),
-            memory=MemoryConfig(hidden=256, mixtures=5),
-            memory_training=MemoryTraining(
-                updates=2000, batch=100, window=1000, reward_weight=0.0, end_weight=0.0, grass_weight=0.0
-            ),
-            controller=ControllerConfig(kind="linear", mind="awake"),
-            cmaes=CMAESConfig(generations=1800, population=64, rollouts=16, steps=1000, sigma=0.1),
+        HA2018,
+        "Ha & Schmidhuber 2018",
+    ),
+    "carracing-nvae": Preset("10,000 random rollouts, NVAE, MDN-LSTM, linear C by CMA-ES on the track", NVAE, "carracing_nvae"),
+    "carracing-nvae-dream": Preset(
+        "the dream of carracing-nvae as a track of its own: V, M and C grow up on what is driven in it",
+        replace(NVAE, track=replace(NVAE.track, dream="runs/carracing-nvae/agent")),
+        "carracing_nvae",
+    ),
+    "world-model-toy": Preset(
+        "20 episodes that a person drove (--data), LSTM 512, linear C evolved in the dream, smoothed when it drives",
+        TOY,
+        "world_model_toy",
+    ),
+    "rl-world-models": Preset("ConvVAE, GRU, an actor-critic by PPO in the dream", RL, "rl_world_models"),
+    "rl-world-models-awake": Preset(
+        "the same, with PPO on the real track",
+        replace(
+            RL,
+            controller=ControllerConfig(mind="awake"),
+            ppo=PPOConfig(updates=400, minds=16, steps=128, reset_every=10),
             rounds=RoundsConfig(rounds=0),
             selection=SelectionConfig(candidates=1),
         ),
+        "rl_world_models",
+    ),
+    "world-models-pytorch": Preset(
+        "random rollouts from random tiles, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track", PYTORCH, "world_models_pytorch"
+    ),
+    "jk2500": Preset(
+        "data of a PPO expert (dreamlap train expert), V with 1,024 numbers and BCE, linear C of 3,840 weights by CMA-ES",
+        JK2500,
+        "jk2500",
     ),
 }
-"""Name -> what it is, and its configuration."""
+"""Name -> preset."""

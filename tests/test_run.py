@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import dreamlap
+from dreamlap.agent import load_agent
 from dreamlap.cli import PresetCommand, _parse
 from dreamlap.evaluate import bootstrap_interval, evaluate, score, seed_range
 from dreamlap.presets import PRESETS
@@ -86,7 +87,7 @@ def test_a_run_leaves_what_it_promises(whole: Path):
     for number in (0, 1):
         for name in STAGES:
             assert (run / f"round-{number}/{name}").is_dir()
-    agent = dreamlap.load(run)
+    agent = load_agent(run)
     assert agent.act(np.zeros((96, 96, 3), np.uint8)).shape == (3,)
     assert agent.starts is not None
 
@@ -147,8 +148,8 @@ def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytes
         monkeypatch.setattr(FastCarRacing, name, awake)
     settings = read_json(tmp_path / "tiny/config.json")
     settings.pop("data")
-    run = Run(tmp_path / "tiny", from_dict(type(PRESETS["demo"][1]), settings, "config.json"))
-    agent = dreamlap.load(whole / "runs/tiny/round-0/controller/agent")
+    run = Run(tmp_path / "tiny", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
+    agent = load_agent(whole / "runs/tiny/round-0/controller/agent")
     act(run, 0, Stage(tmp_path / "again"), agent)
     assert Stage(tmp_path / "again").done
 
@@ -175,7 +176,7 @@ def test_test_tracks_are_driven_for_a_final_score_alone():
 
 
 def test_scale_shrinks_everything_together():
-    full = PRESETS["ha2018"][1]
+    full = PRESETS["ha2018"].config
     tenth = scaled(full, 0.01)
     assert (tenth.collect.random, tenth.cmaes.generations, tenth.collect.steps) == (100, 18, 40)
     assert tenth.cmaes.population == 4
@@ -223,5 +224,5 @@ def test_every_setting_is_read_somewhere():
                 found += unread(value)
         return found
 
-    assert unread(PRESETS["demo"][1]) == []
-    assert unread(PresetCommand(PRESETS["demo"][1])) == []
+    assert unread(PRESETS["demo"].config) == []
+    assert unread(PresetCommand(PRESETS["demo"].config)) == []

@@ -1,0 +1,69 @@
+"""Every V with every M with every C, in the dream and awake: each trains a step, and drives."""
+
+from itertools import product
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from dreamlap.agent import build_agent, load_agent
+from dreamlap.control import ControllerConfig
+from dreamlap.drivers import DriverConfig
+from dreamlap.episodes import EpisodeStore
+from dreamlap.episodes.record import collect
+from dreamlap.learn.cmaes import CMAESConfig
+from dreamlap.learn.memory import MemoryTraining
+from dreamlap.learn.ppo import PPOConfig
+from dreamlap.learn.vision import VisionTraining
+from dreamlap.memory import MemoryConfig
+from dreamlap.pipeline import Run, learn
+from dreamlap.presets import Config, RoundsConfig
+from dreamlap.track import TrackConfig
+from dreamlap.vision import VisionConfig
+
+VISIONS = {
+    "light": VisionConfig("light", latent=4, width=8),
+    "conv": VisionConfig("conv", latent=4),
+    "nvae": VisionConfig("nvae", latent=4, width=8, groups=(1, 1, 1)),
+    "wide": VisionConfig("conv", latent=1024),
+}
+MEMORIES = {"lstm": MemoryConfig("lstm", hidden=8, mixtures=2), "gru": MemoryConfig("gru", hidden=8, mixtures=2)}
+CONTROLLERS = product(("linear", "actor-critic"), ("dream", "awake"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two short episodes to learn from."""
+    folder = tmp_path_factory.mktemp("data")
+    collect(EpisodeStore(folder), "a", 2, DriverConfig("correlated"), TrackConfig(), seed=0, steps=40, workers=1)
+    return folder
+
+
+@pytest.mark.parametrize(("vision", "memory", "controller"), list(product(VISIONS, MEMORIES, CONTROLLERS)))
+def test_any_v_goes_with_any_m_and_any_c(vision: str, memory: str, controller: tuple[str, str], data: Path, tmp_path: Path):
+    kind, mind = controller
+    config = Config(
+        vision=VISIONS[vision],
+        vision_training=VisionTraining(updates=2, batch=4, likelihood="bce" if vision == "wide" else "mse"),
+        memory=MEMORIES[memory],
+        memory_training=MemoryTraining(updates=2, batch=2, window=8),
+        controller=ControllerConfig(kind, mind),  # pyright: ignore[reportArgumentType]  # product() forgets the literals
+        ppo=PPOConfig(updates=1, minds=2, steps=4, minibatch=4),
+        cmaes=CMAESConfig(generations=1, population=4, rollouts=1, steps=4, diagonal=True),
+        rounds=RoundsConfig(rounds=0),
+        workers=1,
+    )
+    before = {name: part.clone() for name, part in build_agent(config.agent).controller.state_dict().items()}
+    run = Run(tmp_path / "run", config, data)
+    learn(run)
+    agent = load_agent(run.stage(0, "controller").folder / "agent")
+    after = agent.controller.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    with gym.make("CarRacing-v3") as track:
+        frame, _ = track.reset(seed=1)
+        for _ in range(10):
+            action = agent.act(frame)
+            assert np.isfinite(action).all()
+            frame, *_ = track.step(action)
