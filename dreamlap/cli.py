@@ -220,21 +220,22 @@ def evaluate(
 
 def video(
     agent: Positional[Path],
-    what: Literal["drive", "dream", "prediction", "beside"] = "drive",
+    what: Literal["drive", "dream", "prediction", "beside", "reconstruction"] = "drive",
     out: Path | None = None,
     seed: int = 900_000,
     steps: int = 1000,
     first: Path | None = None,
     at: int | None = None,
 ) -> None:
-    """Film an agent on the track or in its dream, or a drive beside M's dream of it.
+    """Film an agent on the track or in its dream, or a drive beside M's dream or V's drawing of it.
 
     Args:
         agent: Folder of the agent, or of its run.
         what: `drive`: the real frame, V's drawing of it, and what M had expected; of an expert, the frame and what it sees.
             `dream`: the agent in its own dream.
             `prediction`: a drive beside M's dream, which is told the same actions and sees the track every 50 steps.
-            `beside`: a dream that goes on from one frame, beside the original.
+            `beside`: a dream that goes on from one frame, beside the original. `reconstruction`: a drive beside what V
+            draws of it.
         out: File to write; by default the name of what is filmed.
         seed: Track, or dream, to drive.
         steps: The most steps.
@@ -254,6 +255,31 @@ def video(
         drive_video(load(agent), path=out, seed=seed, steps=steps)
     else:
         FILMS[what](load_agent(agent), path=out, seed=seed, steps=steps)
+    console.print(f"wrote {out}")
+
+
+def picture(
+    agent: Positional[Path],
+    what: Literal["reconstructions", "samples", "traversals"] = "reconstructions",
+    out: Path | None = None,
+    seed: int = 0,
+) -> None:
+    """Draw what V makes of a drive: what it keeps of frames, what it could see, what every number of z is for.
+
+    Args:
+        agent: Folder of the agent, or of its run.
+        what: `reconstructions`: frames over V's drawings of them; `samples`: drawings of z from its prior; `traversals`:
+            one frame with one number of its z moved at a time.
+        out: File to write; by default the name of what is drawn.
+        seed: Of the track that is driven, and of the samples.
+    """
+    from dreamlap.agent import load
+    from dreamlap.run import replacing
+    from dreamlap.show.sight import still_life
+
+    out = out or Path(f"{what}.png")
+    with replacing(out) as partial:
+        partial.write_bytes(still_life(load(agent), what, seed))
     console.print(f"wrote {out}")
 
 
@@ -370,7 +396,8 @@ def presets() -> None:
 RAW_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train, "data": data}
 """Verbs that parse their words themselves."""
 VERBS: dict[str, Callable[..., None]] = {
-    "collect": collect, "play": play, "evaluate": evaluate, "video": video, "report": report, "presets": presets,
+    "collect": collect, "play": play, "evaluate": evaluate, "video": video, "picture": picture, "report": report,
+    "presets": presets,
 }  # fmt: skip
 
 

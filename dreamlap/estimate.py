@@ -7,7 +7,7 @@ from dreamlap.track import action_form
 
 TRACK_RATE = 2000.0
 """Track steps a second of one process, with a driver and recording."""
-VISION_RATE = {"light": 2500.0, "conv": 650.0}
+VISION_RATE = {"light": 2500.0, "conv": 650.0, "nvae": 330.0}
 """64x64 frames a second that V trains on."""
 LOOK_RATE = 10_000.0
 """64x64 frames a second that V encodes."""

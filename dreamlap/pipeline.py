@@ -24,7 +24,8 @@ from dreamlap.evaluate import evaluate
 from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
 from dreamlap.learn.memory import dream_starts, train_memory
 from dreamlap.learn.ppo import train_ppo
-from dreamlap.learn.vision import VisionTraining, probe_speed, train_vision
+from dreamlap.learn.probe import eyesight
+from dreamlap.learn.vision import VisionTraining, train_vision
 from dreamlap.measure import foresight
 from dreamlap.mind import Awake, Dream
 from dreamlap.presets import Config
@@ -169,8 +170,8 @@ def see(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     shown, held_out = split(run, number)
     seed, previous = run.seed("vision", number), run.stage(number - 1, "vision") if number else None
     train_vision(stage, agent.vision, shown, config, run.config.track.bar, seed, run.autocast, previous)
-    speed = probe_speed(agent.vision, shown[:: max(1, len(shown) // 32)], held_out) if run.config.track.bar else float("nan")
-    return stage.finish(seconds=time.time() - began, speed_r2=speed)
+    measured = eyesight(agent.vision, shown, held_out, run.config.track.bar, seed)
+    return stage.finish(seconds=time.time() - began, **measured)
 
 
 def _later_vision(config: Config) -> VisionTraining:

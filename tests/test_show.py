@@ -15,7 +15,7 @@ from dreamlap.agent import Agent
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.measure import draw, open_loop, see
 from dreamlap.run import Stage, write_json
-from dreamlap.show.figures import curves, dream_strip, evolution, reconstructions, rounds_curve, score_dots
+from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots, sheet
 from dreamlap.show.films import PredictionFilm
 from dreamlap.show.glimpse import unseen_drive
 from dreamlap.show.panels import Board, enlarge
@@ -135,7 +135,7 @@ def test_figures_are_drawn(theme, agent: Agent) -> None:
     for png in (
         curves([logged, logged[:1]], theme=theme),
         evolution([evolved, evolved[:9]], theme),
-        reconstructions(episode.frames[:8], episode.frames[:8], theme),
+        sheet({"track": episode.frames[:8], "V": episode.frames[:8]}, theme=theme),
         dream_strip(open_loop(agent, episode, places=2), theme),
         score_dots([900.0, 910.5, -20.0], [400.0, 911.0], theme),
         score_dots([900.0], None, theme),

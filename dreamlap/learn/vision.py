@@ -14,7 +14,7 @@ from dreamlap.seeds import generator, numpy_generator
 from dreamlap.settings import count
 from dreamlap.track import bar_rows
 from dreamlap.vision import VAE
-from dreamlap.vision.vae import kl_by_dimension, pixels, reconstruction_error
+from dreamlap.vision.vae import pixels, reconstruction_error
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class VisionTraining:
     """Updates over which the weight of the KL divergence rises from 0 (annealing)."""
     free_bits: float = 0.0
     """Nats a latent dimension may hold before its KL divergence costs anything (Kingma et al. 2016)."""
+    alone: float = 0.5
+    """Of NVAE: share of the frames that are drawn from z alone, as a dream is; 0 is its paper's."""
+    spectral_weight: float = 0.01
+    """Of NVAE: weight of its spectral regularisation (lambda), which keeps the KL divergence bounded."""
 
 
 def train_vision(
@@ -59,19 +63,32 @@ def train_vision(
     def update(i: int) -> dict[str, float]:
         chosen = numpy_generator(seed, "frames", i).integers(len(frames), size=config.batch)
         batch = torch.from_numpy(frames[chosen]).to(device)
-        noise = torch.randn(config.batch, vision.latent, generator=generator(seed, "noise", i)).to(device)
         set_rate(optimizer, config.learning_rate * half_cosine(i / config.updates))
         with autocast:
-            posterior = vision.encode(batch)
-            logits = vision.logits(posterior.sample(noise))
-        error = reconstruction_error(logits, pixels(batch), weight, config.likelihood)
-        kl = kl_by_dimension(posterior)
-        annealed = config.kl_weight * min(1.0, (i + 1) / config.kl_warmup)
-        loss = error + annealed * kl.clamp_min(config.free_bits).sum()
+            terms = vision.terms(batch, generator(seed, "noise", i), config.alone)
+        error = reconstruction_error(terms.logits, pixels(batch), weight, config.likelihood)
+        kl = torch.stack([group.clamp_min(config.free_bits).sum() for group in terms.kl.values()])
+        warmth = min(1.0, (i + 1) / config.kl_warmup)
+        spectral = vision.spectral()
+        loss = error + config.kl_weight * warmth * (balance(kl, warmth) * kl).sum() + config.spectral_weight * spectral
         norm = descend(loss, optimizer, vision.parameters(), 100.0)
-        return {"error": error.item(), "kl": kl.sum().item(), "gradient": norm}
+        nats = {f"kl/{name}": group.sum().item() for name, group in terms.kl.items()}
+        more = nats | {"spectral": spectral.item()} if len(nats) > 1 else {}
+        return {"error": error.item(), "kl": sum(nats.values()), "gradient": norm, **more}
 
     run_updates(stage, "V learns to see", config.updates, {"vision": vision, "optimizer": optimizer}, update, previous)
+
+
+def balance(kl: Tensor, warmth: float) -> Tensor:
+    """Weights (G,) of the groups' KL divergences (G,), of mean 1 (Vahdat & Kautz 2020, appendix A).
+
+    While the KL divergence's weight still rises, a group pays in proportion to what it holds: so none is switched off before
+    the network has learned to use it. Afterwards all pay alike.
+    """
+    if warmth >= 1:
+        return torch.ones_like(kl)
+    share = kl.detach() + 0.01
+    return share / share.mean()
 
 
 def row_weights(size: int, bar: bool, bar_weight: float) -> Tensor:
@@ -85,25 +102,3 @@ def row_weights(size: int, bar: bool, bar_weight: float) -> Tensor:
 def half_cosine(done: float) -> float:
     """The share of the learning rate that is left when a share `done` of the updates is over: from 1 down to 0.1."""
     return 0.1 + 0.45 * (1 + float(np.cos(np.pi * done)))
-
-
-@torch.no_grad()
-def probe_speed(vision: VAE, train: list[EpisodeFile], held_out: list[EpisodeFile]) -> float:
-    """R^2 on held-out episodes of a linear probe that reads the car's true speed off z (1: all of it is there).
-
-    Episodes whose speeds nobody recorded are left out; NaN if none are left to learn from, or to measure by.
-    """
-    train, held_out = ([episode for episode in lot if episode.knows("speeds")] for lot in (train, held_out))
-    if not train or not held_out:
-        return float("nan")
-    x, y = _latents_and_speeds(vision, train)
-    weights = np.linalg.lstsq(x, y, rcond=None)[0]
-    x, y = _latents_and_speeds(vision, held_out)
-    return float(1 - np.square(y - x @ weights).sum() / np.square(y - y.mean()).sum())
-
-
-def _latents_and_speeds(vision: VAE, episodes: list[EpisodeFile]) -> tuple[np.ndarray, np.ndarray]:
-    device = next(vision.parameters()).device
-    z = [vision.encode(torch.from_numpy(e.frames()).to(device)).mu.cpu().numpy() for e in episodes]
-    x = np.concatenate(z).astype(np.float64)
-    return np.hstack([x, np.ones((len(x), 1))]), np.concatenate([e.array("speeds") for e in episodes]).astype(np.float64)

@@ -105,13 +105,14 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def reconstructions(frames: np.ndarray, drawn: np.ndarray, theme: Theme = LIGHT) -> bytes:
-    """Frames (N, S, S, 3) uint8 over what V draws of them, the same shape."""
+def sheet(rows: Mapping[str, np.ndarray], above: Sequence[str] = (), theme: Theme = LIGHT) -> bytes:
+    """Rows of N frames (N, S, S, 3) uint8, the name of each beside it; `above`: a word over each of the N columns."""
+    columns = len(next(iter(rows.values())))
 
     def draw(figure: Figure) -> None:
-        _strip(figure.subplots(), (frames, drawn), ("track", "V"), [""] * len(frames))
+        _strip(figure.subplots(), list(rows.values()), list(rows), above or [""] * columns)
 
-    return picture(draw, 8.1, 0.1 + 2 * 7.6 / len(frames), theme)
+    return picture(draw, 8.1, 0.1 + 0.2 * bool(above) + len(rows) * 7.6 / columns, theme)
 
 
 def dream_strip(dream: OpenLoop, theme: Theme = LIGHT) -> bytes:

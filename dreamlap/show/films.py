@@ -119,6 +119,24 @@ class PredictionFilm:
         return self.board.compose([real, drawn], f"step {step}    {dreamed}    error {off:.1f} of 255", action)
 
 
+class ReconstructionFilm:
+    """A drive beside V's drawings of it, from all of its latents and from z alone (for V without groups below z: the same)."""
+
+    def __init__(self, agent: Agent, drive: Episode, board: Board):
+        self.agent, self.drive, self.board = agent, drive, board
+
+    @torch.no_grad()
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Every frame of the drive makes a picture (H, W, 3) uint8."""
+        with one_thread(), meter("filming V's drawings", len(self.drive.frames)) as bar:
+            for step, frame in enumerate(self.drive.frames):
+                seen, vision = torch.from_numpy(frame[None]).to(self.agent.state.device), self.agent.vision
+                drawn = torch.cat([vision.reconstruct(seen), vision.decode(vision.encode(seen).mu)]).cpu().numpy()
+                off = np.sqrt(np.square(drawn - frame.astype(np.float32)).mean((1, 2, 3)))
+                yield self.board.compose([frame, *drawn], f"step {step}    error {off[0]:.1f} and {off[1]:.1f} of 255")
+                bar.advance()
+
+
 def _words(step: int, reward: float) -> str:
     return f"step {step}    reward {reward:.1f}"
 

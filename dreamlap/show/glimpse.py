@@ -2,13 +2,10 @@
 
 from contextlib import closing
 
-import numpy as np
-
 from dreamlap.agent import Agent
 from dreamlap.drivers import AgentDriver
 from dreamlap.episodes import Episode
 from dreamlap.episodes.record import Tape
-from dreamlap.measure import draw, see
 from dreamlap.mind.world import open_world
 from dreamlap.parallel import one_thread
 from dreamlap.seeds import training_track
@@ -27,8 +24,3 @@ def drive_on(agent: Agent, track_seed: int, steps: int) -> Episode:
         for _ in range(steps):
             tape.step(driver.act(tape.frames[-1][None])[0])
     return tape.episode()
-
-
-def reconstruct(agent: Agent, frames: np.ndarray) -> np.ndarray:
-    """Frames (N, S, S, 3) uint8 -> V's drawings of what it kept of them, the same shape."""
-    return draw(agent, see(agent, frames))

@@ -7,8 +7,7 @@ import numpy as np
 
 from dreamlap.measure import open_loop
 from dreamlap.run import replacing
-from dreamlap.show.figures import curves, dream_strip, evolution, reconstructions, rounds_curve, score_dots
-from dreamlap.show.glimpse import reconstruct
+from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots
 from dreamlap.show.page import (
     Html,
     bars,
@@ -27,6 +26,7 @@ from dreamlap.show.page import (
     video,
 )
 from dreamlap.show.reading import RunReader, kind_of_tracks
+from dreamlap.show.sight import SHEETS
 
 NAMES = {
     "collect": "collecting",
@@ -120,7 +120,8 @@ def _vision(run: RunReader) -> Html:
         "V sees",
         paragraph("V presses every frame into a short vector z and learns to draw the frame again from it."),
         _speed(run),
-        _curves(run, "vision", "The error of its drawings, summed over pixels; the information in z, in nats."),
+        _bits(run),
+        _curves(run, "vision", "The error of its drawings, summed over pixels; the information in the latents, in nats."),
         _drawings(run),
     )
 
@@ -131,9 +132,21 @@ def _speed(run: RunReader) -> Html:
     return paragraph(f"{words}{known[-1]:.3f}.") if known else Html("")
 
 
+def _bits(run: RunReader) -> Html:
+    """What frames cost by way of V, and what each group of its latents holds."""
+    known = [result for result in run.results("vision").values() if "kl" in result]
+    if not known:
+        return Html("")
+    cost = (
+        "{bits_per_dimension:.3f} bits for each number of a frame that V never saw; drawings are off by {rms:.1f} grey levels"
+    )
+    held = [(name, nats, f"{nats:.1f} nats") for name, nats in known[-1]["kl"].items()]
+    return join((paragraph(f"To say a frame by way of V takes {cost.format(**known[-1])} (RMS)."), bars(held)))
+
+
 def _curves(run: RunReader, stage: str, caption: str) -> Html:
     rounds = run.metrics(stage)
-    names = dict.fromkeys(name for lines in rounds for line in lines for name in line if name != "update")
+    names = dict.fromkeys(name for lines in rounds for line in lines for name in line if name != "update" and "/" not in name)
     if not names:
         return missing("Not trained yet.")
     each = (figure(lambda theme, n=n: curves(rounds, [n], theme=theme), f"{n} over the updates") for n in names)
@@ -144,10 +157,8 @@ def _curves(run: RunReader, stage: str, caption: str) -> Html:
 def _drawings(run: RunReader) -> Html:
     if run.agent is None or run.drive is None:
         return missing("No drawings yet: they are made with the first agent that C becomes part of.")
-    frames = run.drive.frames[np.linspace(0, len(run.drive), 8).astype(int)]
-    drawn = reconstruct(run.agent, frames)
-    caption = "A drive on a track that V has not been trained on, and what V draws of it."
-    return figure(lambda theme: reconstructions(frames, drawn, theme), "frames and V's drawings of them", caption)
+    sheets = {what: draw(run.agent, run.drive.frames) for what, draw in SHEETS.items()}
+    return join(figure(sheet.png, f"{what} of V", sheet.caption) for what, sheet in sheets.items())
 
 
 def _memory(run: RunReader) -> Html:

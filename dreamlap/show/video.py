@@ -17,7 +17,7 @@ from dreamlap.episodes.store import SUFFIX
 from dreamlap.expert import Expert
 from dreamlap.run import replacing
 from dreamlap.seeds import SELECTION_SEEDS, numpy_generator
-from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, film_episodes, titles_of
+from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, ReconstructionFilm, film_episodes, titles_of
 from dreamlap.show.glimpse import drive_on
 from dreamlap.show.panels import Board
 from dreamlap.track import TrackConfig, to_frame
@@ -119,7 +119,13 @@ def first_frame(path: Path, seen: TrackConfig) -> np.ndarray:
     return to_frame(cv2.resize(picture, (STOCK, STOCK), interpolation=cv2.INTER_AREA), seen.size, seen.bar)
 
 
-FILMS = {"drive": drive_video, "dream": dream_video, "prediction": prediction_video}
+def reconstruction_video(agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4) -> None:
+    """Film a drive beside what V draws of every frame: from all that it keeps, and from z alone, as in a dream."""
+    board = Board(("the track", "V's reconstruction", "from z alone"), STOCK * scale)
+    write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, steps), board))
+
+
+FILMS = {"drive": drive_video, "dream": dream_video, "prediction": prediction_video, "reconstruction": reconstruction_video}
 """What every agent can be filmed in, by name."""
 
 

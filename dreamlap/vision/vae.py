@@ -18,12 +18,19 @@ class Posterior(NamedTuple):
         return self.mu + self.log_sigma.exp() * noise
 
 
+class Terms(NamedTuple):
+    """What a V is trained by: its drawing of the frames, and what the latents behind it cost."""
+
+    logits: Tensor  # (B, 3, S, S)
+    kl: dict[str, Tensor]  # by group of latents, z first: the nats of each of its dimensions, averaged over the batch
+
+
 LOG_SIGMA_RANGE = (-5.0, 2.0)
 """Sigma of the posterior is kept within exp of this range, so that no exponential overflows."""
 
 
 class VAE(nn.Module):
-    """An encoder and a decoder around z; subclasses only say what the two are made of."""
+    """An encoder and a decoder around z; subclasses say what the two are made of."""
 
     def __init__(self, latent: int, size: int, encoder: nn.Module, decoder: nn.Module):
         super().__init__()
@@ -32,8 +39,7 @@ class VAE(nn.Module):
 
     def encode(self, frames: Tensor) -> Posterior:
         """Frames (B, S, S, 3) uint8 -> the posterior over z."""
-        mu, log_sigma = self.encoder(pixels(frames)).float().chunk(2, -1)
-        return Posterior(mu, log_sigma.clamp(*LOG_SIGMA_RANGE))
+        return posterior_of(self.encoder(pixels(frames)))
 
     def logits(self, z: Tensor) -> Tensor:
         """z (B, Z) -> the frame before it is squashed into [0, 1]: (B, 3, S, S)."""
@@ -41,7 +47,28 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, Z) -> frames (B, S, S, 3) uint8."""
-        return (self.logits(z).sigmoid() * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        return to_frames(self.logits(z))
+
+    def reconstruct(self, frames: Tensor) -> Tensor:
+        """Frames (B, S, S, 3) uint8 -> V's best drawings of them, of the same shape, from all that it can keep of a frame."""
+        return self.decode(self.encode(frames).mu)
+
+    def imagine(self, z: Tensor, chance: torch.Generator) -> Tensor:
+        """z (B, Z) -> frames (B, S, S, 3) uint8, with whatever V draws by chance below z; here, nothing."""
+        return self.decode(z)
+
+    def terms(self, frames: Tensor, chance: torch.Generator, alone: float = 0.0) -> Terms:
+        """Frames (B, S, S, 3) uint8 drawn again from sampled latents, and the KL divergence of these: one group, z.
+
+        `alone`: share of the frames drawn from z alone, where V has more than z; here z is all there is.
+        """
+        posterior = self.encode(frames)
+        logits = self.logits(posterior.sample(standard_normal(posterior.mu, chance)))
+        return Terms(logits, {"z": kl_by_dimension(posterior)})
+
+    def spectral(self) -> Tensor:
+        """What spectral regularisation keeps small, where V asks for it; here, nothing."""
+        return torch.zeros(())
 
 
 class ConvVAE(VAE):
@@ -96,6 +123,22 @@ class LightVAE(VAE):
 def pixels(frames: Tensor) -> Tensor:
     """Frames (B, S, S, 3) uint8 -> (B, 3, S, S) floats in [0, 1], channels last in memory as they came."""
     return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def posterior_of(parameters: Tensor) -> Posterior:
+    """What an encoder gives, (B, 2 Z), as mu and a bounded log sigma."""
+    mu, log_sigma = parameters.float().chunk(2, -1)
+    return Posterior(mu, log_sigma.clamp(*LOG_SIGMA_RANGE))
+
+
+def to_frames(logits: Tensor) -> Tensor:
+    """Logits (B, 3, S, S) -> frames (B, S, S, 3) uint8."""
+    return (logits.float().sigmoid() * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def standard_normal(like: Tensor, chance: torch.Generator) -> Tensor:
+    """Noise of the shape of `like`, drawn where `chance` lives."""
+    return torch.randn(like.shape, generator=chance, device=chance.device).to(like.device)
 
 
 def reconstruction_error(logits: Tensor, target: Tensor, weight: Tensor, likelihood: str) -> Tensor:

@@ -1,0 +1,84 @@
+"""What V makes of frames, as rows of pictures: drawings of what it saw, samples of what it could see, and what each z is for.
+
+Where V has more than z (NVAE's groups below), a row more shows what it adds.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from dreamlap.agent import Agent
+from dreamlap.seeds import generator
+from dreamlap.show.figures import sheet
+from dreamlap.show.glimpse import unseen_drive
+from dreamlap.show.theme import LIGHT, Theme
+from dreamlap.vision.vae import kl_by_dimension
+
+COLUMNS = 8
+SIGMAS = (-3, -2, -1, 0, 1, 2, 3)
+"""Standard deviations of a dimension of z, over a drive, by which a traversal moves it."""
+
+
+class Sheet(NamedTuple):
+    """Rows of frames by name, each (N, S, S, 3) uint8, and a word over every column."""
+
+    rows: dict[str, np.ndarray]
+    above: tuple[str, ...]
+    caption: str
+
+    def png(self, theme: Theme = LIGHT) -> bytes:
+        """The picture."""
+        return sheet(self.rows, self.above, theme)
+
+
+@torch.no_grad()
+def reconstructions(agent: Agent, frames: np.ndarray, seed: int = 0) -> Sheet:
+    """Moments of a drive (T, S, S, 3), over V's drawings of them."""
+    shown = frames[np.linspace(0, len(frames) - 1, COLUMNS).astype(int)]
+    seen, vision = torch.from_numpy(shown).to(agent.state.device), agent.vision
+    rows = {"V": vision.reconstruct(seen), "z alone": vision.decode(vision.encode(seen).mu)}
+    caption = "A drive on a track that V has not been trained on, and what V draws of it."
+    return Sheet({"track": shown, **_different(rows)}, (), caption)
+
+
+@torch.no_grad()
+def samples(agent: Agent, frames: np.ndarray, seed: int = 0) -> Sheet:
+    """V's drawings of z drawn by chance: from the prior N(0, I), and from around the z of real moments."""
+    chance, latent = generator(seed, "samples"), agent.vision.latent
+    z = torch.randn(COLUMNS, latent, generator=chance).to(agent.state.device)
+    rows = {"z ~ prior": agent.vision.decode(z), "all ~ prior": agent.vision.imagine(z, chance)}
+    caption = "Drawings of z from its prior, N(0, I), which no frame led to: the clearer, the better V's prior."
+    return Sheet(_different(rows), (), caption)
+
+
+@torch.no_grad()
+def traversals(agent: Agent, frames: np.ndarray, seed: int = 0, dimensions: int = 8) -> Sheet:
+    """The middle moment of a drive (T, S, S, 3), one dimension of its z moved at a time; those that hold the most nats."""
+    posterior = agent.vision.encode(torch.from_numpy(frames).to(agent.state.device))
+    middle, spread = posterior.mu[len(frames) // 2], posterior.mu.std(0)
+    rows = {}
+    for d in kl_by_dimension(posterior).argsort(descending=True)[:dimensions].tolist():
+        z = middle.repeat(len(SIGMAS), 1)
+        z[:, d] += spread[d] * torch.tensor(SIGMAS).to(z)
+        rows[f"z {d}"] = agent.vision.decode(z).cpu().numpy()
+    caption = "One moment, with one number of its z moved at a time, by standard deviations over the drive."
+    return Sheet(rows, tuple(f"{k:+d} σ" if k else "as it is" for k in SIGMAS), caption)
+
+
+def _different(rows: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Rows as arrays, without the second if it shows what the first does."""
+    first, second = rows.values()
+    kept = list(rows)[: 1 if torch.equal(first, second) else 2]
+    return {name: rows[name].cpu().numpy() for name in kept}
+
+
+SHEETS: dict[str, Callable[..., Sheet]] = {
+    "reconstructions": reconstructions, "samples": samples, "traversals": traversals,
+}  # fmt: skip
+
+
+def still_life(agent: Agent, what: str, seed: int = 0) -> bytes:
+    """One of SHEETS of a drive by the agent, as PNG."""
+    return SHEETS[what](agent, unseen_drive(agent, seed).frames, seed).png()
