@@ -273,13 +273,13 @@ def picture(
         out: File to write; by default the name of what is drawn.
         seed: Of the track that is driven, and of the samples.
     """
-    from dreamlap.agent import load
+    from dreamlap.agent import load_agent
     from dreamlap.run import replacing
     from dreamlap.show.sight import still_life
 
     out = out or Path(f"{what}.png")
     with replacing(out) as partial:
-        partial.write_bytes(still_life(load(agent), what, seed))
+        partial.write_bytes(still_life(load_agent(agent), what, seed))
     console.print(f"wrote {out}")
 
 
@@ -369,26 +369,24 @@ def data_export(store: Positional[Path], out: Positional[Path], to: Literal["png
 
 
 def presets() -> None:
-    """List the presets: what each is made of, and what it costs."""
+    """List the presets: what each is made of, what it costs, and where it comes from."""
     from dreamlap.estimate import budget
 
-    table = Table("preset", "what it is", "V", "M", "C", "who drives first", "budget", "comes from", show_lines=True)
+    table = Table("preset", "what it is", "made of", show_lines=True)
     for name, (about, config, source) in PRESETS.items():
-        trainer = "PPO" if config.controller.kind == "actor-critic" else "CMA-ES"
-        where = "in the dream" if config.controller.mind == "dream" else "awake"
         first = config.collect
         drivers = {"random": first.random, "wandering": first.correlated, "autopilot": first.autopilot, "expert": first.expert}
-        driven = [f"{count:,} {driver}" for driver, count in drivers.items() if count]
-        table.add_row(
-            f"[bold]{name}[/]",
-            about,
-            f"{config.vision.kind} {config.vision.latent}",
-            f"{config.memory.kind} {config.memory.hidden}",
-            f"{config.controller.kind}, {trainer} {where}",
-            ", ".join(driven) + (", in a dream" if config.track.dream else ""),
-            budget(config),
-            source,
-        )
+        data = ", ".join(f"{count:,} {driver}" for driver, count in drivers.items() if count)
+        trainer = "PPO" if config.controller.kind == "actor-critic" else "CMA-ES"
+        parts = {
+            "data": data + (", in a dream" if config.track.dream else ""),
+            "V": f"{config.vision.kind} {config.vision.latent}",
+            "M": f"{config.memory.kind} {config.memory.hidden}",
+            "C": f"{config.controller.kind}, {trainer}, {config.controller.mind}",
+            **budget(config),
+        }
+        made = "\n".join(f"[dim]{part:6}[/]{what}" for part, what in parts.items())
+        table.add_row(f"[bold]{name}[/]", f"{about}\n[dim]from {source}[/]", made)
     console.print(table)
     console.print("docs/presets.md sets every number of the systems that they come from beside ours.")
 

@@ -56,14 +56,14 @@ def estimate(config: Config) -> str:
     )
 
 
-def budget(config: Config) -> str:
-    """The same in a few words."""
+def budget(config: Config) -> dict[str, str]:
+    """The same in a few words: what is driven and dreamed, and how long all of it takes."""
     asked = cost(config)
-    return f"{_short(asked.real)} real steps, {_short(asked.controlled)} of C, {_duration(asked.seconds)}"
+    return {"steps": f"{_short(asked.real)} real, {_short(asked.controlled)} of C", "time": _duration(asked.seconds)}
 
 
 def _short(number: int) -> str:
-    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.0f} k"
+    return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number / 1e3:.0f} k"
 
 
 def _controlled(config: Config) -> tuple[int, int]:

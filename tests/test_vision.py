@@ -11,7 +11,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 import dreamlap
-from dreamlap.agent import Agent, AgentConfig, Starts, build_agent
+from dreamlap.agent import Agent, AgentConfig, Starts, build_agent, load_agent
 from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes
 from dreamlap.learn.probe import bits_per_dimension, eyesight, laplace_bits
@@ -220,7 +220,7 @@ def test_nvae_is_what_everything_sees_by(way: str, tmp_path: Path):
 def test_an_agent_with_nvae_is_kept_and_loaded(tmp_path: Path):
     agent = nvae_agent()
     agent.save(tmp_path / "agent")
-    loaded = dreamlap.load(tmp_path)
+    loaded = load_agent(tmp_path)
     assert isinstance(loaded.vision, NVAE)
     assert loaded.config.vision == TINY
     assert torch.equal(loaded.vision.reconstruct(frames(2)), agent.vision.reconstruct(frames(2)))
