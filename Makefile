@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo test bench clean
+.PHONY: help install demo test bench seeds clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ test: install    ## lint, types, all tests
 bench: install   ## steps a second of the dream and of the tracks, as ratios: some ten minutes
 	$(BIN)/python -m benchmarks.dream
 	$(BIN)/python -m benchmarks.track
+
+seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: some three quarters of an hour
+	$(BIN)/python -m benchmarks.seeds
 
 clean:           ## remove the virtual environment; runs stay
 	rm -rf $(VENV)

@@ -1,0 +1,62 @@
+"""The presets are what docs/presets.md says of them."""
+
+import re
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+from benchmarks.seeds import SMALL, page
+from dreamlap.cli import main
+from dreamlap.estimate import cost
+from dreamlap.presets import PRESETS
+
+DOCS = Path(__file__).parents[1] / "docs/presets.md"
+
+
+def documented() -> list[tuple[str, str, str]]:
+    """(preset, setting, value) of every row of the tables."""
+    rows, preset = [], ""
+    for line in DOCS.read_text("utf-8").splitlines():
+        if line.startswith("## "):
+            preset = line[3:]
+        elif found := re.fullmatch(r"\|.*\| `([\w.]+)` \| (.+) \|", line):
+            rows.append((preset, found[1], found[2]))
+    return rows
+
+
+@pytest.mark.parametrize(("preset", "setting", "value"), documented())
+def test_a_setting_is_what_its_table_says(preset: str, setting: str, value: str):
+    assert str(reduce(getattr, setting.split("."), PRESETS[preset].config)) == value
+
+
+def test_every_system_has_a_table_and_a_small_form():
+    systems = {name for name, preset in PRESETS.items() if preset.source not in ("our own", "Ha & Schmidhuber 2018")}
+    assert systems == set(SMALL)
+    told = {name for name, *_ in documented()}
+    assert systems - told == {"rl-world-models-awake"}  # told of with rl-world-models
+    assert len(documented()) > 45
+
+
+def test_presets_are_listed_with_their_parts(capsys: pytest.CaptureFixture[str]):
+    main(["presets"])
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name, preset in PRESETS.items():
+        assert name in shown
+        assert cost(preset.config).seconds > 0
+    for word in ("nvae 32", "gru 256", "conv 1024", "100 expert", "in a dream"):
+        assert word in shown
+
+
+def test_the_table_of_systems_has_a_row_for_each():
+    system = {
+        "score": {"mean": 12.3, "sd": 4.0, "min": 1.0, "laps": 0, "returns": [1.0, 2.0]},
+        "dreams": {"first": 40.0, "own": 50.0},
+        "vision": {"bits_per_dimension": 1.5, "rms": 9.0},
+        "memory": {"nll_per_dim": -0.1, "reward_rmse": 1.2, "dream_error": {"1": 9.5, "10": 12.0}, "floor": {}, "still": {}},
+        "seconds": {"collect": 61.0},
+    }
+    text = page({"one": system})
+    assert "| `one` | 12 ± 4 | 1 | 0 of 2 | 1.500 | 9.0 | -0.100 | 1.20 | 1:01 |" in text
+    assert "| `one` | 9.5 | 12.0 | – | – | – |" in text
+    assert "promised 40 in its first dream, 50 in its own dream, and got 12" in text
