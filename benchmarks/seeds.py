@@ -81,16 +81,17 @@ def figures(run: Path) -> dict[str, Any]:
 
 HEAD = """# The five systems, small
 
-Made by `make seeds` on two cores without a GPU; raw figures in `scores/seeds/`. Each went from an empty folder to its score in
-minutes, at a small share of its own size (the flags are in `benchmarks/seeds.py`): what is shown is that each works whole, not
-what each can reach. One training seed.
+Made by `make seeds` on two cores without a GPU; raw figures in `scores/seeds/`. Each went from an empty folder to its
+score in minutes, at a small share of its own size (the flags are in `benchmarks/seeds.py`): what is shown is that
+each works whole, not what each can reach. One training seed.
 
 """
 NOTES = """
-The score is by the protocol, on the 20 stock selection tracks from 900,000 on: mean ± standard deviation. Bits: what a number of
-a held-out frame costs with V. Drawing error: V's, in grey levels of 255 (RMS). Nats and reward error: M's, of a step of held-out
-episodes. The dream's error: between the real frame and V's drawing of what M dreamed, so many steps of the same actions later, in grey
-levels; beside it, after 50 steps, V's own drawing of the truth, and a world that stands still. Nats compare within one V only.
+The score is by the protocol, on the 20 stock selection tracks from 900,000 on: mean ± standard deviation. Bits: what
+a number of a held-out frame costs with V. Drawing error: V's, in grey levels of 255 (RMS). Nats and reward error:
+M's, of a step of held-out episodes. The dream's error: between the real frame and V's drawing of what M dreamed, so
+many steps of the same actions later, in grey levels; beside it, after 50 steps, V's own drawing of the truth, and a
+world that stands still. Nats compare within one V only.
 """
 
 
