@@ -23,7 +23,7 @@ test: install    ## lint, types, all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 bench: install   ## steps a second of the dream and of the tracks, as ratios: some ten minutes
 	$(BIN)/python -m benchmarks.dream
