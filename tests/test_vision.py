@@ -132,7 +132,7 @@ def test_nvae_learns_and_no_group_collapses(tmp_path: Path):
     config = VisionTraining(updates=25, batch=8, kl_warmup=8, learning_rate=3e-3)
     train_vision(stage, vision, data[:1], config, False, 0, FULL)
     logged = stage.metrics()
-    assert logged[-1]["error"] < 0.3 * logged[0]["error"]
+    assert logged[-1]["error"] < 0.5 * logged[0]["error"]
     groups = {name: value for name, value in logged[-1].items() if name.startswith("kl/")}
     assert len(groups) == 9
     assert min(groups.values()) > 0.01
