@@ -129,10 +129,10 @@ def test_a_frame_is_seen_alike_in_any_company_and_a_dream_is_drawn_alike_twice()
 def test_nvae_learns_and_no_group_collapses(tmp_path: Path):
     torch.manual_seed(0)
     vision, data, stage = NVAE(4, 32, 8, (2, 3, 3)), episodes(tmp_path / "e", 32), Stage(tmp_path / "v")
-    config = VisionTraining(updates=40, batch=8, kl_warmup=10, learning_rate=3e-3)
+    config = VisionTraining(updates=25, batch=8, kl_warmup=8, learning_rate=3e-3)
     train_vision(stage, vision, data[:1], config, False, 0, FULL)
     logged = stage.metrics()
-    assert logged[-1]["error"] < 0.3 * logged[0]["error"]
+    assert logged[-1]["error"] < 0.5 * logged[0]["error"]
     groups = {name: value for name, value in logged[-1].items() if name.startswith("kl/")}
     assert len(groups) == 9
     assert min(groups.values()) > 0.01

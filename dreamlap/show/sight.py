@@ -45,7 +45,7 @@ def reconstructions(agent: Agent, frames: np.ndarray, seed: int = 0) -> Sheet:
 
 @torch.no_grad()
 def samples(agent: Agent, frames: np.ndarray, seed: int = 0) -> Sheet:
-    """V's drawings of z drawn by chance: from the prior N(0, I), and from around the z of real moments."""
+    """V's drawings of z that chance drew from the prior N(0, I), the groups below at their means, and drawn by chance too."""
     chance, latent = generator(seed, "samples"), agent.vision.latent
     z = torch.randn(COLUMNS, latent, generator=chance).to(agent.state.device)
     rows = {"z ~ prior": agent.vision.decode(z), "all ~ prior": agent.vision.imagine(z, chance)}
@@ -54,7 +54,7 @@ def samples(agent: Agent, frames: np.ndarray, seed: int = 0) -> Sheet:
 
 
 @torch.no_grad()
-def traversals(agent: Agent, frames: np.ndarray, seed: int = 0, dimensions: int = 8) -> Sheet:
+def traversals(agent: Agent, frames: np.ndarray, seed: int = 0, dimensions: int = 6) -> Sheet:
     """The middle moment of a drive (T, S, S, 3), one dimension of its z moved at a time; those that hold the most nats."""
     posterior = agent.vision.encode(torch.from_numpy(frames).to(agent.state.device))
     middle, spread = posterior.mu[len(frames) // 2], posterior.mu.std(0)
