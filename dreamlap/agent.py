@@ -16,20 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamlap.control import ActorCritic, ControllerConfig, Linear, build_controller
+from dreamlap.control import ActorCritic, ControllerConfig, Linear, bounded, build_controller
+from dreamlap.expert import FORMAT, KIND, Expert, read_expert
 from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
-from dreamlap.run import read_json, replacing, write_json
+from dreamlap.run import read_json, write_json
 from dreamlap.seeds import derive
 from dreamlap.settings import from_dict
-from dreamlap.track import TrackConfig, action_form, to_frame
+from dreamlap.track import TrackConfig, action_form, seen_by
 from dreamlap.vision import VAE, VisionConfig, build_vision
-
-FORMAT = 1
+from dreamlap.weights import load_tensors, load_weights, save_tensors
 
 
 class Starts(NamedTuple):
@@ -74,10 +72,8 @@ class Agent:
 
         An agent whose actions last several steps (`track.repeat`) looks up only when the next one is due.
         """
-        if frame.shape != (96, 96, 3) or frame.dtype != np.uint8:
-            raise ValueError(f"an agent sees the stock track's frames, (96, 96, 3) uint8, not {frame.shape} {frame.dtype}")
+        seen = seen_by(frame, self.config.track)
         if self._held == 0:
-            seen = to_frame(frame, self.config.track.size, self.config.track.bar)
             z, observation = self.perceive(seen[None], self.state)
             self.action = self.execute(self.controller.act(observation), self.action)
             self.state = self.memory.step(z, self.action, self.state)
@@ -99,13 +95,14 @@ class Agent:
         action = wish if alpha == 0 else (1 - alpha) * wish + alpha * last
         if self.actions.name == "discrete":
             return F.one_hot(action.argmax(-1), self.actions.size).to(action)
-        low, high = (torch.from_numpy(limit).to(action.device) for limit in (self.actions.low, self.actions.high))
-        return torch.minimum(torch.maximum(action, low), high)
+        return bounded(action, self.actions)
 
     def to(self, device: torch.device | str) -> "Agent":
         """Move all parts to a device; the present episode is forgotten."""
         for part in (self.vision, self.memory, self.controller):
             part.to(device)
+        if self.starts is not None:
+            self.starts = Starts(*(part.to(device) for part in self.starts))
         self.reset()
         return self
 
@@ -113,9 +110,9 @@ class Agent:
         """Write the agent; the JSON comes last, so a half-written folder is not an agent."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, part in self._parts().items():
-            _save_tensors(folder / f"{name}.safetensors", part.state_dict())
+            save_tensors(folder / f"{name}.safetensors", part.state_dict())
         if self.starts is not None:
-            _save_tensors(folder / "starts.safetensors", {"z": self.starts.z, "state": self.starts.state})
+            save_tensors(folder / "starts.safetensors", {"z": self.starts.z, "state": self.starts.state})
         write_json(folder / "agent.json", {"format": FORMAT, "config": asdict(self.config), "about": self.about})
 
     def _parts(self) -> Mapping[str, nn.Module]:
@@ -133,8 +130,8 @@ def build_agent(config: AgentConfig, seed: int = 0) -> Agent:
     return Agent(config, vision, memory, controller)
 
 
-def load(path: Path | str, device: torch.device | str = "cpu") -> Agent:
-    """Load an agent from its folder (a run's folder will do)."""
+def load(path: Path | str, device: torch.device | str = "cpu") -> Agent | Expert:
+    """Load an agent from its folder (a run's folder will do), or an expert: both drive by `reset` and `act`."""
     folder = Path(path)
     if not (folder / "agent.json").exists() and (folder / "agent" / "agent.json").exists():
         folder = folder / "agent"
@@ -143,30 +140,23 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Agent:
     saved = read_json(folder / "agent.json")
     if saved.get("format") != FORMAT:
         raise ValueError(f"{folder} holds an agent of format {saved.get('format')}, this dreamlap reads format {FORMAT}")
+    return (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved).to(device)
+
+
+def load_agent(path: Path | str, device: torch.device | str = "cpu") -> Agent:
+    """Load an agent that has V, M and C, for whatever needs more of it than driving."""
+    loaded = load(path, device)
+    if not isinstance(loaded, Agent):
+        raise ValueError(f"{path} holds an expert: it has no V and no M, so it cannot dream or show what it remembers")
+    return loaded
+
+
+def _read_agent(folder: Path, saved: dict[str, Any]) -> Agent:
     agent = build_agent(from_dict(AgentConfig, saved["config"], str(folder / "agent.json")))
     for name, part in agent._parts().items():
-        _load_weights(part, folder / f"{name}.safetensors")
+        load_weights(part, folder / f"{name}.safetensors")
     if (folder / "starts.safetensors").exists():
-        starts = _load_tensors(folder / "starts.safetensors")
-        agent.starts = Starts(starts["z"].to(device), starts["state"].to(device))
+        starts = load_tensors(folder / "starts.safetensors")
+        agent.starts = Starts(**starts)
     agent.about = saved["about"]
-    return agent.to(device)
-
-
-def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with replacing(path) as partial:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, str(partial))
-
-
-def _load_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(str(path))
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): copy the agent again, or train it again") from error
-
-
-def _load_weights(part: nn.Module, path: Path) -> None:
-    try:
-        part.load_state_dict(_load_tensors(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit what agent.json describes: {error}") from error
+    return agent

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dreamlap.drivers import DriverConfig
+from dreamlap.learn.practice import ExpertConfig
 from dreamlap.presets import PRESETS, Config
 from dreamlap.progress import console
 from dreamlap.settings import scaled
@@ -35,27 +36,64 @@ class PresetCommand:
     """While CMA-ES trains C, show the best candidate of each generation in a window. It changes the time, not the result."""
 
 
+@dataclass(frozen=True)
+class ExpertCommand:
+    """An expert: one network from frames to actions, trained by PPO on the track itself, without a world model."""
+
+    config: Annotated[ExpertConfig, tyro.conf.arg(name="")]
+    name: str = "expert"
+    """Name of the run: its folder is runs/NAME."""
+    scale: float = 1.0
+    """Multiplies updates, tracks of a score and the film's length: 0.01 makes hours into a minute."""
+
+
 def run(args: Sequence[str]) -> None:
     """Everything: collect, train V, M and C in rounds, choose, score, report. The same command goes on where it stopped."""
-    from dreamlap.evaluate import headline
     from dreamlap.pipeline import run_all
-    from dreamlap.run import read_json
 
     begun = _begin("run", args, "controller")
     run_all(begun)
-    console.print(f"\n[bold]{headline(read_json(begun.folder / 'scores' / 'selection.json'))}[/]")
+    _show_outcome(begun.folder)
+
+
+def _show_outcome(folder: Path) -> None:
+    from dreamlap.evaluate import headline
+    from dreamlap.run import read_json
+
+    console.print(f"\n[bold]{headline(read_json(folder / 'scores' / 'selection.json'))}[/]")
     for what, where in (("report", "report.html"), ("video", "videos/drive.mp4"), ("agent", "agent")):
-        console.print(f"  {what:8}{begun.folder / where}")
+        console.print(f"  {what:8}{folder / where}")
 
 
 def train(args: Sequence[str]) -> None:
-    """Train up to one part, `vision`, `memory` or `controller`, and whatever it needs before: dreamlap train vision demo."""
+    """Train up to `vision`, `memory` or `controller` of a preset; or an `expert`, which needs none of them."""
     from dreamlap.pipeline import learn
 
     stages = ("vision", "memory", "controller")
+    if args and args[0] == "expert":
+        return _train_expert(args[1:])
     if not args or args[0] not in stages:
-        raise ValueError(f"train what? dreamlap train {'|'.join(stages)} PRESET")
+        raise ValueError(f"train what? dreamlap train {'|'.join(stages)} PRESET, or dreamlap train expert")
     learn(_begin(f"train {args[0]}", args[1:], args[0]), until=args[0])
+    return None
+
+
+def _train_expert(args: Sequence[str]) -> None:
+    try:
+        from dreamlap.expert_run import run_expert
+    except ModuleNotFoundError as error:
+        raise ValueError(f"an expert is trained by Stable-Baselines3 ({error}): pip install 'dreamlap[expert]'") from error
+    command = _parse_expert(args)
+    if command.scale != 1:
+        command = _parse_expert(args, command.scale)
+    folder = Path("runs") / command.name
+    run_expert(folder, command.config)
+    _show_outcome(folder)
+
+
+def _parse_expert(args: Sequence[str], scale: float = 1.0) -> ExpertCommand:
+    default = ExpertCommand(scaled(ExpertConfig(), scale))
+    return tyro.cli(ExpertCommand, prog="dreamlap train expert", args=list(args), default=default)
 
 
 def _begin(verb: str, args: Sequence[str], until: str):
@@ -193,7 +231,8 @@ def video(
 
     Args:
         agent: Folder of the agent, or of its run.
-        what: `drive`: the real frame, V's drawing of it, and what M had expected. `dream`: the agent in its own dream.
+        what: `drive`: the real frame, V's drawing of it, and what M had expected; of an expert, the frame and what it sees.
+            `dream`: the agent in its own dream.
             `prediction`: a drive beside M's dream, which is told the same actions and sees the track every 50 steps.
             `beside`: a dream that goes on from one frame, beside the original. `reconstruction`: a drive beside what V
             draws of it.
@@ -204,16 +243,18 @@ def video(
             default the agent drives the track.
         at: For `beside`: the step of the episode from which M dreams; by default, as soon as M is warm.
     """
-    from dreamlap.agent import load
-    from dreamlap.show.video import FILMS, beside_video
+    from dreamlap.agent import load, load_agent
+    from dreamlap.show.video import FILMS, beside_video, drive_video
 
     out = out or Path(f"{what}.mp4")
     if what == "beside":
-        beside_video(load(agent), out, steps, seed, first, at)
+        beside_video(load_agent(agent), out, steps, seed, first, at)
     elif first or at is not None:
         raise ValueError("--first and --at say where a dream begins: use them with --what beside")
+    elif what == "drive":
+        drive_video(load(agent), path=out, seed=seed, steps=steps)
     else:
-        FILMS[what](load(agent), path=out, seed=seed, steps=steps)
+        FILMS[what](load_agent(agent), path=out, seed=seed, steps=steps)
     console.print(f"wrote {out}")
 
 

@@ -17,7 +17,8 @@ import gymnasium as gym
 import numpy as np
 
 from dreamlap.agent import Agent, load
-from dreamlap.drivers import AgentDriver
+from dreamlap.drivers import seat
+from dreamlap.expert import Expert
 from dreamlap.mind.world import open_world
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
@@ -98,9 +99,9 @@ def drive_track(path: str, track: str, seed: int) -> tuple[float, int, bool]:
         env.close()
 
 
-def drive_dream(agent: Agent, folder: str, seed: int, steps: int = 1000) -> tuple[float, int, bool]:
+def drive_dream(agent: Agent | Expert, folder: str, seed: int, steps: int = 1000) -> tuple[float, int, bool]:
     """Drive in the dream of the agent in `folder`, from one of its real moments -> what its M promises, steps, False."""
-    world, driver = open_world(replace(agent.config.track, dream=folder)), AgentDriver(agent, 1)
+    world, driver = open_world(replace(agent.config.track, dream=folder)), seat(agent, 1)
     frame, _ = world.reset(seed=seed)
     total, step, over = 0.0, 0, False
     while step < agent.config.track.decisions(steps) and not over:
@@ -109,7 +110,7 @@ def drive_dream(agent: Agent, folder: str, seed: int, steps: int = 1000) -> tupl
     return total, step, False
 
 
-def drive_episode(agent: Agent, env: gym.Env[np.ndarray, np.ndarray], seed: int) -> tuple[float, int, bool]:
+def drive_episode(agent: Agent | Expert, env: gym.Env[np.ndarray, np.ndarray], seed: int) -> tuple[float, int, bool]:
     """Drive to the end of the episode -> return, steps, whether the lap was finished."""
     agent.reset()
     frame, _ = env.reset(seed=seed)

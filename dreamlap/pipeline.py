@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamlap.agent import Agent, Starts, build_agent, load
+from dreamlap.agent import Agent, Starts, build_agent, load_agent
 from dreamlap.control import ActorCritic
 from dreamlap.device import choose_autocast, choose_device
 from dreamlap.drivers import DriverConfig
@@ -30,7 +30,7 @@ from dreamlap.measure import foresight
 from dreamlap.mind import Awake, Dream
 from dreamlap.presets import Config
 from dreamlap.progress import meter
-from dreamlap.run import Stage, read_json, versions, write_json
+from dreamlap.run import Stage, claim, read_json, versions, write_json
 from dreamlap.seeds import SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
 from dreamlap.show.video import FILMS
@@ -62,20 +62,7 @@ class Run:
         self.device = choose_device(config.device)
         self.autocast = choose_autocast(config.precision, self.device)
         self.store = EpisodeStore(folder / "episodes")
-        self._claim()
-
-    def _claim(self) -> None:
-        """Write down what was asked for, or refuse to go on with something else."""
-        path = self.folder / "config.json"
-        asked = {**asdict(self.config), "data": str(self.data) if self.data else None}
-        if path.exists() and (other := _differences(read_json(path) | {"workers": self.config.workers}, asked)):
-            raise ValueError(
-                f"{self.folder} was begun with other settings: {'; '.join(other)}. "
-                "Choose another --name, or delete the folder to start again."
-            )
-        if not path.exists():
-            write_json(path, asked)
-            write_json(self.folder / "versions.json", versions())
+        claim(folder, {**asdict(config), "data": str(data) if data else None})
 
     def stage(self, number: int, name: str) -> Stage:
         """The folder of a stage of round `number`."""
@@ -303,7 +290,7 @@ def choose(run: Run) -> None:
         folder = run.stage(number, "controller").folder / "agent"
         candidates[number] = evaluate(folder, seeds, run.config.workers, track="fast")
     best = max(candidates, key=lambda number: candidates[number]["mean"])
-    agent = load(run.stage(best, "controller").folder / "agent")
+    agent = load_agent(run.stage(best, "controller").folder / "agent")
     agent.save(run.folder / "agent")
     means = {str(number): result["mean"] for number, result in candidates.items()}
     stage.finish(seconds=time.time() - began, best=best, means=means)
@@ -326,20 +313,8 @@ def score(run: Run) -> dict[str, Any]:
 
 def show(run: Run) -> None:
     """Videos of a drive, of a dream and of what M predicts of a drive, and the report."""
-    agent, steps = load(run.folder / "agent"), run.config.selection.film_steps
+    agent, steps = load_agent(run.folder / "agent"), run.config.selection.film_steps
     for name, film in FILMS.items():
         if not (path := run.folder / "videos" / f"{name}.mp4").exists():
             film(agent, path=path, seed=SELECTION_SEEDS, steps=min(steps, SHORT) if name == "prediction" else steps)
     write_report(run.folder)
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """The settings in which two configurations differ, as `name: old -> new`."""
-    found = []
-    for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{name}.")
-        elif before != (list(after) if isinstance(after, tuple) else after):
-            found.append(f"--{prefix}{name} {before} -> {after}")
-    return found

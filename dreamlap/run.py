@@ -81,6 +81,31 @@ def commit() -> str:
     return head + ("+changes" if changed.stdout.strip() else "")
 
 
+def claim(folder: Path, asked: dict[str, Any]) -> None:
+    """Write down what a run was asked for, or refuse to go on with something else (`workers` change only the time)."""
+    path = folder / "config.json"
+    if path.exists() and (other := _differences(read_json(path) | {"workers": asked["workers"]}, asked)):
+        raise ValueError(
+            f"{folder} was begun with other settings: {'; '.join(other)}. "
+            "Choose another --name, or delete the folder to start again."
+        )
+    if not path.exists():
+        write_json(path, asked)
+        write_json(folder / "versions.json", versions())
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """The settings in which two configurations differ, as `name: old -> new`."""
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{name}.")
+        elif before != (list(after) if isinstance(after, tuple) else after):
+            found.append(f"--{prefix}{name} {before} -> {after}")
+    return found
+
+
 class Stage:
     """One stage's folder: what it logs, its last whole checkpoint, and whether it is done."""
 
@@ -116,7 +141,7 @@ class Stage:
     def logger(self, start: int = 0) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
         """Yield `log(update, metrics)`, which adds a line to `metrics.jsonl` and points to TensorBoard's curves."""
         board = SummaryWriter(str(self.folder), purge_step=start + 1)
-        with (self.folder / "metrics.jsonl").open("a") as file, closing(board):
+        with (self.folder / "metrics.jsonl").open("a", buffering=1) as file, closing(board):
 
             def log(update: int, metrics: Mapping[str, float]) -> None:
                 file.write(json.dumps({"update": update, **metrics}) + "\n")

@@ -6,10 +6,14 @@ Letters: B batch, Z latent, H hidden, A action. Every action is in [-1, 1]; `dre
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from dreamlap.control.actor_critic import ActorCritic
 from dreamlap.control.linear import Linear
+from dreamlap.track import ActionForm
 
-__all__ = ["ActorCritic", "ControllerConfig", "Linear", "build_controller"]
+__all__ = ["ActorCritic", "ControllerConfig", "Linear", "bounded", "build_controller"]
 
 
 @dataclass(frozen=True)
@@ -34,3 +38,9 @@ def build_controller(config: ControllerConfig, latent: int, hidden: int, action:
         raise ValueError(f"--controller.smoothing is a share, from 0 up to but without 1, not {config.smoothing}")
     seen = hidden if config.sees_memory else 0
     return Linear(latent, seen, action, config.bias) if config.kind == "linear" else ActorCritic(latent, seen, action)
+
+
+def bounded(action: Tensor, form: ActionForm) -> Tensor:
+    """Actions (B, A) as the track would take them."""
+    low, high = (torch.from_numpy(limit).to(action.device) for limit in (form.low, form.high))
+    return torch.minimum(torch.maximum(action, low), high)

@@ -5,12 +5,14 @@ A `Driver` drives many tracks at once from their frames; `PerTrack` makes one fr
 
 from dataclasses import dataclass
 
-from dreamlap.agent import load
+from dreamlap.agent import Agent, load
 from dreamlap.drivers.agent import AgentDriver
 from dreamlap.drivers.autopilot import Autopilot
 from dreamlap.drivers.driver import Driver, PerTrack, Solo
+from dreamlap.drivers.expert import ExpertDriver
 from dreamlap.drivers.person import Person
 from dreamlap.drivers.scripted import CorrelatedDriver, RandomDriver
+from dreamlap.expert import Expert
 
 __all__ = [
     "AgentDriver",
@@ -18,11 +20,13 @@ __all__ = [
     "CorrelatedDriver",
     "Driver",
     "DriverConfig",
+    "ExpertDriver",
     "PerTrack",
     "Person",
     "RandomDriver",
     "Solo",
     "build_driver",
+    "seat",
 ]
 
 
@@ -31,9 +35,9 @@ class DriverConfig:
     """Who drives, and how steadily."""
 
     kind: str = "autopilot"
-    """`random`, `correlated`, `autopilot` (privileged: it sees the track's geometry), or the folder of an agent."""
+    """`random`, `correlated`, `autopilot` (privileged: it sees the track's geometry), or the folder of an agent or expert."""
     noise: tuple[float, float] = (0.0, 0.8)
-    """Strength of the noise on the actions of autopilot and agent, drawn for every episode between the two."""
+    """Strength of the noise on the actions of autopilot, agent and expert, drawn for every episode between the two."""
     speed: tuple[float, float] = (0.6, 1.15)
     """The autopilot's share of the speed that its line allows, drawn for every episode between the two."""
     offset: tuple[float, float] = (-3.0, 3.0)
@@ -50,4 +54,9 @@ def build_driver(config: DriverConfig, n: int) -> Driver:
         return PerTrack(lambda: Autopilot(config.noise, config.speed, config.offset), n)
     if config.kind == "person":
         raise ValueError("a person drives in a window: dreamlap play --record FOLDER")
-    return AgentDriver(load(config.kind), n, config.noise)
+    return seat(load(config.kind), n, config.noise)
+
+
+def seat(agent: Agent | Expert, n: int, noise: tuple[float, float] = (0.0, 0.0)) -> AgentDriver | ExpertDriver:
+    """Put an agent or an expert at the wheel of `n` tracks, with noise of a standard deviation between two bounds."""
+    return ExpertDriver(agent, n, noise) if isinstance(agent, Expert) else AgentDriver(agent, n, noise)

@@ -10,36 +10,50 @@ MEMORY = 0.8
 """Share of the exploring noise that is left after a step: uncorrelated noise averages out before the car answers."""
 
 
+class Wander:
+    """Correlated noise on the actions (N, A) of N tracks (Ornstein-Uhlenbeck), of a strength drawn for every episode."""
+
+    def __init__(self, n: int, size: int, noise: tuple[float, float]) -> None:
+        """`noise`: bounds between which the noise's standard deviation is drawn."""
+        self.noise = noise
+        self.deviation = np.zeros((n, size), np.float32)
+        self.spread = np.zeros(n, np.float32)
+        self.chance: list[np.random.Generator] = [np.random.default_rng(0)] * n
+
+    def reset(self, i: int, rng: np.random.Generator) -> None:
+        """Track `i` begins an episode, whose noise comes from `rng`."""
+        self.deviation[i] = 0
+        self.spread[i] = rng.uniform(*self.noise)
+        self.chance[i] = rng
+
+    def step(self) -> np.ndarray:
+        """The noise (N, A) of this step."""
+        kick = np.stack([rng.normal(size=self.deviation.shape[1]) for rng in self.chance]).astype(np.float32)
+        self.deviation = MEMORY * self.deviation + (1 - MEMORY**2) ** 0.5 * self.spread[:, None] * kick
+        return self.deviation
+
+
 class AgentDriver:
     """An agent on N tracks at once, with correlated noise on its actions."""
 
     def __init__(self, agent: Agent, n: int, noise: tuple[float, float] = (0.0, 0.0)) -> None:
         """`noise`: bounds between which the noise's standard deviation is drawn for every episode."""
-        self.agent, self.noise = agent, noise
+        self.agent = agent
         self.state = agent.memory.initial(n)
         self.action = self.state.new_zeros(n, agent.actions.size)
-        self.deviation = np.zeros((n, agent.memory.action), np.float32)
-        self.spread = np.zeros(n, np.float32)
-        self.chance: list[np.random.Generator] = [np.random.default_rng(0)] * n
+        self.wander = Wander(n, agent.actions.size, noise)
 
     def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:
         """See `Driver.reset`."""
         self.state[i] = 0
         self.action[i] = 0
-        self.deviation[i] = 0
-        self.spread[i] = rng.uniform(*self.noise)
-        self.chance[i] = rng
+        self.wander.reset(i, rng)
 
     @torch.no_grad()
     def act(self, frames: np.ndarray) -> np.ndarray:
         """See `Driver.act`."""
         z, observation = self.agent.perceive(frames, self.state)
-        wish = self.agent.controller.act(observation) + torch.from_numpy(self._explore()).to(z.device)
+        wish = self.agent.controller.act(observation) + torch.from_numpy(self.wander.step()).to(z.device)
         self.action = self.agent.execute(wish, self.action)
         self.state = self.agent.memory.step(z, self.action, self.state)
         return self.agent.actions.to_stock(self.action.cpu().numpy())
-
-    def _explore(self) -> np.ndarray:
-        kick = np.stack([rng.normal(size=self.deviation.shape[1]) for rng in self.chance]).astype(np.float32)
-        self.deviation = MEMORY * self.deviation + (1 - MEMORY**2) ** 0.5 * self.spread[:, None] * kick
-        return self.deviation

@@ -27,8 +27,11 @@ def run_updates(
     update: Callable[[int], Mapping[str, float]],
     previous: Stage | None = None,
     multiple: int = 1,
+    enough: Callable[[Mapping[str, float]], bool] = lambda _: False,
 ) -> None:
     """Call `update(i)` for i = 0 ... `updates` - 1 and keep `parts` twenty times on the way, after a `multiple` of updates.
+
+    An update whose metrics are `enough` is the last one.
 
     A stage that was broken off goes on from its last checkpoint; a fresh one begins with the parts that `previous` left,
     if there is one. `update` must draw its chance from its number alone: then an interrupted stage ends as an
@@ -41,9 +44,12 @@ def run_updates(
             metrics = update(i)
             _refuse_nan(metrics, stage, i)
             log(i + 1, metrics)
-            if (i + 1) % every == 0 or i + 1 == updates:
+            last = i + 1 == updates or enough(metrics)
+            if (i + 1) % every == 0 or last:
                 stage.save(i + 1, {name: part.state_dict() for name, part in parts.items()})
             bar.advance(note="  ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:2]))
+            if last:
+                break
 
 
 def _restore(stage: Stage, previous: Stage | None, parts: Mapping[str, Stateful]) -> int:

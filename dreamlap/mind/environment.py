@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from dreamlap.agent import Agent, load
+from dreamlap.agent import Agent, load_agent
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.interface import Mind
@@ -148,4 +148,4 @@ def make_awake_vector(
 
 
 def _agent(agent: str | Path | Agent) -> Agent:
-    return agent if isinstance(agent, Agent) else load(agent)
+    return agent if isinstance(agent, Agent) else load_agent(agent)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamlap.agent import Agent, load
+from dreamlap.agent import Agent, load_agent
 from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.track import FastCarRacing, TrackConfig
 
@@ -49,7 +49,7 @@ def open_world(config: TrackConfig) -> FastCarRacing | DreamTrack:
     """
     if not config.dream:
         return FastCarRacing(size=config.size, bar=config.bar, repeat=config.repeat, domain_randomize=config.randomize)
-    agent = load(config.dream)
+    agent = load_agent(config.dream)
     dreamed = agent.config.track
     for name in ("size", "bar", "repeat"):
         if (there := getattr(dreamed, name)) != (wanted := getattr(config, name)):

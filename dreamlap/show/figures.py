@@ -47,14 +47,15 @@ def _curve(axes: Axes, rounds: Sequence[np.ndarray], theme: Theme) -> None:
     values = np.concatenate(rounds)
     smoothed = np.concatenate([_smooth(part) for part in rounds])
     x = np.arange(1, len(values) + 1)
-    axes.plot(x, values, color=theme.series[0], alpha=0.28, linewidth=0.6)
-    axes.plot(x, smoothed, color=theme.series[0], linewidth=1.5)
+    known = np.isfinite(values)
+    axes.plot(x[known], values[known], color=theme.series[0], alpha=0.28, linewidth=0.6)
+    axes.plot(x[known], smoothed[known], color=theme.series[0], linewidth=1.5)
     for border in np.cumsum([len(part) for part in rounds])[:-1]:
         axes.axvline(border + 0.5, color=theme.quiet, linewidth=0.6, linestyle=(0, (2, 2)))
     axes.set_xlim(0.5, max(len(values), 2) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    if np.isfinite(values).any():
-        _scale(axes, values[np.isfinite(values)])
+    if known.any():
+        _scale(axes, values[known])
 
 
 def evolution(rounds: Sequence[Metrics], theme: Theme = LIGHT) -> bytes:

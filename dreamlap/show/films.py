@@ -10,6 +10,7 @@ import torch
 from dreamlap.agent import Agent, Starts
 from dreamlap.episodes import Episode, EpisodeFile
 from dreamlap.episodes.store import CHUNK
+from dreamlap.expert import Expert, to_gray
 from dreamlap.measure import draw, dream_along, lived, see
 from dreamlap.memory import mixture
 from dreamlap.mind import Dream, DreamConfig
@@ -19,11 +20,14 @@ from dreamlap.show.panels import Board, mosaic
 from dreamlap.track import to_frame
 from dreamlap.track.frames import STOCK
 
+LOOKS = ("the track", "what V sees", "what M expected to see")
+LOOKS_OF_EXPERT = ("the track", "what the expert sees")
+
 
 class DriveFilm:
     """One drive on the stock track `seed`; iterating drives. `reward` is what was earned so far."""
 
-    def __init__(self, agent: Agent, seed: int, steps: int, board: Board):
+    def __init__(self, agent: Agent | Expert, seed: int, steps: int, board: Board):
         self.agent, self.seed, self.steps, self.board = agent, seed, steps, board
         self.reward = 0.0
 
@@ -35,23 +39,32 @@ class DriveFilm:
             frame, info = track.reset(seed=self.seed)
             step, over, action = 0, False, None
             while step < self.steps and not over:
-                looks = self._looks(frame)  # before `act`, which moves M's memory on
+                looks = looks_of(self.agent, frame)  # before `act`, which moves M's memory on
                 action = self.agent.act(frame)
                 yield self.board.compose(looks, _words(step, self.reward), action)
                 frame, reward, terminated, truncated, info = track.step(action)
                 step, over, self.reward = step + 1, terminated or truncated, self.reward + float(reward)
                 bar.advance(note=f"reward {self.reward:.0f}")
             ending = "    lap finished" if info.get("lap_finished") else ""
-            yield self.board.compose(self._looks(frame), _words(step, self.reward) + ending, action)
+            yield self.board.compose(looks_of(self.agent, frame), _words(step, self.reward) + ending, action)
 
-    @torch.no_grad()
-    def _looks(self, frame: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The frame (96, 96, 3) as V is shown it, as V draws it, and as M expected it."""
-        agent, seen = self.agent, self.agent.config.track
-        z, _ = agent.perceive(to_frame(frame, seen.size, seen.bar)[None], agent.state)
-        expected = mixture.mean(agent.memory.predict(agent.memory.h(agent.state)).z)
-        drawn, foreseen = agent.vision.decode(torch.cat([z, expected])).cpu().numpy()
-        return to_frame(frame, STOCK, seen.bar), drawn, foreseen
+
+def titles_of(agent: Agent | Expert) -> tuple[str, ...]:
+    """What `looks_of` shows, in a few words each."""
+    return LOOKS_OF_EXPERT if isinstance(agent, Expert) else LOOKS
+
+
+@torch.no_grad()
+def looks_of(agent: Agent | Expert, frame: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The frame (96, 96, 3) as an agent is shown it, as V draws it, and as M expected it; of an expert, its gray copy."""
+    seen = agent.config.track
+    shown, small = to_frame(frame, STOCK, seen.bar), to_frame(frame, seen.size, seen.bar)
+    if isinstance(agent, Expert):
+        return shown, np.repeat(to_gray(small)[..., None], 3, -1)
+    z, _ = agent.perceive(small[None], agent.state)
+    expected = mixture.mean(agent.memory.predict(agent.memory.h(agent.state)).z)
+    drawn, foreseen = agent.vision.decode(torch.cat([z, expected])).cpu().numpy()
+    return shown, drawn, foreseen
 
 
 class DreamFilm:

@@ -50,8 +50,8 @@ class RunReader:
         return {number: result for number, result in found.items() if result}
 
     def metrics(self, stage: str) -> list[Metrics]:
-        """What a stage logged, round by round; only rounds in which it logged something."""
-        folders = (self.folder / f"round-{number}" / stage for number in self.rounds)
+        """What a stage logged, round by round; only rounds in which it logged something (an expert's practice is no round)."""
+        folders = [self.folder / f"round-{number}" / stage for number in self.rounds] + [self.folder / stage]
         logged = (Stage(folder).metrics() for folder in folders if folder.is_dir())
         return [lines for lines in logged if lines]
 
@@ -60,7 +60,18 @@ class RunReader:
         """Wall-clock of every stage, over all rounds."""
         spent = {name: sum(r.get("seconds", 0.0) for r in self.results(name).values()) for name in STAGES}
         spent["select"] += self.selection.get("seconds", 0.0)
+        spent["practice"] = self.practice.get("seconds", 0.0)
         return {name: seconds for name, seconds in spent.items() if seconds}
+
+    @cached_property
+    def expert(self) -> bool:
+        """Whether it is the run of an expert, which has one stage, `practice`, and neither rounds nor V and M."""
+        return "practice" in (self.json("config.json") or {})
+
+    @cached_property
+    def practice(self) -> dict[str, Any]:
+        """What an expert's practice left; empty if it is not done."""
+        return self.json("practice/done.json") or {}
 
     @cached_property
     def selection(self) -> dict[str, Any]:
@@ -86,11 +97,12 @@ class RunReader:
 
     @cached_property
     def agent(self) -> Agent | None:
-        """The run's agent, or the last that a round left; None if there is none yet."""
+        """The run's agent, or the last that a round left; None if there is none yet, or if it is an expert."""
         places = [self.folder / "agent"]
         places += [self.folder / f"round-{number}" / "controller" / "agent" for number in reversed(self.rounds)]
         found = next((place for place in places if (place / "agent.json").exists()), None)
-        return load(found) if found else None
+        loaded = load(found) if found else None
+        return loaded if isinstance(loaded, Agent) else None
 
     @cached_property
     def drive(self) -> Episode | None:

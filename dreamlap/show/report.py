@@ -48,7 +48,7 @@ def write_report(run_folder: Path) -> Path:
         raise FileNotFoundError(f"no run in {run_folder}: a run is a folder such as runs/demo")
     run = RunReader(run_folder)
     path = run_folder / "report.html"
-    story = (_headline, _drive, _time, _vision, _memory, _controller, _rounds, _score, _origin)
+    story = OF_EXPERT if run.expert else OF_AGENT
     with replacing(path) as partial:
         partial.write_text(page(f"{run_folder.resolve().name} · dreamlap", *(part(run) for part in story)), "utf-8")
     return path
@@ -56,8 +56,12 @@ def write_report(run_folder: Path) -> Path:
 
 def _headline(run: RunReader) -> Html:
     title = Html(f"<header><h1>{text(run.folder.resolve().name)}</h1>")
-    about = paragraph("A car that drives by a world model: V sees, M remembers and predicts, C acts.", "quiet")
-    return join((title, about, _best_score(run), tiles(_numbers(run)), Html("</header>")))
+    about = "by an expert: one network from frames to actions, trained by PPO on the track itself, without a world model."
+    if not run.expert:
+        about = "by a world model: V sees, M remembers and predicts, C acts."
+    return join(
+        (title, paragraph(f"A car that drives {about}", "quiet"), _best_score(run), tiles(_numbers(run)), Html("</header>"))
+    )
 
 
 def _best_score(run: RunReader) -> Html:
@@ -83,17 +87,17 @@ def _numbers(run: RunReader) -> list[tuple[str, str]]:
         numbers += [("95 % interval", "{:.0f} to {:.0f}".format(*score["interval"]))] if score.get("interval") else []
     trained = {"dream": "dream steps", "awake": "waking steps of C"}.get(run.mind, "steps of C")
     steps = (("real steps collected", run.steps("collect")), (trained, run.steps("controller")))
+    steps += (("real steps practised", run.practice.get("steps", 0)),)
     numbers += [(name, f"{count:,}") for name, count in steps if count]
     return numbers + ([("wall-clock", _duration(sum(run.seconds.values())))] if run.seconds else [])
 
 
 def _drive(run: RunReader) -> Html:
     drive, dream = run.video("drive"), run.video("dream")
-    parts = [
-        video(drive, "On a stock track: the frame, what V keeps of it, and what M expected it to be one step before.")
-        if drive
-        else missing("No drive was filmed yet.")
-    ]
+    caption = "On a stock track: the frame, what V keeps of it, and what M expected it to be one step before."
+    if run.expert:
+        caption = "On a stock track: the frame, and the gray copy that the expert sees when it decides."
+    parts = [video(drive, caption) if drive else missing("No drive was filmed yet.")]
     if dream:
         parts.append(video(dream, "In its own dream: no track, only what M expects C's actions to lead to, drawn by V."))
     return section("The drive", *parts)
@@ -219,6 +223,16 @@ def _training(run: RunReader) -> Html:
     return figure(lambda theme: evolution(rounds, theme), "returns and sigma by generation", caption)
 
 
+def _practice(run: RunReader) -> Html:
+    return section(
+        "The expert practises",
+        paragraph("From frames to actions by one network, trained by PPO (Stable-Baselines3) on the fast track."),
+        _curves(
+            run, "practice", "The reward of a decision as practised (less the price of grass, scaled); the score when judged."
+        ),
+    )
+
+
 def _returns(run: RunReader) -> Html:
     collected = {number: result.get("returns", []) for number, result in run.results("collect").items()}
     candidates = run.candidates()
@@ -276,3 +290,8 @@ def _origin(run: RunReader) -> Html:
         if (content := run.json(name)) is not None
     ]
     return section("Made with", *(parts or [missing("Neither settings nor versions were written down.")]))
+
+
+OF_AGENT = (_headline, _drive, _time, _vision, _memory, _controller, _rounds, _score, _origin)
+OF_EXPERT = (_headline, _drive, _practice, _score, _origin)
+"""The story of a run, part by part."""

@@ -14,9 +14,10 @@ from PIL import Image
 from dreamlap.agent import Agent
 from dreamlap.episodes import EpisodeFile, EpisodeStore
 from dreamlap.episodes.store import SUFFIX
+from dreamlap.expert import Expert
 from dreamlap.run import replacing
 from dreamlap.seeds import SELECTION_SEEDS, numpy_generator
-from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, ReconstructionFilm, film_episodes
+from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, ReconstructionFilm, film_episodes, titles_of
 from dreamlap.show.glimpse import drive_on
 from dreamlap.show.panels import Board
 from dreamlap.track import TrackConfig, to_frame
@@ -59,13 +60,13 @@ def _add_stream(container: OutputContainer, frame: np.ndarray, fps: int) -> Vide
     return stream
 
 
-def drive_video(agent: Agent, seed: int, path: Path, steps: int = 1000, scale: int = 4) -> float:
+def drive_video(agent: Agent | Expert, seed: int, path: Path, steps: int = 1000, scale: int = 4) -> float:
     """Film the agent on the stock track `seed` for up to `steps` steps -> the return.
 
-    Three panels: the frame, what V kept of it, and what M had expected it to be one step before. `scale`: screen pixels
-    for each of the stock frame's 96.
+    Three panels: the frame, what V kept of it, and what M had expected it to be one step before; two for an expert, the frame
+    and what it sees of it. `scale`: screen pixels for each of the stock frame's 96.
     """
-    film = DriveFilm(agent, seed, steps, Board(("the track", "what V sees", "what M expected to see"), STOCK * scale))
+    film = DriveFilm(agent, seed, steps, Board(titles_of(agent), STOCK * scale))
     write_video(path, film)
     return film.reward
 

@@ -4,7 +4,7 @@ from dreamlap.track.actions import DISCRETE, PEDAL, STOCK, ActionForm, action_fo
 from dreamlap.track.config import TrackConfig
 from dreamlap.track.drift import warn_of_drift
 from dreamlap.track.fast import FastCarRacing
-from dreamlap.track.frames import to_frame
+from dreamlap.track.frames import seen_by, to_frame
 from dreamlap.track.marks import bar_rows, grass
 
 warn_of_drift()
@@ -19,5 +19,6 @@ __all__ = [
     "action_form",
     "bar_rows",
     "grass",
+    "seen_by",
     "to_frame",
 ]

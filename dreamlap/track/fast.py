@@ -84,15 +84,15 @@ class FastCarRacing(CarRacing):
             return super().step(action)
         if self.repeat == 1:
             return super().step(action)
-        blind, self.blind = self.blind, True
-        total, terminated, info = 0.0, False, {}
-        for _ in range(self.repeat):
-            _, reward, terminated, _, info = super().step(action)
+        blind, left, over, total = self.blind, self.repeat, False, 0.0
+        frame, info = None, {}
+        while left and not over:
+            left -= 1
+            self.blind = blind or left > 0  # the last frame is drawn in its step, as stock's are: before the score counts it
+            frame, reward, over, _, info = super().step(action)
             total += float(reward)
-            if terminated:
-                break
         self.blind = blind
-        return self._observe(), total, terminated, False, info
+        return self._observe() if left else frame, total, over, False, info
 
     def _prepare_car(self) -> None:
         assert self.car is not None

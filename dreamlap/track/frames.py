@@ -9,6 +9,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from dreamlap.track.config import TrackConfig
+
 cv2.setNumThreads(1)
 # Frames are so small that OpenCV's threads make none of them faster, yet they double the processor time: two processes
 # of tracks on two cores would be slower than one.
@@ -36,6 +38,13 @@ def to_frame(stock: np.ndarray, size: int, bar: bool) -> np.ndarray:
     if bar and size * 3 == STOCK * 2:
         return cv2.remap(shown, *_two_thirds(), cv2.INTER_LINEAR)
     return cv2.resize(shown, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def seen_by(frame: np.ndarray, track: TrackConfig) -> np.ndarray:
+    """The stock track's frame (96, 96, 3) uint8 -> the frame that someone trained on `track` sees, (S, S, 3) uint8."""
+    if frame.shape != (STOCK, STOCK, 3) or frame.dtype != np.uint8:
+        raise ValueError(f"an agent sees the stock track's frames, (96, 96, 3) uint8, not {frame.shape} {frame.dtype}")
+    return to_frame(frame, track.size, track.bar)
 
 
 @lru_cache

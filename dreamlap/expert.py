@@ -1,0 +1,145 @@
+"""An expert: frames in, actions out, and no V or M between. A network of convolutions, trained by PPO on the track itself.
+
+It shows what the usual way without a world model comes to, and it collects data. To drive, it needs what an agent needs:
+`dreamlap.load`, `reset`, `act`.
+
+Letters: N tracks, K frames in a stack, S side of a frame, A action.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dreamlap.control import bounded
+from dreamlap.run import write_json
+from dreamlap.settings import from_dict
+from dreamlap.track import TrackConfig, action_form, seen_by
+from dreamlap.weights import load_weights, save_tensors
+
+FORMAT = 1
+KIND = "expert"
+"""What agent.json says of an expert."""
+
+
+@dataclass(frozen=True)
+class ReflexConfig:
+    """What an expert sees, and how often it decides."""
+
+    track: TrackConfig = TrackConfig(repeat=4)
+    stack: int = 2
+    """Gray frames that it sees at once: those of its last decisions."""
+    channels: tuple[int, int, int] = (16, 32, 32)
+    """Of its three convolutions; 32, 64, 64 are those of Mnih et al. (2015)."""
+    features: int = 256
+    """Width of the layer between the convolutions and the action."""
+
+
+class Eyes(nn.Module):
+    """Gray frames (B, K, S, S) in [0, 1] -> features (B, F). The network of Mnih et al. (2015, table 1), narrower."""
+
+    def __init__(self, config: ReflexConfig):
+        super().__init__()
+        one, two, three = config.channels
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(config.stack, one, 8, 4), nn.ReLU()),
+            *(nn.Conv2d(one, two, 4, 2), nn.ReLU()),
+            *(nn.Conv2d(two, three, 3), nn.ReLU(), nn.Flatten()),
+            *(nn.LazyLinear(config.features), nn.ReLU()),
+        )
+        self.layers(torch.zeros(1, config.stack, config.track.size, config.track.size))  # the lazy layer learns its size
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """See the class."""
+        return self.layers(frames)
+
+
+class Reflex(nn.Module):
+    """Gray frames (B, K, S, S) in [0, 1] -> the mean action (B, A), which may lie out of bounds."""
+
+    def __init__(self, eyes: Eyes, actor: nn.Linear):
+        super().__init__()
+        self.eyes, self.actor = eyes, actor
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """See the class."""
+        return self.actor(self.eyes(frames))
+
+
+class Expert:
+    """The network, and what it has seen of the present episode."""
+
+    def __init__(self, config: ReflexConfig, reflex: Reflex):
+        self.config, self.reflex = config, reflex
+        self.actions = action_form(config.track.actions)
+        self.about: dict[str, Any] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the last episode: to be called before the first frame of every new one."""
+        self.state = self.initial(1)
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """The stock track's frame (96, 96, 3) uint8 -> the stock track's action (3,) float32. One call a step."""
+        action, self.state = self.drive(seen_by(frame, self.config.track)[None], self.state)
+        return self.actions.to_stock(action[0].cpu().numpy())
+
+    def initial(self, n: int) -> Tensor:
+        """The state of `n` drives that are about to begin: zeros (N, 1 + A + K S S).
+
+        The steps for which an action is still to be held, that action, and the frames of the last decisions.
+        """
+        config, device = self.config, self.reflex.actor.weight.device
+        return torch.zeros(n, 1 + self.actions.size + config.stack * config.track.size**2, device=device)
+
+    @torch.no_grad()
+    def drive(self, frames: np.ndarray, state: Tensor, steps: int = 1) -> tuple[Tensor, Tensor]:
+        """Frames (N, S, S, 3) uint8 and the state -> actions (N, A) for the next `steps` steps, and the state after them.
+
+        It decides anew once it has held an action for `track.repeat` steps.
+        """
+        stack, side = self.config.stack, self.config.track.size
+        left, held, past = state.split([1, self.actions.size, stack * side**2], 1)
+        due = left <= 0  # (N, 1)
+        if due.any():
+            new = torch.from_numpy(to_gray(frames)).to(state.device).flatten(1) / 255
+            past = torch.where(due, torch.cat([past[:, side**2 :], new], 1), past)
+            decided = self.reflex(past.unflatten(1, (stack, side, side)))
+            held = torch.where(due, bounded(decided, self.actions), held)
+            left = torch.where(due, float(self.config.track.repeat), left)
+        return held, torch.cat([left - steps, held, past], 1)
+
+    def to(self, device: torch.device | str) -> "Expert":
+        """Move it to a device; the present episode is forgotten."""
+        self.reflex.to(device)
+        self.reset()
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write it as an agent's folder; the JSON comes last, so a half-written folder is not an agent."""
+        save_tensors(folder / "reflex.safetensors", self.reflex.state_dict())
+        about = {"format": FORMAT, "kind": KIND, "config": asdict(self.config), "about": self.about}
+        write_json(folder / "agent.json", about)
+
+
+def build_expert(config: ReflexConfig) -> Expert:
+    """An expert with fresh weights."""
+    return Expert(config, Reflex(Eyes(config), nn.Linear(config.features, action_form(config.track.actions).size)))
+
+
+def read_expert(folder: Path, saved: dict[str, Any]) -> Expert:
+    """The expert in a folder whose agent.json says `saved`."""
+    expert = build_expert(from_dict(ReflexConfig, saved["config"], str(folder / "agent.json")))
+    load_weights(expert.reflex, folder / "reflex.safetensors")
+    expert.about = saved["about"]
+    return expert
+
+
+def to_gray(frames: np.ndarray) -> np.ndarray:
+    """Frames (..., S, S, 3) uint8 -> their luma, (..., S, S) uint8."""
+    flat = frames.reshape(-1, frames.shape[-2], 3)
+    return cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY).reshape(frames.shape[:-1])

@@ -1,0 +1,124 @@
+"""What an expert practises on, and for how long: the track in decisions instead of steps, and all settings of its making."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from dreamlap.expert import ReflexConfig, to_gray
+from dreamlap.seeds import SELECTION_SEEDS
+from dreamlap.settings import count
+from dreamlap.track import FastCarRacing, action_form, grass
+
+LIMIT = 1000
+"""Steps until the clock ends an episode, as on the registered stock track."""
+
+
+@dataclass(frozen=True)
+class PracticeConfig:
+    """How practising differs from driving for a score."""
+
+    random_start: float = 0.5
+    """Share of the episodes that begin on a random tile of the track."""
+    patience: int = 100
+    """Steps of the track without a new tile after which an episode is lost and ends."""
+    lost_price: float = 100.0
+    """What that costs: as much as leaving the playfield."""
+    grass_price: float = 1.0
+    """What a step with the car wholly on grass costs. Above 1 it learns to stand still instead of driving."""
+    reward_scale: float = 0.02
+    """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
+
+
+@dataclass(frozen=True)
+class ExpertConfig:
+    """How an expert is made."""
+
+    reflex: ReflexConfig = ReflexConfig()
+    practice: PracticeConfig = PracticeConfig()
+    updates: int = count(300, least=2)
+    """Rounds of driving and learning from it."""
+    tracks: int = 16
+    """Tracks driven side by side."""
+    steps: int = 128
+    """Decisions on each track an update."""
+    reset_every: int = 8
+    """Updates after which all tracks begin anew; checkpoints fall there, so a resumed run meets the same tracks."""
+    epochs: int = 6
+    """Passes over what was driven."""
+    minibatch: int = 128
+    """Decisions a gradient step."""
+    learning_rate: float = 5e-4
+    """Of Adam, at the start; it falls to a tenth along a half cosine."""
+    gamma: float = 0.99
+    """Discount a decision."""
+    lam: float = 0.95
+    """Lambda of the generalized advantage estimate."""
+    clip: float = 0.2
+    """How far the policy's ratio may move before its gain is clipped."""
+    most_kl: float = 0.02
+    """KL divergence from the policy that drove at which the passes of an update end early."""
+    log_std: float = -0.5
+    """Logarithm of the standard deviation of the exploring noise, at the start."""
+    seed: int = 0
+    """All chance comes from it."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the network is trained."""
+    evaluations: int = 10
+    """How often the expert is judged on selection tracks; the best one is kept. At most 10 by the protocol."""
+    judged: int = count(10, least=2)
+    """Selection tracks that it drives then, on the fast track."""
+    threshold: float = 900.0
+    """Mean return there at which the training stops early."""
+    scored: int = count(20, least=2)
+    """Other selection tracks that the kept expert drives at the end, on the stock track."""
+    film_steps: int = count(1000, least=20)
+    """The most steps of the video."""
+    workers: int = 2
+    """Processes that drive for the score."""
+
+
+class Practice(gym.Env[np.ndarray, np.ndarray]):
+    """The fast track in decisions: an action is held for `track.repeat` steps, of which only the last is drawn.
+
+    Observation (K, S, S) uint8, the frames of the last K decisions; action in the expert's own form. Every track is a
+    training track.
+    """
+
+    def __init__(self, reflex: ReflexConfig, config: PracticeConfig):
+        self.reflex, self.config, seen = reflex, config, reflex.track
+        core = FastCarRacing(size=seen.size, bar=seen.bar, repeat=seen.repeat, domain_randomize=seen.randomize)
+        self.core, self.track = core, gym.wrappers.TimeLimit(core, seen.decisions(LIMIT))
+        self.form = action_form(seen.actions)
+        self.action_space = spaces.Box(self.form.low, self.form.high, dtype=np.float32)
+        self.observation_space = spaces.Box(0, 255, (reflex.stack, seen.size, seen.size), np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin on another track."""
+        super().reset(seed=seed)
+        start: dict[str, Any] = {"start_tile": "random"} if self.np_random.random() < self.config.random_start else {}
+        frame, _ = self.track.reset(seed=int(self.np_random.integers(SELECTION_SEEDS)), options=start)
+        self._seen = np.zeros((self.reflex.stack, *frame.shape[:2]), np.uint8)
+        self._idle = 0
+        return self._look(frame), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Decide: the reward is what the steps earned, less the price of grass, scaled."""
+        tiles, steps = self.core.tile_visited_count, self.reflex.track.repeat
+        frame, earned, terminated, truncated, _ = self.track.step(self.form.to_stock(action))
+        self._idle = 0 if self.core.tile_visited_count > tiles else self._idle + steps
+        under = float(grass(frame[None], self.reflex.track.bar)[0])
+        lost = self._idle >= self.config.patience
+        objective = float(earned) - self.config.grass_price * steps * under - self.config.lost_price * lost
+        objective *= self.config.reward_scale
+        return self._look(frame), objective, terminated or lost, truncated, {}
+
+    def _look(self, frame: np.ndarray) -> np.ndarray:
+        self._seen = np.concatenate([self._seen[1:], to_gray(frame)[None]])
+        return self._seen
+
+    def close(self) -> None:
+        """Close the track."""
+        self.track.close()
