@@ -273,13 +273,13 @@ def picture(
         out: File to write; by default the name of what is drawn.
         seed: Of the track that is driven, and of the samples.
     """
-    from dreamlap.agent import load
+    from dreamlap.agent import load_agent
     from dreamlap.run import replacing
     from dreamlap.show.sight import still_life
 
     out = out or Path(f"{what}.png")
     with replacing(out) as partial:
-        partial.write_bytes(still_life(load(agent), what, seed))
+        partial.write_bytes(still_life(load_agent(agent), what, seed))
     console.print(f"wrote {out}")
 
 
