@@ -78,7 +78,7 @@ def test_an_agent_with_another_memory_drives_and_dreams(tmp_path: Path):
     made = build_agent(config)
     made.starts = Starts(torch.zeros(1, 4), made.memory.initial(1))
     made.save(tmp_path)
-    loaded = dreamlap.load(tmp_path)
+    loaded = dreamlap.load_agent(tmp_path)
     assert loaded.config == config
     frame = np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)
     np.testing.assert_array_equal(loaded.act(frame), made.act(frame))

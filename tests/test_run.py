@@ -86,7 +86,7 @@ def test_a_run_leaves_what_it_promises(whole: Path):
     for number in (0, 1):
         for name in STAGES:
             assert (run / f"round-{number}/{name}").is_dir()
-    agent = dreamlap.load(run)
+    agent = dreamlap.load_agent(run)
     assert agent.act(np.zeros((96, 96, 3), np.uint8)).shape == (3,)
     assert agent.starts is not None
 
@@ -148,7 +148,7 @@ def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytes
     settings = read_json(tmp_path / "tiny/config.json")
     settings.pop("data")
     run = Run(tmp_path / "tiny", from_dict(type(PRESETS["demo"][1]), settings, "config.json"))
-    agent = dreamlap.load(whole / "runs/tiny/round-0/controller/agent")
+    agent = dreamlap.load_agent(whole / "runs/tiny/round-0/controller/agent")
     act(run, 0, Stage(tmp_path / "again"), agent)
     assert Stage(tmp_path / "again").done
 

@@ -220,7 +220,7 @@ def test_nvae_is_what_everything_sees_by(way: str, tmp_path: Path):
 def test_an_agent_with_nvae_is_kept_and_loaded(tmp_path: Path):
     agent = nvae_agent()
     agent.save(tmp_path / "agent")
-    loaded = dreamlap.load(tmp_path)
+    loaded = dreamlap.load_agent(tmp_path)
     assert isinstance(loaded.vision, NVAE)
     assert loaded.config.vision == TINY
     assert torch.equal(loaded.vision.reconstruct(frames(2)), agent.vision.reconstruct(frames(2)))
