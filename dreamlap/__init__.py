@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from dreamlap.registration import register
 
 if TYPE_CHECKING:
-    from dreamlap.agent import Agent, load
+    from dreamlap.agent import Agent, load, load_agent
 
-__all__ = ["Agent", "__version__", "load"]
+__all__ = ["Agent", "__version__", "load", "load_agent"]
 
 try:
     __version__ = version("dreamlap")
@@ -24,8 +24,8 @@ register()
 
 
 def __getattr__(name: str) -> Any:
-    """Load `Agent` and `load` when they are first asked for: torch takes seconds, and Gymnasium imports us to register."""
-    if name in ("Agent", "load"):
+    """Load what drives when it is first asked for: torch takes seconds, and Gymnasium imports us to register."""
+    if name in ("Agent", "load", "load_agent"):
         from dreamlap import agent
 
         return getattr(agent, name)

@@ -4,7 +4,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dreamlap.agent import load
+from dreamlap.agent import load_agent
 from dreamlap.drivers import Driver, DriverConfig, Person, PerTrack, build_driver
 from dreamlap.episodes import EpisodeStore
 from dreamlap.play.game import Game
@@ -53,7 +53,7 @@ def play(
 
 def _in_dream(dream: Path) -> TrackConfig:
     """The dream of the agent in this folder, in the form that its V gives it."""
-    return replace(load(dream).config.track, dream=str(dream))
+    return replace(load_agent(dream).config.track, dream=str(dream))
 
 
 def next_number(store: EpisodeStore, prefix: str) -> int:
