@@ -29,6 +29,9 @@ from dreamlap.track import TrackConfig, action_form, seen_by
 from dreamlap.vision import VAE, VisionConfig, build_vision
 from dreamlap.weights import load_tensors, load_weights, save_tensors
 
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Agents that come with the package, by name."""
+
 
 class Starts(NamedTuple):
     """Real moments from which a dream can go on."""
@@ -131,8 +134,13 @@ def build_agent(config: AgentConfig, seed: int = 0) -> Agent:
 
 
 def load(path: Path | str, device: torch.device | str = "cpu") -> Agent | Expert:
-    """Load an agent from its folder (a run's folder will do), or an expert: both drive by `reset` and `act`."""
+    """Load an agent from its folder (a run's folder will do), or an expert: both drive by `reset` and `act`.
+
+    What dreamlap brings along goes by its name: `load("expert")`.
+    """
     folder = Path(path)
+    if not folder.exists() and len(folder.parts) == 1 and (PRETRAINED / folder).exists():
+        folder = PRETRAINED / folder
     if not (folder / "agent.json").exists() and (folder / "agent" / "agent.json").exists():
         folder = folder / "agent"
     if not (folder / "agent.json").exists():

@@ -33,8 +33,8 @@ class CollectConfig:
     """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
     expert: int = count(0, least=0)
     """Episodes of an agent that is there already: the PPO expert, or any other."""
-    expert_folder: str = "runs/expert"
-    """Folder of that agent."""
+    expert_folder: str = "expert"
+    """Folder of that agent; `expert` is one that comes along, `runs/expert` what `dreamlap train expert` leaves."""
     steps: int = count(1000, least=40)
     """The most steps of an episode."""
     random_start: float = 0.5
@@ -137,7 +137,7 @@ NVAE = Config(
     track=TrackConfig(actions="stock"),
     collect=CollectConfig(random=10_000, correlated=0, autopilot=0, random_start=0.0),
     vision=VisionConfig(kind="nvae", latent=32),
-    vision_training=VisionTraining(updates=100_000, kl_warmup=30_000),
+    vision_training=VisionTraining(updates=100_000, kl_weight=0.01, kl_warmup=30_000),
     memory_training=MemoryTraining(updates=20_000),
     controller=ControllerConfig(kind="linear", mind="awake"),
     cmaes=CMAESConfig(generations=1000, population=4, rollouts=4, target=950.0),

@@ -212,7 +212,7 @@ def test_a_run_is_scored_filmed_and_reported(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_expert_that_comes_along_drives():
-    expert = dreamlap.load(Path(__file__).parent.parent / "pretrained" / "expert")
+    expert = dreamlap.load("expert")
     track = gym.make("dreamlap/CarRacing-v3")
     frame, _ = track.reset(seed=1)
     earned = 0.0
