@@ -278,18 +278,18 @@ def restore(stage: Stage, **parts: torch.nn.Module) -> None:
 
 
 def choose(run: Run) -> None:
-    """Let the last rounds' agents drive selection tracks, and keep the best one as the run's agent."""
+    """Let the last rounds' agents drive selection tracks, if there are several, and keep the best one as the run's agent."""
     stage = Stage(run.folder / "select")
     if stage.done:
         return
     began = time.time()
     last, config = run.config.rounds.rounds, run.config.selection
     seeds = range(CHOOSING, CHOOSING + config.tracks)
-    candidates = {}
-    for number in range(max(0, last - config.candidates + 1), last + 1):
+    numbers, candidates = range(max(0, last - config.candidates + 1), last + 1), {}
+    for number in numbers if len(numbers) > 1 else ():
         folder = run.stage(number, "controller").folder / "agent"
         candidates[number] = evaluate(folder, seeds, run.config.workers, track="fast")
-    best = max(candidates, key=lambda number: candidates[number]["mean"])
+    best = max(candidates, key=lambda number: candidates[number]["mean"], default=last)
     agent = load_agent(run.stage(best, "controller").folder / "agent")
     agent.save(run.folder / "agent")
     means = {str(number): result["mean"] for number, result in candidates.items()}

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import dreamlap
 from dreamlap.agent import load_agent
@@ -152,6 +153,25 @@ def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytes
     agent = load_agent(whole / "runs/tiny/round-0/controller/agent")
     act(run, 0, Stage(tmp_path / "again"), agent)
     assert Stage(tmp_path / "again").done
+
+
+def test_a_single_candidate_need_not_drive_to_be_chosen(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from dreamlap import pipeline
+    from dreamlap.run import read_json
+
+    def drive(*_: object, **__: object) -> None:
+        raise AssertionError("there is nothing to choose")
+
+    monkeypatch.setattr(pipeline, "evaluate", drive)
+    settings = read_json(whole / "runs/tiny/config.json")
+    settings.pop("data")
+    settings["rounds"]["rounds"] = 0
+    shutil.copytree(whole / "runs/tiny/round-0", tmp_path / "one/round-0")
+    run = pipeline.Run(tmp_path / "one", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
+    pipeline.choose(run)
+    assert read_json(tmp_path / "one/select/done.json")["best"] == 0
+    chosen, only = load_agent(tmp_path / "one"), load_agent(tmp_path / "one/round-0/controller/agent")
+    assert all(torch.equal(a, b) for a, b in zip(chosen.controller.parameters(), only.controller.parameters(), strict=True))
 
 
 def test_a_score_is_what_it_says():
