@@ -24,27 +24,27 @@ SMALL: dict[str, list[str]] = {
     "carracing-nvae-dream": [
         *("--collect.random", "24", "--collect.steps", "300", "--vision_training.updates", "500"),
         *("--vision_training.batch", "32", "--vision_training.kl_warmup", "200", "--memory_training.updates", "300"),
-        *("--cmaes.generations", "8", "--cmaes.steps", "100", "--workers", "2"),
+        *("--cmaes.generations", "6", "--cmaes.steps", "100", "--workers", "2"),
     ],
     "world-model-toy": [
-        *("--vision_training.updates", "900", "--vision_training.kl_warmup", "900"),
-        *("--memory_training.updates", "300", "--cmaes.generations", "100"),
+        *("--vision_training.updates", "600", "--vision_training.kl_warmup", "600"),
+        *("--memory_training.updates", "200", "--cmaes.generations", "80"),
     ],
     "rl-world-models": [
-        *("--collect.correlated", "40", "--vision_training.updates", "1200", "--memory_training.updates", "500"),
-        *("--rounds.rounds", "2", "--rounds.episodes", "24", "--selection.candidates", "3", "--selection.tracks", "16"),
+        *("--collect.correlated", "40", "--vision_training.updates", "800", "--memory_training.updates", "500"),
+        *("--rounds.rounds", "2", "--rounds.episodes", "24", "--selection.candidates", "1"),
     ],
     "rl-world-models-awake": [
-        *("--collect.correlated", "40", "--vision_training.updates", "1200", "--memory_training.updates", "500"),
-        *("--ppo.updates", "80"),
+        *("--collect.correlated", "40", "--vision_training.updates", "800", "--memory_training.updates", "500"),
+        *("--ppo.updates", "60"),
     ],
     "world-models-pytorch": [
-        *("--collect.random", "40", "--vision_training.updates", "1200", "--memory_training.updates", "400"),
-        *("--cmaes.generations", "10", "--cmaes.rollouts", "6", "--cmaes.steps", "300"),
+        *("--collect.random", "40", "--vision_training.updates", "800", "--memory_training.updates", "400"),
+        *("--cmaes.generations", "8", "--cmaes.rollouts", "6", "--cmaes.steps", "300"),
     ],
     "jk2500": [
-        *("--collect.expert", "24", "--vision_training.updates", "1200", "--memory_training.updates", "250"),
-        *("--cmaes.generations", "10", "--cmaes.population", "16", "--cmaes.rollouts", "4", "--cmaes.steps", "300"),
+        *("--collect.expert", "24", "--vision_training.updates", "800", "--memory_training.updates", "150"),
+        *("--cmaes.generations", "8", "--cmaes.population", "16", "--cmaes.rollouts", "4", "--cmaes.steps", "300"),
     ],
 }
 """Preset -> the flags that make it small."""
