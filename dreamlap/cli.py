@@ -218,6 +218,46 @@ def evaluate(
     console.print(headline(result))
 
 
+def compare(
+    first: Positional[Path],
+    second: Positional[Path],
+    seeds: str = "",
+    final: bool = False,
+    workers: int = 2,
+    json: Path | None = None,
+) -> None:
+    """Compare two agents on the same tracks: the difference on each, its mean, and how sure that is.
+
+    Args:
+        first: A score that `evaluate --json` wrote, or the folder of an agent, which drives first.
+        second: What it is compared with, likewise.
+        seeds: Tracks that agents drive, as for `evaluate`.
+        final: The test tracks, as for `evaluate`.
+        workers: Processes that drive.
+        json: File for the differences.
+    """
+    from dreamlap.evaluate import compare as pair
+    from dreamlap.evaluate import evaluate as measure
+    from dreamlap.evaluate import headline, seed_range
+    from dreamlap.run import read_json, write_json
+
+    scores = [
+        read_json(path) if path.suffix == ".json" else measure(path, seed_range(seeds, final), workers)
+        for path in (first, second)
+    ]
+    for path, score in zip((first, second), scores, strict=True):
+        console.print(f"{path}: {headline(score)}")
+    result = pair(*scores)
+    if json:
+        write_json(json, result)
+    low, high = result["interval"]
+    console.print(
+        f"[bold]first minus second: {result['mean']:+.1f}[/] on {len(result['seeds'])} tracks, "
+        f"95 % interval {low:+.1f} to {high:+.1f}, median {result['median']:+.1f}; "
+        f"higher on {result['higher']}, lower on {result['lower']}"
+    )
+
+
 def video(
     agent: Positional[Path],
     what: Literal["drive", "dream", "prediction", "beside", "reconstruction"] = "drive",
@@ -394,7 +434,7 @@ def presets() -> None:
 RAW_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train, "data": data}
 """Verbs that parse their words themselves."""
 VERBS: dict[str, Callable[..., None]] = {
-    "collect": collect, "play": play, "evaluate": evaluate, "video": video, "picture": picture, "report": report,
+    "collect": collect, "play": play, "evaluate": evaluate, "compare": compare, "video": video, "picture": picture, "report": report,
     "presets": presets,
 }  # fmt: skip
 

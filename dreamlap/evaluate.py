@@ -76,6 +76,28 @@ def bootstrap_interval(values: np.ndarray, draws: int = 10_000) -> list[float]:
     return [float(bound) for bound in np.percentile(values[chosen].mean(1), [2.5, 97.5])]
 
 
+def compare(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Two scores, paired by track: first minus second on every track that both drove, the mean difference and its interval.
+
+    Raises:
+        ValueError: there is no such track.
+    """
+    by_track = dict(zip(second["seeds"], second["returns"], strict=True))
+    shared = [(seed, value) for seed, value in zip(first["seeds"], first["returns"], strict=True) if seed in by_track]
+    if not shared:
+        raise ValueError("the two scores have no track in common: evaluate both with the same --seeds")
+    differences = np.array([value - by_track[seed] for seed, value in shared])
+    return {
+        "seeds": [seed for seed, _ in shared],
+        "differences": [round(float(value), 4) for value in differences],
+        "mean": float(differences.mean()),
+        "median": float(np.median(differences)),
+        "interval": bootstrap_interval(differences),
+        "higher": int((differences > 0).sum()),
+        "lower": int((differences < 0).sum()),
+    }
+
+
 def seed_range(text: str, final: bool) -> range:
     """The tracks "A:B" (half-open); "" means the usual twenty, or all hundred of a final score. Test tracks need `final`."""
     if not text:

@@ -19,8 +19,8 @@ import torch
 
 import dreamlap
 from dreamlap.agent import load_agent
-from dreamlap.cli import PresetCommand, _parse
-from dreamlap.evaluate import bootstrap_interval, evaluate, score, seed_range
+from dreamlap.cli import PresetCommand, _parse, main
+from dreamlap.evaluate import bootstrap_interval, compare, evaluate, score, seed_range
 from dreamlap.presets import PRESETS
 from dreamlap.settings import from_dict, scaled
 
@@ -180,6 +180,22 @@ def test_a_score_is_what_it_says():
     low, high = bootstrap_interval(np.random.default_rng(0).normal(0, 1, 400))
     assert -0.2 < low < 0 < high < 0.2
     assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+
+
+def test_scores_are_compared_track_by_track(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    first = {"seeds": [1, 2, 3], **score([10.0, 20.0, 30.0]), "laps": 0, "track": "stock"}
+    second = {"seeds": [3, 2, 9], **score([25.0, 22.0, 0.0]), "laps": 0, "track": "fast"}
+    paired = compare(first, second)
+    assert paired["seeds"] == [2, 3]
+    assert paired["differences"] == [-2.0, 5.0]
+    assert (paired["mean"], paired["higher"], paired["lower"]) == (1.5, 1, 1)
+    for name, result in (("a", first), ("b", second)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--json", str(tmp_path / "c.json")])
+    assert "first minus second: +1.5 on 2 tracks" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "c.json").read_text())["seeds"] == [2, 3]
+    with pytest.raises(ValueError, match="no track in common"):
+        compare(first, {**second, "seeds": [7, 8, 9]})
 
 
 def test_test_tracks_are_driven_for_a_final_score_alone():
