@@ -434,8 +434,8 @@ def presets() -> None:
 RAW_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train, "data": data}
 """Verbs that parse their words themselves."""
 VERBS: dict[str, Callable[..., None]] = {
-    "collect": collect, "play": play, "evaluate": evaluate, "compare": compare, "video": video, "picture": picture, "report": report,
-    "presets": presets,
+    "collect": collect, "play": play, "evaluate": evaluate, "compare": compare, "video": video, "picture": picture,
+    "report": report, "presets": presets,
 }  # fmt: skip
 
 
