@@ -31,19 +31,19 @@ SMALL: dict[str, list[str]] = {
         *("--memory_training.updates", "200", "--cmaes.generations", "80"),
     ],
     "rl-world-models": [
-        *("--collect.correlated", "40", "--vision_training.updates", "800", "--memory_training.updates", "500"),
+        *("--collect.correlated", "40", "--vision_training.updates", "500", "--memory_training.updates", "500"),
         *("--rounds.rounds", "2", "--rounds.episodes", "24", "--selection.candidates", "1"),
     ],
     "rl-world-models-awake": [
-        *("--collect.correlated", "40", "--vision_training.updates", "800", "--memory_training.updates", "500"),
-        *("--ppo.updates", "60"),
+        *("--collect.correlated", "40", "--vision_training.updates", "500", "--memory_training.updates", "500"),
+        *("--ppo.updates", "40"),
     ],
     "world-models-pytorch": [
-        *("--collect.random", "40", "--vision_training.updates", "800", "--memory_training.updates", "400"),
+        *("--collect.random", "40", "--vision_training.updates", "500", "--memory_training.updates", "400"),
         *("--cmaes.generations", "8", "--cmaes.rollouts", "6", "--cmaes.steps", "300"),
     ],
     "jk2500": [
-        *("--collect.expert", "24", "--vision_training.updates", "800", "--memory_training.updates", "150"),
+        *("--collect.expert", "24", "--vision_training.updates", "500", "--memory_training.updates", "150"),
         *("--cmaes.generations", "8", "--cmaes.population", "16", "--cmaes.rollouts", "4", "--cmaes.steps", "300"),
     ],
 }
