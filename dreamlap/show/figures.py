@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from dreamlap.measure import OpenLoop
 from dreamlap.show.theme import LIGHT, Theme, bare, picture
@@ -90,6 +90,7 @@ def _scale(axes: Axes, values: np.ndarray) -> None:
     low, high = np.percentile(values, [0.5, 99.5])
     if low > 0 and high > 20 * low:
         axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())  # within few decades matplotlib's own labels overlap
         axes.set_ylim(low / 1.3, high * 1.3)
     else:
         margin = 0.08 * (high - low) + 1e-9

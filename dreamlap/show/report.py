@@ -238,6 +238,8 @@ def _returns(run: RunReader) -> Html:
     candidates = run.candidates()
     if not candidates and not any(collected.values()):
         return missing("No round has been driven yet.")
+    if run.rounds == [0]:
+        return Html("")  # a curve of one point says nothing that the table does not
     caption = "Round 0 collects with other drivers, every later round with the agent of the round before."
     return figure(lambda theme: rounds_curve(candidates, collected, theme), "returns by round", caption)
 
