@@ -211,8 +211,9 @@ def test_a_run_is_scored_filmed_and_reported(tmp_path: Path, monkeypatch: pytest
     assert "Not trained yet" in write_report(tmp_path / "fresh").read_text()
 
 
-def test_the_expert_that_comes_along_drives():
-    expert = dreamlap.load("expert")
+@pytest.mark.parametrize("name", ["expert", "champion"])
+def test_an_agent_that_comes_along_drives(name: str):
+    expert = dreamlap.load(name)
     track = gym.make("dreamlap/CarRacing-v3")
     frame, _ = track.reset(seed=1)
     earned = 0.0
