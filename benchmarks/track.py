@@ -25,13 +25,12 @@ from dreamlap.parallel import in_parallel
 from dreamlap.progress import console, meter
 from dreamlap.track import FastCarRacing
 from dreamlap.track.car import lay_car
+from dreamlap.track.config import LIMIT
 from dreamlap.track.frames import ROAD_ROWS
 from dreamlap.track.ground import FULL_ZOOM
 from dreamlap.track.panel import lay_panel
 
 ENVPOOL = "EnvPool"
-LIMIT = 1000
-"""Steps an episode, as registered."""
 Lap = tuple[int, list[np.ndarray]]
 """A seed and the actions of an episode on its track."""
 

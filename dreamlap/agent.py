@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamlap.control import ActorCritic, ControllerConfig, Linear, bounded, build_controller
-from dreamlap.expert import FORMAT, KIND, Expert, read_expert
+from dreamlap.expert import KIND, Expert, read_expert
 from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
 from dreamlap.run import read_json, write_json
 from dreamlap.seeds import derive
 from dreamlap.settings import from_dict
 from dreamlap.track import TrackConfig, action_form, seen_by
 from dreamlap.vision import VAE, VisionConfig, build_vision
-from dreamlap.weights import load_tensors, load_weights, save_tensors
+from dreamlap.weights import FORMAT, load_tensors, load_weights, save_tensors
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Agents that come with the package, by name."""

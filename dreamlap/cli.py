@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 from rich.markup import escape
@@ -47,6 +47,9 @@ class ExpertCommand:
     """Multiplies updates, tracks of a score and the film's length: 0.01 makes hours into a minute."""
 
 
+Command = TypeVar("Command", PresetCommand, ExpertCommand)
+
+
 def run(args: Sequence[str]) -> None:
     """Everything: collect, train V, M and C in rounds, choose, score, report. The same command goes on where it stopped."""
     from dreamlap.pipeline import run_all
@@ -71,11 +74,11 @@ def train(args: Sequence[str]) -> None:
 
     stages = ("vision", "memory", "controller")
     if args and args[0] == "expert":
-        return _train_expert(args[1:])
-    if not args or args[0] not in stages:
+        _train_expert(args[1:])
+    elif args and args[0] in stages:
+        learn(_begin(f"train {args[0]}", args[1:], args[0]), until=args[0])
+    else:
         raise ValueError(f"train what? dreamlap train {'|'.join(stages)} PRESET, or dreamlap train expert")
-    learn(_begin(f"train {args[0]}", args[1:], args[0]), until=args[0])
-    return None
 
 
 def _train_expert(args: Sequence[str]) -> None:
@@ -83,15 +86,13 @@ def _train_expert(args: Sequence[str]) -> None:
         from dreamlap.expert_run import run_expert
     except ModuleNotFoundError as error:
         raise ValueError(f"an expert is trained by Stable-Baselines3 ({error}): pip install 'dreamlap[expert]'") from error
-    command = _parse_expert(args)
-    if command.scale != 1:
-        command = _parse_expert(args, command.scale)
+    command = _to_scale(lambda scale: _parse_expert(args, scale))
     folder = Path("runs") / command.name
     run_expert(folder, command.config)
     _show_outcome(folder)
 
 
-def _parse_expert(args: Sequence[str], scale: float = 1.0) -> ExpertCommand:
+def _parse_expert(args: Sequence[str], scale: float) -> ExpertCommand:
     default = ExpertCommand(scaled(ExpertConfig(), scale))
     return tyro.cli(ExpertCommand, prog="dreamlap train expert", args=list(args), default=default)
 
@@ -100,9 +101,7 @@ def _begin(verb: str, args: Sequence[str], until: str):
     from dreamlap.estimate import estimate
     from dreamlap.pipeline import Run, check_data
 
-    command = _parse(verb, args)
-    if command.scale != 1:
-        command = _parse(verb, args, command.scale)
+    command = _to_scale(lambda scale: _parse(verb, args, scale))
     preset = next(arg for arg in args if arg in PRESETS)
     if command.data:
         check_data(command.data, command.config, until)
@@ -120,8 +119,13 @@ def _display(command: PresetCommand):
     return Display()
 
 
+def _to_scale(parse: Callable[[float], Command]) -> Command:
+    """Settings are scaled before their flags are read: what a person gives as a number stays that number."""
+    command = parse(1.0)
+    return command if command.scale == 1 else parse(command.scale)
+
+
 def _parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
-    """The preset is scaled before its flags are read: what a person gives as a number stays that number."""
     commands = {name: (about, PresetCommand(scaled(config, scale))) for name, (about, config, _) in PRESETS.items()}
     return tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
 
@@ -174,7 +178,7 @@ def play(
     two seconds more; one that was discarded or left is not kept.
 
     Args:
-        driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent.
+        driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`champion` and `expert` come along).
         dream: Drive in the dream of the agent in this folder, instead of on the track.
         record: Folder to keep whole episodes in, beside those that it holds; `dreamlap run demo --data FOLDER` learns from it.
         episodes: How many.
@@ -200,7 +204,7 @@ def evaluate(
     """Score an agent on tracks that it was not trained on.
 
     Args:
-        agent: Folder of the agent, or of its run.
+        agent: Folder of the agent, or of its run; `champion` and `expert` come along.
         seeds: Tracks A:B, from A up to but without B; by default 900000:900020, or with --final 1000000:1000100.
         final: Drive the test tracks, 1000000 and above, for a final score; never to choose or tune anything.
         workers: Processes that drive.

@@ -24,6 +24,7 @@ from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
 from dreamlap.run import commit, versions
 from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
+from dreamlap.track.config import LIMIT
 
 FINAL = range(TEST_SEEDS, TEST_SEEDS + 100)
 """The hundred test tracks of a final score."""
@@ -121,7 +122,7 @@ def drive_track(path: str, track: str, seed: int) -> tuple[float, int, bool]:
         env.close()
 
 
-def drive_dream(agent: Agent | Expert, folder: str, seed: int, steps: int = 1000) -> tuple[float, int, bool]:
+def drive_dream(agent: Agent | Expert, folder: str, seed: int, steps: int = LIMIT) -> tuple[float, int, bool]:
     """Drive in the dream of the agent in `folder`, from one of its real moments -> what its M promises, steps, False."""
     world, driver = open_world(replace(agent.config.track, dream=folder)), seat(agent, 1)
     frame, _ = world.reset(seed=seed)

@@ -19,9 +19,8 @@ from dreamlap.control import bounded
 from dreamlap.run import write_json
 from dreamlap.settings import from_dict
 from dreamlap.track import TrackConfig, action_form, seen_by
-from dreamlap.weights import load_weights, save_tensors
+from dreamlap.weights import FORMAT, load_weights, save_tensors
 
-FORMAT = 1
 KIND = "expert"
 """What agent.json says of an expert."""
 

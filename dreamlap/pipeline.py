@@ -24,9 +24,9 @@ from dreamlap.evaluate import evaluate
 from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
 from dreamlap.learn.memory import dream_starts, train_memory
 from dreamlap.learn.ppo import train_ppo
-from dreamlap.learn.probe import eyesight
 from dreamlap.learn.vision import VisionTraining, train_vision
-from dreamlap.measure import foresight
+from dreamlap.measure.memory import foresight
+from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
 from dreamlap.presets import Config
 from dreamlap.progress import meter

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from dreamlap.run import replacing
 
+FORMAT = 1
+"""Of agent.json and the files of weights beside it."""
+
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write tensors so that a reader sees the old file or the new one."""

@@ -151,3 +151,15 @@ def test_the_same_seed_makes_the_same_agent():
     one, two, other = build_agent(AgentConfig(), 3), build_agent(AgentConfig(), 3), build_agent(AgentConfig(), 4)
     assert all(torch.equal(a, b) for a, b in zip(one.memory.parameters(), two.memory.parameters(), strict=True))
     assert not torch.equal(one.memory.z_head.weight, other.memory.z_head.weight)
+
+
+@pytest.mark.parametrize("name", ["expert", "champion"])
+def test_an_agent_that_comes_along_drives(name: str):
+    agent = dreamlap.load(name)
+    track = gym.make("dreamlap/CarRacing-v3")
+    frame, _ = track.reset(seed=1)
+    earned = 0.0
+    for _ in range(300):
+        frame, reward, *_ = track.step(agent.act(frame))
+        earned += float(reward)
+    assert earned > 150

@@ -21,8 +21,8 @@ from dreamlap.episodes.latents import encode_episodes, windows
 from dreamlap.exchange import Format, Recording, episode_of, export_episodes, import_episodes
 from dreamlap.exchange.png import _numbers, _text
 from dreamlap.learn.memory import MemoryTraining, memory_losses, train_memory
-from dreamlap.learn.probe import probe_speed
 from dreamlap.learn.vision import VisionTraining, train_vision
+from dreamlap.measure.vision import probe_speed
 from dreamlap.pipeline import Run, check_data, collect_round
 from dreamlap.presets import Config
 from dreamlap.run import Stage

@@ -209,15 +209,3 @@ def test_a_run_is_scored_filmed_and_reported(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "fresh").mkdir()
     (tmp_path / "fresh" / "config.json").write_text((folder / "config.json").read_text())
     assert "Not trained yet" in write_report(tmp_path / "fresh").read_text()
-
-
-@pytest.mark.parametrize("name", ["expert", "champion"])
-def test_an_agent_that_comes_along_drives(name: str):
-    expert = dreamlap.load(name)
-    track = gym.make("dreamlap/CarRacing-v3")
-    frame, _ = track.reset(seed=1)
-    earned = 0.0
-    for _ in range(300):
-        frame, reward, *_ = track.step(expert.act(frame))
-        earned += float(reward)
-    assert earned > 150

@@ -10,7 +10,7 @@ import torch
 
 from dreamlap.agent import Agent
 from dreamlap.episodes import Episode, EpisodeStore
-from dreamlap.measure import draw, dream_along, foresight, lived, open_loop, see
+from dreamlap.measure.memory import draw, dream_along, foresight, lived, open_loop, see
 from dreamlap.memory.mixture import LOG_SIGMA_RANGE
 from dreamlap.show.glimpse import unseen_drive
 

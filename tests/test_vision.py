@@ -14,8 +14,8 @@ import dreamlap
 from dreamlap.agent import Agent, AgentConfig, Starts, build_agent, load_agent
 from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes
-from dreamlap.learn.probe import bits_per_dimension, eyesight, laplace_bits
 from dreamlap.learn.vision import VisionTraining, balance, train_vision
+from dreamlap.measure.vision import bits_per_dimension, eyesight, laplace_bits
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Dream
 from dreamlap.run import Stage

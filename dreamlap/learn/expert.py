@@ -17,9 +17,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor, nn
 
 from dreamlap.expert import Expert, Eyes, Reflex, ReflexConfig
-from dreamlap.learn.loop import run_updates
+from dreamlap.learn.loop import half_cosine, run_updates
 from dreamlap.learn.practice import ExpertConfig, Practice
-from dreamlap.learn.vision import half_cosine
 from dreamlap.run import Stage
 from dreamlap.seeds import derive
 
@@ -51,7 +50,7 @@ def train_expert(stage: Stage, config: ExpertConfig, device: torch.device, judge
         set_random_seed(derive(config.seed, "update", i) % 2**32)  # Stable-Baselines3 draws from the global generators
         if anew:
             tracks.seed(derive(config.seed, "tracks", i) % 2**31)
-        model.learn(config.tracks * config.steps, reset_num_timesteps=anew, log_interval=None)  # pyright: ignore[reportArgumentType]
+        model.learn(config.tracks * config.steps, reset_num_timesteps=anew, log_interval=2)  # an update is one: never
         due = (i + 1) % every == 0 or i + 1 == config.updates
         return learned(model) | ({"score": judge(expert, i + 1)} if due else {})
 

@@ -81,6 +81,11 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def half_cosine(done: float) -> float:
+    """The share of the learning rate that is left when a share `done` of the updates is over: from 1 down to 0.1."""
+    return 0.1 + 0.45 * (1 + math.cos(math.pi * done))
+
+
 def descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor], max_norm: float) -> float:
     """One clipped gradient step; returns the norm of the gradient before clipping."""
     optimizer.zero_grad(set_to_none=True)

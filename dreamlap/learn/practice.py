@@ -11,9 +11,7 @@ from dreamlap.expert import ReflexConfig, to_gray
 from dreamlap.seeds import SELECTION_SEEDS
 from dreamlap.settings import count
 from dreamlap.track import FastCarRacing, action_form, grass
-
-LIMIT = 1000
-"""Steps until the clock ends an episode, as on the registered stock track."""
+from dreamlap.track.config import LIMIT
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dreamlap.episodes.store import EpisodeFile, FrameSampler
-from dreamlap.learn.loop import descend, run_updates, set_rate
+from dreamlap.learn.loop import descend, half_cosine, run_updates, set_rate
 from dreamlap.run import Stage
 from dreamlap.seeds import generator, numpy_generator
 from dreamlap.settings import count
@@ -97,8 +96,3 @@ def row_weights(size: int, bar: bool, bar_weight: float) -> Tensor:
     if bar:
         weight[bar_rows(size)] = bar_weight
     return weight
-
-
-def half_cosine(done: float) -> float:
-    """The share of the learning rate that is left when a share `done` of the updates is over: from 1 down to 0.1."""
-    return 0.1 + 0.45 * (1 + float(np.cos(np.pi * done)))

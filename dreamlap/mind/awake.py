@@ -11,9 +11,7 @@ from dreamlap.mind.interface import Step
 from dreamlap.mind.world import open_world
 from dreamlap.seeds import training_track
 from dreamlap.track import grass
-
-LIMIT = 1000
-"""Steps until the clock ends an episode, as on the registered stock track."""
+from dreamlap.track.config import LIMIT
 
 MOST = 128
 """Tracks that one process may hold: each has a picture of its ground, some 20 MB."""

@@ -91,10 +91,9 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 class MindEnv(gym.Env[np.ndarray, np.ndarray]):
     """One mind as an environment: observation [z, h] (Z + H,) float32, action (A,) in the agent's own form."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012 (gymnasium's own type)
-
     def __init__(self, mind: Mind, render_mode: str | None = None, observation: Observation = "zh"):
         self.mind, self.render_mode = mind, render_mode
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
         self.view = View(mind, observation)
         self.observation_space, self.action_space = self.view.observation_space, self.view.action_space
 

@@ -7,11 +7,11 @@ from torch.nn.utils import vector_to_parameters
 
 from dreamlap.agent import Agent
 from dreamlap.drivers import AgentDriver
+from dreamlap.parallel import one_thread
 from dreamlap.play.game import Game
 from dreamlap.play.place import Place
 from dreamlap.play.window import Window
 from dreamlap.seeds import training_track
-from dreamlap.show.glimpse import one_thread
 
 STEPS, FPS = 500, 50
 """Of a drive: ten seconds in the track's own time."""

@@ -7,12 +7,12 @@ from pathlib import Path
 from dreamlap.agent import load_agent
 from dreamlap.drivers import Driver, DriverConfig, Person, PerTrack, build_driver
 from dreamlap.episodes import EpisodeStore
+from dreamlap.parallel import one_thread
 from dreamlap.play.game import Game
 from dreamlap.play.place import Place
 from dreamlap.play.window import Window
 from dreamlap.progress import console
 from dreamlap.seeds import training_track
-from dreamlap.show.glimpse import one_thread
 from dreamlap.track import TrackConfig
 
 STEADY = {"noise": (0.0, 0.0), "speed": (1.0, 1.0), "offset": (0.0, 0.0)}

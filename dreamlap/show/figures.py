@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from dreamlap.measure import OpenLoop
+from dreamlap.measure.memory import OpenLoop
 from dreamlap.show.theme import LIGHT, Theme, bare, picture
 
 Metrics = Sequence[Mapping[str, float]]

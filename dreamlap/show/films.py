@@ -11,7 +11,7 @@ from dreamlap.agent import Agent, Starts
 from dreamlap.episodes import Episode, EpisodeFile
 from dreamlap.episodes.store import CHUNK
 from dreamlap.expert import Expert, to_gray
-from dreamlap.measure import draw, dream_along, lived, see
+from dreamlap.measure.memory import draw, dream_along, lived, see
 from dreamlap.memory import mixture
 from dreamlap.mind import Dream, DreamConfig
 from dreamlap.parallel import one_thread

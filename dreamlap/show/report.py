@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamlap.measure import open_loop
+from dreamlap.measure.memory import open_loop
 from dreamlap.run import replacing
 from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots
 from dreamlap.show.page import (
@@ -173,7 +173,7 @@ def _memory(run: RunReader) -> Html:
 
 
 def _foresight(measured: dict) -> Html:
-    """What `dreamlap.measure.foresight` found."""
+    """What `dreamlap.measure.memory.foresight` found."""
     if "nll_per_dim" not in measured:
         return Html("")
     words = f"On episodes that neither V nor M learned from, M's surprise is {measured['nll_per_dim']:.3f} nats a step and "

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+LIMIT = 1000
+"""Steps until the clock ends an episode, as on the registered stock track."""
+
 
 @dataclass(frozen=True)
 class TrackConfig:

@@ -1,4 +1,4 @@
-"""What V and M know, in numbers: how likely M held the truth, and how far its dreams stray from it.
+"""What M has learned, measured on episodes that it was never shown: how likely it held the truth, how far its dreams stray.
 
 The error of a dream is told in pixels, so that agents with different V and M can be compared; beside it stand what V alone
 would get, which no dream that V draws can better, and what a world that stands still would.
