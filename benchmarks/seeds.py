@@ -131,9 +131,9 @@ def _score_row(name: str, system: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _dream_row(name: str, memory: Mapping[str, Any]) -> tuple[str, ...]:
-    error = memory.get("dream_error", {})
-    told = [_number(error.get(steps), 1) for steps in ("1", "10", "50")]
-    beside = [_number(memory.get(kind, {}).get("50"), 1) for kind in ("floor", "still")]
+    error = memory.get("pixels", {})
+    told = [_number(error.get("dream", {}).get(steps), 1) for steps in ("1", "10", "50")]
+    beside = [_number(error.get(kind, {}).get("50"), 1) for kind in ("floor", "still")]
     return (f"`{name}`", *told, *beside)
 
 

@@ -26,10 +26,11 @@ from dreamlap.learn.memory import dream_starts, train_memory
 from dreamlap.learn.ppo import train_ppo
 from dreamlap.learn.vision import VisionTraining, train_vision
 from dreamlap.measure.memory import foresight
+from dreamlap.measure.trust import DRUNK, SIGHT, SUMS, agreement, calibration, drunk, population, promises, verdict
 from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
 from dreamlap.presets import Config
-from dreamlap.progress import meter
+from dreamlap.progress import console, meter
 from dreamlap.run import Stage, claim, read_json, versions, write_json
 from dreamlap.seeds import SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
@@ -103,6 +104,7 @@ def run_all(run: Run) -> None:
     learn(run)
     choose(run)
     score(run)
+    weigh(run)
     show(run)
 
 
@@ -211,6 +213,28 @@ def latents_of(run: Run, number: int) -> tuple[Latents, int]:
     return latents, len(latents.length) - len(episodes_of(run, number))
 
 
+def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+    """Before M learns from what C has just done: told of it, would M have promised what came of it? If not, say so."""
+    if stage.done or not number or run.config.controller.mind != "dream":
+        return
+    began = time.time()
+    latents = load_latents(run.stage(number, "encode").folder / "latents.safetensors", run.device)
+    found = verdict(promises(agent.memory, latents, SIGHT, run.config.memory.warmup, run.seed("trust", number)), price_of(run))
+    stage.finish(seconds=time.time() - began, **found)
+    if found["alarm"]:
+        console.print(
+            f"[bold yellow]The dream of round {number - 1} cannot be trusted[/]: for what C then did, M promised "
+            f"{found['promised']:.2f} a step, less the price of grass, and the track gave {found['given']:.2f}. If that goes "
+            "on, give M more to learn from (--rounds.episodes, --rounds.memory_updates) or C less time to exploit it "
+            "(--rounds.controller_updates, --dream.horizon)."
+        )
+
+
+def price_of(run: Run) -> float:
+    """What a step on grass costs C while it learns."""
+    return run.config.ppo.grass_price if run.config.controller.kind == "actor-critic" else run.config.cmaes.grass_price
+
+
 def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Train M."""
     if stage.done:
@@ -228,6 +252,9 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     train_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous)
     held_out = [] if number else [episode for episode, learn in zip(first, shown.tolist(), strict=False) if not learn]
     measured = foresight(agent, held_out) if held_out else {}
+    if held_out:
+        unseen = encode_episodes(agent.vision, held_out, agent.actions, run.config.track.bar)
+        measured["reward_sums"] = calibration(promises(agent.memory, unseen, max(SUMS), run.config.memory.warmup, seed))
     return stage.finish(seconds=time.time() - began, **measured)
 
 
@@ -248,7 +275,7 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     return stage.finish(seconds=time.time() - began, steps=steps)
 
 
-ROUND = {"collect": collect_round, "vision": see, "encode": encode, "memory": expect, "controller": act}
+ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": doubt, "memory": expect, "controller": act}
 """The stages of a round, in order."""
 
 
@@ -309,6 +336,18 @@ def score(run: Run) -> dict[str, Any]:
         if not (path := run.folder / name).exists():
             write_json(path, evaluate(run.folder / "agent", seeds, run.config.workers, track))
     return read_json(run.folder / "scores" / "selection.json")
+
+
+def weigh(run: Run) -> None:
+    """What the dream promises controllers good and bad, those of all rounds and drunk ones, beside what the track gives."""
+    path, folders = run.folder / "trust.json", sorted(run.folder.glob("round-*/controller/agent"))
+    if path.exists() or run.config.controller.mind != "dream":
+        return
+    agent = load_agent(run.folder / "agent")
+    weights = {folder.parts[-3].replace("-", " "): load_agent(folder).controller.state_dict() for folder in folders}
+    weights |= {f"drunk {strength}": drunk(agent.controller, strength, run.seed("drunk")) for strength in DRUNK}
+    asked = population(agent, weights, run.config.dream.horizon, run.seed("trust"))
+    write_json(path, {"horizon": run.config.dream.horizon, **agreement(asked), "controllers": asked})
 
 
 def show(run: Run) -> None:

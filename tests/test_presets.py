@@ -53,7 +53,7 @@ def test_the_table_of_systems_has_a_row_for_each():
         "score": {"mean": 12.3, "sd": 4.0, "min": 1.0, "laps": 0, "returns": [1.0, 2.0]},
         "dreams": {"first": 40.0, "own": 50.0},
         "vision": {"bits_per_dimension": 1.5, "rms": 9.0},
-        "memory": {"nll_per_dim": -0.1, "reward_rmse": 1.2, "dream_error": {"1": 9.5, "10": 12.0}, "floor": {}, "still": {}},
+        "memory": {"nll_per_dim": -0.1, "reward_rmse": 1.2, "pixels": {"dream": {"1": 9.5, "10": 12.0}}},
         "seconds": {"collect": 61.0},
     }
     text = page({"one": system})

@@ -1,14 +1,14 @@
 """What M has learned, measured on episodes that it was never shown: how likely it held the truth, how far its dreams stray.
 
-The error of a dream is told in pixels, so that agents with different V and M can be compared; beside it stand what V alone
-would get, which no dream that V draws can better, and what a world that stands still would.
+The error of a dream is told in z, and in pixels, so that agents with different V and M can be compared. Beside it stand what V
+alone would get, which no dream can better, and what a world that stands still would.
 
 Letters: T steps, P places that a dream starts from, H horizon, Z latent, S side of a frame.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from dreamlap.parallel import one_thread
 from dreamlap.progress import meter
 from dreamlap.seeds import generator, normals, uniforms
 
-HORIZONS = (1, 10, 50)
+HORIZONS = (1, 5, 10, 25, 50, 100)
 """Steps into a dream at which its error is told."""
 EPISODES = 16
 """Episodes to measure on, at most."""
@@ -41,8 +41,8 @@ def foresight(agent: Agent, episodes: Sequence[EpisodeFile], seed: int = 0) -> d
 
     Returns:
         `nll_per_dim`: -log P(z_{t+1}) a step and latent dimension, in nats, z drawn from V's posterior. `reward_rmse`: of a
-        step, if rewards were recorded. `dream_error`, `floor` (V's own drawing) and `still` (nothing moves): grey levels
-        (RMS) by steps dreamed, as far as there are episodes long enough.
+        step, if rewards were recorded. `pixels`, in grey levels, and `z`, in its own units: the error (RMS) of the `dream`,
+        of V alone, the `floor`, and of a world that stands `still`, by steps dreamed, as far as episodes are long enough.
     """
     chosen = episodes[:: -(-len(episodes) // EPISODES)]
     errors = []
@@ -54,9 +54,10 @@ def foresight(agent: Agent, episodes: Sequence[EpisodeFile], seed: int = 0) -> d
             bar.advance()
     return {
         **likelihood,
-        "dream_error": _by_horizon([dream.dream_error for dream in errors]),
-        "floor": _by_horizon([dream.drawn_error for dream in errors]),
-        "still": _by_horizon([dream.still_error for dream in errors]),
+        **{
+            space: {who: _by_horizon([getattr(dream, space)[who] for dream in errors]) for who in ("dream", "floor", "still")}
+            for space in ("pixels", "z")
+        },
     }
 
 
@@ -83,13 +84,16 @@ def _by_horizon(errors: Sequence[np.ndarray]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """A dream that is told the actions of a real drive, beside that drive. Index 0 is the last real moment."""
+    """A dream that is told the actions of a real drive, beside that drive. Index 0 is the last real moment.
+
+    An error is the root of the mean square over P places, (H + 1,), of the `dream`; of the `floor`, which is what V alone gets
+    of the real frame (its drawing; the deviation of its posterior); and of the frame at 0, held `still`.
+    """
 
     real: np.ndarray  # (H + 1, S, S, 3) uint8, what the track showed
     dreamed: np.ndarray  # (H + 1, S, S, 3) uint8, what M dreamed, drawn by V
-    dream_error: np.ndarray  # (H + 1,) root of the mean squared error in grey levels, over P places
-    drawn_error: np.ndarray  # (H + 1,) of V's drawing of the real frame: no dream that V draws can do better
-    still_error: np.ndarray  # (H + 1,) of the frame at 0, held: what a world that stands still would get
+    pixels: dict[str, np.ndarray]  # errors in grey levels
+    z: dict[str, np.ndarray]  # errors in the units of z
 
 
 @torch.no_grad()
@@ -106,12 +110,17 @@ def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 
     z, states, actions = lived(agent, episode)
     start = torch.from_numpy(np.linspace(warmup, len(episode) - horizon, places).astype(np.int64))
     along = start[:, None] + torch.arange(horizon + 1)  # (P, H + 1)
-    dreamed = dream_along(agent.memory, z[start], states[start], actions[along[:, :-1]], seed)
+    dreamed = dream_along(agent.memory, z[start], states[start], actions[along[:, :-1]], seed).z
     real, drawn = episode.frames[along.numpy()], draw(agent, dreamed)  # both (P, H + 1, S, S, 3)
     needed, place = along.unique(return_inverse=True)
     best = draw(agent, z[needed])[place.numpy()]
+    spread = agent.vision.encode(torch.from_numpy(episode.frames[needed.numpy()]).to(z.device)).log_sigma.exp()[place]
+    pixels = {"dream": _error(drawn, real), "floor": _error(best, real), "still": _error(real[:, :1], real)}
+    truth, guess = z[along].cpu().numpy(), dreamed.cpu().numpy()
+    floor = _error(spread.cpu().numpy(), np.zeros_like(truth))
+    latent = {"dream": _error(guess, truth), "floor": floor, "still": _error(truth[:, :1], truth)}
     shown = places // 2
-    return OpenLoop(real[shown], drawn[shown], _error(drawn, real), _error(best, real), _error(real[:, :1], real))
+    return OpenLoop(real[shown], drawn[shown], pixels, latent)
 
 
 @torch.no_grad()
@@ -126,17 +135,28 @@ def lived(agent: Agent, episode: Episode) -> tuple[Tensor, Tensor, Tensor]:
     return z, torch.cat(states), actions
 
 
+class Along(NamedTuple):
+    """Dreams that were told the actions of real drives."""
+
+    z: Tensor  # (P, H + 1, Z), drawn from what M expected; the first is the last real one
+    reward: Tensor  # (P, H), expected
+    grass: Tensor  # (P, H), the expected share of grass around the car, 0 to 1
+
+
 @torch.no_grad()
-def dream_along(memory: MDNRNN, z: Tensor, state: Tensor, actions: Tensor, seed: int) -> Tensor:
-    """From z (P, Z) and M's state there through actions (P, H, A) -> z (P, H + 1, Z), drawn from what M expects."""
+def dream_along(memory: MDNRNN, z: Tensor, state: Tensor, actions: Tensor, seed: int) -> Along:
+    """From z (P, Z) and M's state there through actions (P, H, A)."""
     seeds = seed + torch.arange(len(z), device=z.device)
-    dreamed = [z]
+    dreamed, reward, grass = [z], [], []
     for t in range(actions.shape[1]):
         chance = uniforms(seeds, torch.full_like(seeds, t), 2 * memory.latent)
         choice, noise = chance.chunk(2, -1)
         state = memory.step(dreamed[-1], actions[:, t], state)
-        dreamed.append(sample(memory.predict(memory.h(state)).z, choice, normals(noise)))
-    return torch.stack(dreamed, 1)
+        expected = memory.predict(memory.h(state))
+        dreamed.append(sample(expected.z, choice, normals(noise)))
+        reward.append(expected.reward)
+        grass.append(expected.grass.sigmoid())
+    return Along(torch.stack(dreamed, 1), torch.stack(reward, 1), torch.stack(grass, 1))
 
 
 @torch.no_grad()
@@ -153,7 +173,7 @@ def draw(agent: Agent, z: Tensor) -> np.ndarray:
 
 
 def _error(drawn: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Root mean squared error by step, over places, pixels and channels: two of (P, H + 1, S, S, 3) -> (H + 1,)."""
+    """Root mean squared error by step, over places and whatever makes up a step: two of (P, H + 1, ...) -> (H + 1,)."""
     steps = range(real.shape[1])
     difference = (drawn[:, t if drawn.shape[1] > 1 else 0].astype(np.float32) - real[:, t] for t in steps)
     return np.array([np.sqrt(np.square(d).mean()) for d in difference])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamlap.agent import Agent
+from dreamlap.agent import Agent, Starts
 from dreamlap.mind.interface import Step
 from dreamlap.mind.world import open_world
 from dreamlap.seeds import training_track
@@ -58,6 +58,11 @@ class Awake:
         final = self._observe()
         observation = self._begin_where(terminated | truncated, final)
         return Step(observation, self._tensor(reward), self._tensor(terminated), self._tensor(truncated), under, final)
+
+    @property
+    def moments(self) -> Starts:
+        """Where the minds are now: a dream can go on from there."""
+        return Starts(self._z, self._state)
 
     def render(self) -> np.ndarray:
         """The first track's frame, as V sees it."""

@@ -132,9 +132,9 @@ def dream_strip(dream: OpenLoop, theme: Theme = LIGHT) -> bytes:
 def _errors(axes: Axes, dream: OpenLoop, theme: Theme) -> None:
     x = np.arange(len(dream.real))
     for error, color, name, dashes in (
-        (dream.still_error, theme.quiet, "nothing moves", (0, (1, 1.5))),
-        (dream.dream_error, theme.series[0], "M's dream", "-"),
-        (dream.drawn_error, theme.series[1], "V's drawing of the real frame", (0, (4, 2))),
+        (dream.pixels["still"], theme.quiet, "nothing moves", (0, (1, 1.5))),
+        (dream.pixels["dream"], theme.series[0], "M's dream", "-"),
+        (dream.pixels["floor"], theme.series[1], "V's drawing of the real frame", (0, (4, 2))),
     ):
         axes.plot(x, error, color=color, linestyle=dashes, label=name, linewidth=1.5)
     axes.set_title("pixel error of the dream, grey levels (RMS)")

@@ -107,7 +107,7 @@ class PredictionFilm:
         with one_thread(), meter("filming M's dream", self.last + 1 - self.first) as bar:
             for start in range(self.first, self.last + 1, self.every):
                 now, told = slice(start, start + 1), actions[start : min(start + self.every - 1, self.last)]
-                dreamed = draw(self.agent, dream_along(self.agent.memory, z[now], states[now], told[None], start)[0])
+                dreamed = draw(self.agent, dream_along(self.agent.memory, z[now], states[now], told[None], start).z[0])
                 for since, drawn in enumerate(dreamed):
                     yield self._picture(start + since, since, drawn)
                     bar.advance()

@@ -12,7 +12,7 @@ from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
 from dreamlap.show.figures import Metrics
 from dreamlap.show.glimpse import unseen_drive
 
-STAGES = ("collect", "vision", "encode", "memory", "controller", "select")
+STAGES = ("collect", "vision", "encode", "trust", "memory", "controller", "select")
 """The stages of a run, in their order."""
 
 

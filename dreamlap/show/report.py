@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dreamlap.measure.memory import open_loop
+from dreamlap.measure.trust import SIGHT
 from dreamlap.run import replacing
 from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots
 from dreamlap.show.page import (
@@ -27,15 +28,20 @@ from dreamlap.show.page import (
 )
 from dreamlap.show.reading import RunReader, kind_of_tracks
 from dreamlap.show.sight import SHEETS
+from dreamlap.show.trust import calibrated, parting, promised
 
 NAMES = {
     "collect": "collecting",
     "vision": "V learns to see",
     "encode": "V looks at all episodes",
+    "trust": "asking M what it would have promised",
     "memory": "M learns to expect",
     "controller": "C learns to act",
     "select": "choosing between rounds",
 }
+
+UNITS = {"pixels": "grey levels", "z": "z"}
+"""In what the error of a dream is told."""
 
 
 def write_report(run_folder: Path) -> Path:
@@ -167,6 +173,7 @@ def _memory(run: RunReader) -> Html:
         paragraph("M reads z and the action, and expects the next z, the reward, the end and the grass under the car."),
         _curves(run, "memory", "What it costs M that it did not know better, in nats (the reward: squared)."),
         _foresight(run.result(0, "memory")),
+        _calibrated(run.result(0, "memory")),
         _dream(run),
         _prediction(run),
     )
@@ -179,11 +186,50 @@ def _foresight(measured: dict) -> Html:
     words = f"On episodes that neither V nor M learned from, M's surprise is {measured['nll_per_dim']:.3f} nats a step and "
     words += "latent dimension"
     words += f"; it misses the reward of a step by {measured['reward_rmse']:.2f} (RMS)." if "reward_rmse" in measured else "."
-    names = {"dream_error": "M's dream", "floor": "V's drawing of the real frame", "still": "nothing moves"}
-    horizons = list(measured["dream_error"])
-    head = ("pixel error, grey levels (RMS)", *(f"after {steps} step{'s' * (steps != '1')}" for steps in horizons))
-    rows = [(words, *(f"{measured[name][steps]:.1f}" for steps in horizons)) for name, words in names.items()]
-    return join((paragraph(words), table(head, rows) if horizons else Html("")))
+    return join((paragraph(words), *(_errors(measured[space], unit) for space, unit in UNITS.items() if space in measured)))
+
+
+def _errors(error: dict, unit: str) -> Html:
+    """By steps dreamed: how far off M is, and what it is to be compared with."""
+    names = {"dream": "M's dream", "floor": "V alone, of the real frame", "still": "nothing moves"}
+    if not (horizons := list(error["dream"])):
+        return Html("")
+    head = (f"error in {unit} (RMS)", *(f"after {steps} step{'s' * (steps != '1')}" for steps in horizons))
+    return table(head, [(words, *(f"{error[name][steps]:.3g}" for steps in horizons)) for name, words in names.items()])
+
+
+def _calibrated(measured: dict) -> Html:
+    if not (sums := measured.get("reward_sums")):
+        return Html("")
+    told = "; ".join(f"over {n} steps {one['promised']:.1f} promised, {one['given']:.1f} given" for n, one in sums.items())
+    caption = f"Rewards, summed, of the same episodes: M is told the actions and dreams the rest. On average {told}."
+    return figure(lambda theme: calibrated(sums, theme), "rewards promised and given", caption)
+
+
+def _trust(run: RunReader) -> Html:
+    """What the dream promised beside what the track gave, round by round and over controllers good and bad."""
+    rounds, weighed = run.results("trust"), run.json("trust.json")
+    if run.mind != "dream":
+        return Html("")
+    parts = [missing("Nothing has been compared yet: that is done from round 1 on, and at the end of the run.")]
+    if rounds:
+        parts = [figure(lambda theme: parting(rounds, theme), "promised and given by round", _alarms(rounds))]
+    if weighed and weighed["controllers"]:
+        caption = (
+            f"Controllers drive without noise, and dream on for {weighed['horizon']} steps from where that brought them. Below "
+            "the line a dream is too kind."
+        )
+        if "bias" in weighed:
+            caption += f" Rank correlation {weighed['rank_correlation']:.2f}, dream less track {weighed['bias']:+.2f} a step."
+        parts.append(figure(lambda theme: promised(weighed["controllers"], theme), "dream and track", caption))
+    return section("Can the dream be trusted?", *parts)
+
+
+def _alarms(rounds: dict[int, dict]) -> str:
+    alarms = [str(number) for number, found in rounds.items() if found["alarm"]]
+    words = "Before M learned from a round's drives it was told their actions: what it promised of the next "
+    words += f"{SIGHT} steps, and what the track gave. "
+    return words + (f"Alarm in round {', '.join(alarms)}." if alarms else "Never so far apart as to be an alarm.")
 
 
 def _dream(run: RunReader) -> Html:
@@ -294,6 +340,6 @@ def _origin(run: RunReader) -> Html:
     return section("Made with", *(parts or [missing("Neither settings nor versions were written down.")]))
 
 
-OF_AGENT = (_headline, _drive, _time, _vision, _memory, _controller, _rounds, _score, _origin)
+OF_AGENT = (_headline, _drive, _time, _vision, _memory, _trust, _controller, _rounds, _score, _origin)
 OF_EXPERT = (_headline, _drive, _practice, _score, _origin)
 """The story of a run, part by part."""

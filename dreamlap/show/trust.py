@@ -1,0 +1,85 @@
+"""Figures of whether the dream can be trusted, as PNG bytes: see `dreamlap.measure.trust`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dreamlap.show.theme import LIGHT, Theme, picture
+
+
+def calibrated(sums: Mapping[str, Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
+    """What `calibration` found: the promised sum of rewards against the real one, and means of tenths of them."""
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, len(sums), squeeze=False).flat
+        for axes, (steps, found) in zip(panels, sums.items(), strict=True):
+            promised, given = np.array(found["pairs"]).T
+            axes.scatter(promised, given, s=6, color=theme.series[0], alpha=0.35, linewidth=0)
+            tenths = np.array_split(np.argsort(promised), min(10, len(promised)))
+            means = [(promised[tenth].mean(), given[tenth].mean()) for tenth in tenths]
+            axes.plot(*np.transpose(means), "o-", color=theme.series[1], markersize=4, linewidth=1.2, label="means of tenths")
+            _identity(axes, np.concatenate([promised, given]), theme)
+            axes.set_title(f"{steps} steps: r = {found['correlation']:.2f}")
+            axes.set_xlabel("reward promised")
+            axes.set_ylabel("reward given")
+        figure.axes[-1].legend(loc="upper left")
+
+    return picture(draw, 4.05 * len(sums), 3.2, theme)
+
+
+def promised(asked: Sequence[Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
+    """What `population` found: reward a step in the dream against the track, a dot for every controller."""
+    known = [one for one in asked if np.isfinite(one["real"])]
+    kinds = {"of a round": [one for one in known if one["name"].startswith("round")]}
+    kinds["the last one, weights disturbed"] = [one for one in known if one["name"].startswith("drunk")]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for (name, ones), color in zip(kinds.items(), theme.series, strict=False):
+            axes.scatter([one["dream"] for one in ones], [one["real"] for one in ones], s=22, color=color, label=name, zorder=3)
+        for one in kinds["of a round"]:
+            axes.annotate(one["name"].split()[-1], (one["dream"], one["real"]), (3, 3), textcoords="offset points", fontsize=6)
+        _identity(axes, np.array([one[where] for one in known for where in ("dream", "real")]), theme)
+        axes.set_xlabel("reward a step in the dream")
+        axes.set_ylabel("reward a step on the track")
+        axes.legend(loc="upper left")
+
+    return picture(draw, 5.2, 4.2, theme)
+
+
+def parting(rounds: Mapping[int, Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
+    """What `verdict` found, round by round: promised and given, of the objective and of the grass."""
+    numbers = sorted(rounds)
+
+    def draw(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2)
+        for axes, names, title in (
+            (left, ("promised", "given"), "reward less the price of grass, a step"),
+            (right, ("promised_grass", "given_grass"), "grass around the car"),
+        ):
+            for name, label, color in zip(names, ("promised", "given"), theme.series, strict=False):
+                axes.plot(numbers, [rounds[n][name] for n in numbers], "o-", color=color, markersize=4, label=label)
+            axes.set_title(title)
+            axes.set_xlabel("round")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        for n in numbers:
+            if rounds[n]["alarm"]:
+                left.axvline(n, color=theme.quiet, linewidth=5, alpha=0.35, zorder=0)
+        left.legend(loc="best")
+
+    return picture(draw, 8.1, 2.4, theme)
+
+
+def _identity(axes: Axes, values: np.ndarray, theme: Theme) -> None:
+    """A line where promise and truth are equal, and the same scale on both sides."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.06 * (high - low) + 1e-6
+    span = (low - margin, high + margin)
+    axes.plot(span, span, color=theme.quiet, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+    axes.set_xlim(*span)
+    axes.set_ylim(*span)
+    axes.set_aspect("equal")
