@@ -4,6 +4,7 @@ Every stage is a folder that is done or not. The same call on the same folder go
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -224,15 +225,15 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     if found["alarm"]:
         console.print(
             f"[bold yellow]The dream of round {number - 1} cannot be trusted[/]: for what C then did, M promised "
-            f"{found['promised']:.2f} a step, less the price of grass, and the track gave {found['given']:.2f}. If that goes "
-            "on, give M more to learn from (--rounds.episodes, --rounds.memory_updates) or C less time to exploit it "
-            "(--rounds.controller_updates, --dream.horizon)."
+            f"{found['promised']:.2f} a step, less the price of leaving the road, and the track gave {found['given']:.2f}. "
+            "If that goes on, give M more to learn from (--rounds.episodes, --rounds.memory_updates) or C less time to exploit "
+            "it (--rounds.controller_updates, --dream.horizon)."
         )
 
 
 def price_of(run: Run) -> float:
-    """What a step on grass costs C while it learns."""
-    return run.config.ppo.grass_price if run.config.controller.kind == "actor-critic" else run.config.cmaes.grass_price
+    """What a step off the road costs C while it learns."""
+    return run.config.ppo.off_road_price if run.config.controller.kind == "actor-critic" else run.config.cmaes.off_road_price
 
 
 def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -266,8 +267,8 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     latents, first_fresh = latents_of(run, number)
     fresh = run.config.memory_training.fresh if number else 0.0
     seed = run.seed("controller", number)
-    warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
-    agent.starts = dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, MOMENTS, seed)
+    warmup, shares = run.config.memory.warmup, (run.config.dream.from_start, run.config.dream.from_trouble)
+    agent.starts = dream_starts(agent.memory, latents, warmup, shares, first_fresh, fresh, MOMENTS, seed)
     steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
@@ -291,7 +292,7 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
         return ppo.updates * ppo.minds * ppo.steps
     cmaes = replace(config.cmaes, generations=updates) if number else config.cmaes
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
-    real = awake_fitness(agent, replace(cmaes, steps=1000, grass_price=0.0), config.workers)
+    real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
     train_cmaes(stage, linear_of(agent), fitness, cmaes, seed, real, run.display and partial(run.display, agent))
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps
 
@@ -318,9 +319,29 @@ def choose(run: Run) -> None:
         candidates[number] = evaluate(folder, seeds, run.config.workers, track="fast")
     best = max(candidates, key=lambda number: candidates[number]["mean"], default=last)
     agent = load_agent(run.stage(best, "controller").folder / "agent")
+    agent.about |= cost_of(run, time.time() - began)
     agent.save(run.folder / "agent")
     means = {str(number): result["mean"] for number, result in candidates.items()}
     stage.finish(seconds=time.time() - began, best=best, means=means)
+
+
+def cost_of(run: Run, choosing: float) -> dict[str, Any]:
+    """What goes with a score: how the run came to its agent, everything counted up to now, with the seconds of `choosing`."""
+    done = {
+        (number, name): read_json(run.stage(number, name).folder / "done.json")
+        for number in range(run.config.rounds.rounds + 1)
+        for name in ROUND
+        if run.stage(number, name).done
+    }
+    given = len(EpisodeStore(run.data).names()) if run.data else 0
+    acted = sum(result["steps"] for (_, name), result in done.items() if name == "controller")
+    return {
+        "mind": run.config.controller.mind,
+        "seed": run.config.seed,
+        f"{run.config.controller.mind}_steps": acted,
+        "seconds": round(choosing + sum(result.get("seconds", 0.0) for result in done.values())),
+        "drivers": dict(Counter(name.split("-")[1] for name in run.store.names())) | ({"given": given} if given else {}),
+    }
 
 
 def score(run: Run) -> dict[str, Any]:
@@ -346,8 +367,9 @@ def weigh(run: Run) -> None:
     agent = load_agent(run.folder / "agent")
     weights = {folder.parts[-3].replace("-", " "): load_agent(folder).controller.state_dict() for folder in folders}
     weights |= {f"drunk {strength}": drunk(agent.controller, strength, run.seed("drunk")) for strength in DRUNK}
-    asked = population(agent, weights, run.config.dream.horizon, run.seed("trust"))
-    write_json(path, {"horizon": run.config.dream.horizon, **agreement(asked), "controllers": asked})
+    horizon = min(run.config.dream.horizon, run.config.selection.weighed - agent.config.memory.warmup)
+    asked = population(agent, weights, run.config.selection.weighed, horizon, run.seed("trust"))
+    write_json(path, {"horizon": horizon, **agreement(asked), "controllers": asked})
 
 
 def show(run: Run) -> None:

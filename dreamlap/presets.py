@@ -61,7 +61,7 @@ class RoundsConfig:
     """Gradient steps of M a round."""
     controller_updates: int = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
-    decay: float = 1.0
+    decay: float = 0.1
     """Learning rates of M and C in the last round, as a share of those in the first; they fall by equal factors."""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
@@ -81,6 +81,8 @@ class SelectionConfig:
     """Selection tracks that each candidate drives, on the fast track."""
     scored: int = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""
+    weighed: int = count(400, least=60)
+    """Steps that each controller drives when dream and track are compared at the end."""
     film_steps: int = count(1000, least=20)
     """The most steps of the videos."""
 
@@ -117,6 +119,7 @@ class Config:
 
 
 DEMO = Config()
+CHAMPION = replace(DEMO, rounds=replace(DEMO.rounds, rounds=16), selection=replace(DEMO.selection, candidates=8, tracks=50))
 
 HA2018 = Config(
     track=TrackConfig(size=64, bar=False, actions="stock"),
@@ -126,7 +129,9 @@ HA2018 = Config(
         updates=100_000, batch=100, learning_rate=1e-4, bar_weight=1.0, kl_weight=1.0, kl_warmup=1, free_bits=0.5
     ),
     memory=MemoryConfig(hidden=256, mixtures=5),
-    memory_training=MemoryTraining(updates=2000, batch=100, window=1000, reward_weight=0.0, end_weight=0.0, grass_weight=0.0),
+    memory_training=MemoryTraining(
+        updates=2000, batch=100, window=1000, reward_weight=0.0, end_weight=0.0, off_road_weight=0.0
+    ),
     controller=ControllerConfig(kind="linear", mind="awake"),
     cmaes=CMAESConfig(generations=1800, population=64, rollouts=16, steps=1000, sigma=0.1),
     rounds=RoundsConfig(rounds=0),
@@ -165,7 +170,8 @@ RL = Config(
     collect=CollectConfig(correlated=100, autopilot=0),
     vision=VisionConfig(kind="conv", latent=32),
     memory=MemoryConfig(kind="gru"),
-    rounds=RoundsConfig(rounds=4),
+    dream=DreamConfig(horizon=100, from_trouble=0.0),
+    rounds=RoundsConfig(rounds=4, decay=1.0),
 )
 
 PYTORCH = Config(
@@ -200,7 +206,7 @@ DEBUG = Config(
     memory_training=MemoryTraining(updates=40, batch=16, window=32),
     ppo=PPOConfig(updates=4, minds=64, steps=25),
     rounds=RoundsConfig(rounds=1, episodes=2, steps=120, memory_updates=20, controller_updates=4),
-    selection=SelectionConfig(candidates=2, tracks=2, scored=2),
+    selection=SelectionConfig(candidates=2, tracks=2, scored=2, weighed=120),
 )
 
 
@@ -216,6 +222,7 @@ class Preset(NamedTuple):
 
 PRESETS: dict[str, Preset] = {
     "demo": Preset("a car that learned in its dream, in a quarter of an hour on two cores", DEMO, "our own"),
+    "champion": Preset("the same, with twice the rounds and more to choose from: the best score", CHAMPION, "our own"),
     "debug": Preset("everything, as small as it gets, in a minute: to see that all of it runs", DEBUG, "our own"),
     "ha2018": Preset(
         "the paper's system to the letter: 10,000 random rollouts, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",

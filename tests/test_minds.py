@@ -130,7 +130,7 @@ def test_both_minds_have_one_interface(agent: Agent):
         observation = mind.reset([1, 2])
         step = mind.step(torch.zeros(2, mind.action_size))
         assert observation.shape == step.observation.shape == (2, mind.observation_size)
-        assert step.reward.shape == step.grass.shape == (2,)
+        assert step.reward.shape == step.off_road.shape == (2,)
         assert mind.render().shape == (64, 64, 3)
 
 

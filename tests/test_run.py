@@ -29,7 +29,7 @@ TINY = (
     *("--collect.random", "0", "--rounds.steps", "40", "--rounds.episodes", "1", "--memory.hidden", "16"),
     *("--vision-training.updates", "12", "--memory-training.updates", "12", "--ppo.updates", "4", "--ppo.minds", "8"),
     *("--rounds.memory-updates", "6", "--rounds.controller-updates", "2", "--selection.tracks", "1", "--selection.scored", "2"),
-    *("--selection.film-steps", "20"),
+    *("--selection.film-steps", "20", "--selection.weighed", "60"),
 )
 STAGES = ["collect", "vision", "memory", "controller"]
 
@@ -91,6 +91,13 @@ def test_a_run_leaves_what_it_promises(whole: Path):
     agent = load_agent(run)
     assert agent.act(np.zeros((96, 96, 3), np.uint8)).shape == (3,)
     assert agent.starts is not None
+    assert agent.about["drivers"] == {"autopilot": 1, "correlated": 1, "agent": 1}
+    assert agent.about["real_steps"] > 40
+    assert agent.about["dream_steps"] == 4 * 8 * 25 + 2 * 8 * 25
+    assert agent.about["seconds"] > 0
+    weighed = json.loads((run / "trust.json").read_text())
+    assert [one["name"] for one in weighed["controllers"][:3]] == ["round 0", "round 1", "drunk 0.05"]
+    assert json.loads((run / "round-1/trust/done.json").read_text())["alarm"] in (True, False)
 
 
 def test_the_same_command_again_changes_nothing(whole: Path):

@@ -21,7 +21,7 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv
 
 from dreamlap.drivers import Autopilot
-from dreamlap.track import PEDAL, STOCK, FastCarRacing, action_form, drift, to_frame
+from dreamlap.track import PEDAL, STOCK, FastCarRacing, action_form, drift, off_road, to_frame
 
 SEEDS = (11, 12, 13)
 
@@ -360,3 +360,23 @@ def test_an_unknown_form_is_refused_with_the_names_there_are() -> None:
     assert action_form("pedal") is PEDAL
     with pytest.raises(ValueError, match="pedal, stock"):
         action_form("joystick")
+
+
+@pytest.mark.parametrize(("size", "bar"), [(64, True), (64, False), (96, True)])
+def test_off_road_can_be_read_off_the_frame(size: int, bar: bool):
+    """Beside the truth, the wheels that touch a tile: on a straight, in a corner, and straight on into the grass."""
+    track, driver = FastCarRacing(size=size, bar=bar), Autopilot()
+    track.reset(seed=5)
+    driver.reset(track, np.random.default_rng(0))
+    frames, touching, frame = [], [], np.empty(0)
+    for step in range(260):
+        frame, *_ = track.step(driver.act(frame) if step < 220 else np.zeros(3, np.float32))
+        if step > 50:  # before, the view zooms in
+            frames.append(frame)
+            touching.append(sum(bool(wheel.tiles) for wheel in track.car.wheels))
+    track.close()
+    off, wheels = off_road(np.stack(frames), bar), np.array(touching)
+    assert {0, 4} <= set(wheels.tolist())
+    assert off[wheels == 4].mean() < 0.25
+    assert off[wheels == 0].mean() > 0.75
+    assert np.corrcoef(off, wheels)[0, 1] < -0.85

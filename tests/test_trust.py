@@ -41,8 +41,8 @@ def drives(champion: Agent, tmp_path_factory: pytest.TempPathFactory) -> Latents
 
 def test_a_sound_memory_keeps_its_promises(champion: Agent, drives: Latents):
     made = promises(champion.memory, drives, 25, warmup=60)
-    assert made.reward.shape == made.real_grass.shape == (4 * 12, 25)  # moments 60, 70 ... 170 of four drives
-    found = verdict(made, grass_price=2.5)
+    assert made.reward.shape == made.real_off_road.shape == (4 * 12, 25)  # moments 60, 70 ... 170 of four drives
+    found = verdict(made, off_road_price=2.5)
     assert not found["alarm"]
     assert found["given"] > 0.5  # it did drive
     assert calibration(promises(champion.memory, drives, 10, warmup=60))["10"]["correlation"] > 0.5
@@ -54,24 +54,26 @@ def test_a_corrupted_memory_is_found_out(drives: Latents, part: str):
     weights = dict(memory.named_parameters())[part]
     with torch.no_grad():
         weights.copy_(weights[torch.randperm(len(weights), generator=torch.Generator().manual_seed(0))])
-    assert verdict(promises(memory, drives, 25, warmup=60), grass_price=2.5)["alarm"]
+    assert verdict(promises(memory, drives, 25, warmup=60), off_road_price=2.5)["alarm"]
 
 
 def test_promises_are_of_the_steps_that_were_driven(agent: Agent, episode: Episode, tmp_path: Path):
     with torch.no_grad():
         agent.memory.scalar_head.weight.zero_()
-        agent.memory.scalar_head.bias.copy_(torch.tensor([3.0, 0.0, 0.0]))  # reward, end, grass: it expects these, always
+        agent.memory.scalar_head.bias.copy_(
+            torch.tensor([3.0, 0.0, 0.0])
+        )  # reward, end, off the road: it expects these, always
     store, rewards = EpisodeStore(tmp_path), np.arange(40, dtype=np.float32)
     store.write("a", replace(episode, rewards=rewards))
     latents = encode_episodes(agent.vision, list(store), agent.actions, agent.config.track.bar)
     made = promises(agent.memory, latents, 10, warmup=16)
     assert made.real_reward.tolist() == [list(range(20, 30)), list(range(30, 40))]
-    np.testing.assert_allclose(made.real_grass, latents.grass[21:].unflatten(0, (2, 10)))
+    np.testing.assert_allclose(made.real_off_road, latents.off_road[21:].unflatten(0, (2, 10)))
     assert (made.reward == 3).all()
-    assert (made.grass == 0.5).all()
-    found = verdict(made, grass_price=2.0)
+    assert (made.off_road == 0.5).all()
+    found = verdict(made, off_road_price=2.0)
     assert found["promised"] == pytest.approx(2.0)
-    assert found["given"] == pytest.approx(29.5 - 2 * made.real_grass.mean())
+    assert found["given"] == pytest.approx(29.5 - 2 * made.real_off_road.mean())
     assert calibration(made)["10"]["promised"] == pytest.approx(30)
     assert calibration(made)["10"]["given"] == pytest.approx(295)
     assert "50" not in calibration(made)
@@ -85,13 +87,13 @@ def test_drives_without_rewards_are_not_calibrated():
 def test_controllers_drive_and_dream(champion: Agent):
     """The champion earns in its dream about what it earns on the track, and a drunk one less in both; C is put back."""
     before = {name: weights.clone() for name, weights in champion.controller.state_dict().items()}
-    asked = population(champion, {"round 1": before, "drunk 2": drunk(champion.controller, 2.0, 0)}, 20, seed=0)
+    asked = population(champion, {"round 1": before, "drunk 2": drunk(champion.controller, 2.0, 0)}, 200, 20, seed=0)
     sober, mad = asked
     assert sober["dream"] == pytest.approx(sober["real"], abs=0.25)
     assert mad["dream"] < sober["dream"] - 0.5
     assert mad["real"] < sober["real"] - 0.5
     assert all(torch.equal(before[name], weights) for name, weights in champion.controller.state_dict().items())
-    assert asked[0]["dream"] == promise_and_truth(champion, 20, seed=0)["dream"]
+    assert asked[0]["dream"] == promise_and_truth(champion, 200, 20, seed=0)["dream"]
 
 
 def test_agreement_counts_ranks():
@@ -104,7 +106,7 @@ def test_the_figures_are_pictures():
     sums = {"10": {"pairs": [[1.0, 2.0], [3.0, 3.5], [4.0, 5.0]], "correlation": 0.9}}
     asked = [{"name": "round 1", "dream": 1.0, "real": 0.5}, {"name": "drunk 0.1", "dream": 0.5, "real": 0.2}]
     rounds = {
-        n: {"promised": 1.0, "given": 0.5 * n, "promised_grass": 0.1, "given_grass": 0.2, "alarm": n == 2} for n in (1, 2)
+        n: {"promised": 1.0, "given": 0.5 * n, "promised_off_road": 0.1, "given_off_road": 0.2, "alarm": n == 2} for n in (1, 2)
     }
     for png in (calibrated(sums), promised(asked), parting(rounds)):
         assert png.startswith(b"\x89PNG")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dreamlap.episodes.store import EpisodeFile
 from dreamlap.run import replacing
-from dreamlap.track import ActionForm, grass
+from dreamlap.track import ActionForm, off_road
 from dreamlap.vision import VAE
 
 
@@ -24,8 +24,8 @@ class Latents:
     """E episodes laid end to end; L = sum (T + 1) rows.
 
     Row t of an episode holds what V makes of frame t, the action done there, the reward earned by it, whether the episode
-    ended with it, and the grass in frame t. The last row of an episode has a frame but no action: its action, reward and
-    end are zero and never learned from.
+    ended with it, and how far off the road the car is in frame t. The last row of an episode has a frame but no action: its
+    action, reward and end are zero and never learned from.
     """
 
     mu: Tensor  # (L, Z)
@@ -33,7 +33,7 @@ class Latents:
     action: Tensor  # (L, A) in C's own form
     reward: Tensor  # (L,), NaN where it was not recorded
     end: Tensor  # (L,) 1.0 where the step was terminal
-    grass: Tensor  # (L,)
+    off_road: Tensor  # (L,)
     length: Tensor  # (E,) int64, steps T of each episode
 
     @property
@@ -67,7 +67,7 @@ def _encode(vision: VAE, episode: EpisodeFile, form: ActionForm, bar: bool, devi
         action=_with_last_row(action).to(device),
         reward=_with_last_row(episode.array("rewards")).to(device),
         end=_with_last_row(end).to(device),
-        grass=torch.from_numpy(grass(frames, bar)).to(device),
+        off_road=torch.from_numpy(off_road(frames, bar)).to(device),
         length=torch.tensor([len(episode)], device=device),
     )
 
@@ -90,7 +90,7 @@ class Windows:
     action: Tensor  # (B, T, A)
     reward: Tensor  # (B, T), NaN where it was not recorded
     end: Tensor  # (B, T)
-    grass: Tensor  # (B, T), in the frame that follows the step
+    off_road: Tensor  # (B, T), in the frame that follows the step
     mask: Tensor  # (B, T), 1.0 where there was a step
 
 
@@ -101,7 +101,7 @@ def windows(latents: Latents, episode: Tensor, offset: Tensor, steps: int) -> Wi
     now, mask = row[:, :-1], (within[:, :-1] < latents.length[episode][:, None]).float()
     return Windows(
         latents.mu[row], latents.log_sigma[row], latents.action[now], latents.reward[now], latents.end[now],
-        latents.grass[row[:, 1:]], mask,
+        latents.off_road[row[:, 1:]], mask,
     )  # fmt: skip
 
 

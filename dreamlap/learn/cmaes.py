@@ -46,8 +46,8 @@ class CMAESConfig:
     """Training tracks that such a test drives."""
     diagonal: bool = False
     """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
-    grass_price: float = 0.0
-    """What a step with the car wholly on grass costs C while it learns (never in a score)."""
+    off_road_price: float = 0.0
+    """What a step with the car wholly off the road costs C while it learns (never in a score)."""
     target: float | None = None
     """Mean return of the best candidate at which evolution stops early."""
 
@@ -150,7 +150,7 @@ def _strategy(start: np.ndarray, config: CMAESConfig, seed: int) -> cma.CMAEvolu
 def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> np.ndarray:
     """The mean objective of candidates (P, D) over the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P,).
 
-    A rollout counts until its first end; C pays `grass_price` for leaving the road.
+    A rollout counts until its first end; C pays `off_road_price` for leaving the road.
     """
     population = Population(like, candidates.to(mind.device))
     observation = mind.reset(seeds * len(candidates))
@@ -158,7 +158,7 @@ def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], c
     alive = torch.ones(mind.num_envs, dtype=torch.bool, device=mind.device)
     for _ in range(config.steps):
         step = mind.step(population.act(observation))
-        total += torch.where(alive, step.reward - config.grass_price * step.grass, 0.0)
+        total += torch.where(alive, step.reward - config.off_road_price * step.off_road, 0.0)
         alive &= ~(step.terminated | step.truncated)
         observation = step.observation
         if not alive.any():

@@ -32,8 +32,8 @@ class MemoryTraining:
     """Weight of the squared error of the reward, beside the negative log-likelihood of z."""
     end_weight: float = 1.0
     """Weight of the cross-entropy of the episode's end."""
-    grass_weight: float = 1.0
-    """Weight of the cross-entropy of the grass around the car."""
+    off_road_weight: float = 1.0
+    """Weight of the cross-entropy of how far off the road the car is."""
     from_start: float = 0.1
     """Share of the windows that begin with the first frame of an episode."""
     fresh: float = 0.5
@@ -63,7 +63,7 @@ def train_memory(
         batch = windows(latents, *choose(chance, latents, shown, first_fresh, config), config.window)
         noise = torch.randn(batch.mu.shape, generator=generator(seed, "noise", i)).to(device)
         losses = memory_losses(memory, batch, noise, autocast)
-        weights = {"z": 1.0, "reward": config.reward_weight, "end": config.end_weight, "grass": config.grass_weight}
+        weights = {"z": 1.0, "reward": config.reward_weight, "end": config.end_weight, "off_road": config.off_road_weight}
         loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         norm = descend(loss, optimizer, memory.parameters(), config.clip)
         return {**{name: value.item() for name, value in losses.items()}, "gradient": norm}
@@ -104,7 +104,7 @@ def memory_losses(memory: MDNRNN, batch: Windows, noise: Tensor, autocast: torch
         "z": -log_prob(mixture, z[:, 1:]).sum(-1),
         "reward": (expected.reward.float() - batch.reward.nan_to_num()).square(),
         "end": F.binary_cross_entropy_with_logits(expected.end.float(), batch.end, reduction="none"),
-        "grass": F.binary_cross_entropy_with_logits(expected.grass.float(), batch.grass, reduction="none"),
+        "off_road": F.binary_cross_entropy_with_logits(expected.off_road.float(), batch.off_road, reduction="none"),
     }
     masks = {"reward": batch.mask * ~batch.reward.isnan()}
     averaged = {name: _average(error, masks.get(name, batch.mask)) for name, error in errors.items()}
@@ -134,11 +134,26 @@ def remember(memory: MDNRNN, latents: Latents) -> Tensor:
 
 
 def dream_starts(
-    memory: MDNRNN, latents: Latents, warmup: int, from_start: float, first_fresh: int, fresh: float, count: int, seed: int
+    memory: MDNRNN,
+    latents: Latents,
+    warmup: int,
+    shares: tuple[float, float],
+    first_fresh: int,
+    fresh: float,
+    count: int,
+    seed: int,
 ) -> Starts:
-    """`count` real moments for dreams to go on from: a share at the start of episodes, the others after `warmup` steps or more.
+    """`count` real moments for dreams to go on from, all after `warmup` steps or more but for those at an episode's start.
 
-    A share `fresh` of the others comes from the episodes from number `first_fresh` on: where the present C gets to.
+    Args:
+        memory: M, which lives through all episodes once more.
+        latents: the episodes.
+        warmup: steps that M must have seen.
+        shares: of the moments at the start of episodes, and of those shortly before the car left the road.
+        first_fresh: number of the first episode that the present C drove.
+        fresh: share of the moments, but for those at the start, that come from these episodes on.
+        count: how many.
+        seed: of the draw.
     """
     states = remember(memory, latents)
     chance = generator(seed, "starts")
@@ -150,8 +165,21 @@ def dream_starts(
         rows = torch.nonzero(among)[:, 0]
         return rows[torch.randint(len(rows), (round(count * share),), generator=chance).to(rows.device)] if len(rows) else rows
 
-    late = acted & (step >= warmup)
-    rest = 1 - from_start
-    rows = torch.cat([draw(step == 0, from_start), draw(late & latest, rest * fresh), draw(late, rest * (1 - fresh))])
+    from_start, from_trouble = shares
+    late, trouble = acted & (step >= warmup), before_trouble(latents)
+    parts = [draw(step == 0, from_start)]
+    for among, share in ((late, 1 - from_start - from_trouble), (late & trouble, from_trouble)):
+        parts += [draw(among & latest, share * fresh), draw(among, share * (1 - fresh))]
+    rows = torch.cat(parts)
     rows = rows[torch.randperm(len(rows), generator=chance).to(rows.device)]
     return Starts(latents.mu[rows], states[rows])
+
+
+def before_trouble(latents: Latents, steps: int = 25) -> Tensor:
+    """The rows in which the car is on the road that it leaves within `steps`: (L,) bool."""
+    off = latents.off_road > 0.5
+    episode = torch.repeat_interleave(torch.arange(len(latents.length), device=off.device), latents.length + 1)
+    soon = torch.zeros_like(off)
+    for ahead in range(1, min(steps, len(off) - 1) + 1):
+        soon[:-ahead] |= off[ahead:] & (episode[ahead:] == episode[:-ahead])
+    return soon & ~off

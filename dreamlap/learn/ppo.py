@@ -45,8 +45,8 @@ class PPOConfig:
     """Steps a gradient step."""
     entropy: float = 1e-3
     """Weight of the entropy bonus."""
-    grass_price: float = 2.5
-    """What a step with the car wholly on grass costs C while it learns (never in a score): missing one tile costs the lap."""
+    off_road_price: float = 4.0
+    """What a step wholly off the road costs C while it learns (never in a score): missing one tile costs the lap."""
     reward_scale: float = 0.1
     """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
 
@@ -91,7 +91,7 @@ def roll_out(
     mind: Mind, controller: ActorCritic, observation: Tensor, config: PPOConfig, chance: torch.Generator
 ) -> tuple[Rollout, Tensor, dict[str, float]]:
     """Let C act for T steps -> what happened, the observation to go on from, and what it earned a step."""
-    seen, actions, log_probs, values, objectives, ended, bootstraps, rewards, grass = ([] for _ in range(9))
+    seen, actions, log_probs, values, objectives, ended, bootstraps, rewards, off_road = ([] for _ in range(9))
     for _ in range(config.steps):
         policy = controller.policy(observation)
         noise = torch.randn(policy.mean.shape, generator=chance, device=observation.device)
@@ -103,8 +103,8 @@ def roll_out(
         step = mind.step(action)
         observation = step.observation
         rewards.append(step.reward)
-        grass.append(step.grass)
-        objectives.append(config.reward_scale * (step.reward - config.grass_price * step.grass))
+        off_road.append(step.off_road)
+        objectives.append(config.reward_scale * (step.reward - config.off_road_price * step.off_road))
         ended.append(step.terminated | step.truncated)
         bootstraps.append(torch.where(step.terminated, 0.0, controller.value(step.final_observation)))
     value = torch.stack(values)
@@ -112,7 +112,7 @@ def roll_out(
     advantage = advantages(torch.stack(objectives), value, following, over, config.gamma, config.lam)
     target = advantage + value
     rollout = Rollout(torch.stack(seen), torch.stack(actions), torch.stack(log_probs), advantage, target)
-    metrics = {"reward": torch.stack(rewards).mean().item(), "grass": torch.stack(grass).mean().item()}
+    metrics = {"reward": torch.stack(rewards).mean().item(), "off_road": torch.stack(off_road).mean().item()}
     return rollout, observation, metrics
 
 

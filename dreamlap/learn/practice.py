@@ -10,7 +10,7 @@ from gymnasium import spaces
 from dreamlap.expert import ReflexConfig, to_gray
 from dreamlap.seeds import SELECTION_SEEDS
 from dreamlap.settings import count
-from dreamlap.track import FastCarRacing, action_form, grass
+from dreamlap.track import FastCarRacing, action_form, off_road
 from dreamlap.track.config import LIMIT
 
 
@@ -24,8 +24,8 @@ class PracticeConfig:
     """Steps of the track without a new tile after which an episode is lost and ends."""
     lost_price: float = 100.0
     """What that costs: as much as leaving the playfield."""
-    grass_price: float = 1.0
-    """What a step with the car wholly on grass costs. Above 1 it learns to stand still instead of driving."""
+    off_road_price: float = 1.0
+    """What a step with the car wholly off the road costs. Above 1 it learns to stand still instead of driving."""
     reward_scale: float = 0.005
     """Rewards are multiplied by this: with returns far above 1 the critic spoils the features that it shares with the actor."""
 
@@ -103,13 +103,13 @@ class Practice(gym.Env[np.ndarray, np.ndarray]):
         return self._look(frame), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Decide: the reward is what the steps earned, less the price of grass, scaled."""
+        """Decide: the reward is what the steps earned, less the price of leaving the road, scaled."""
         tiles, steps = self.core.tile_visited_count, self.reflex.track.repeat
         frame, earned, terminated, truncated, _ = self.track.step(self.form.to_stock(action))
         self._idle = 0 if self.core.tile_visited_count > tiles else self._idle + steps
-        under = float(grass(frame[None], self.reflex.track.bar)[0])
+        under = float(off_road(frame[None], self.reflex.track.bar)[0])
         lost = self._idle >= self.config.patience
-        objective = float(earned) - self.config.grass_price * steps * under - self.config.lost_price * lost
+        objective = float(earned) - self.config.off_road_price * steps * under - self.config.lost_price * lost
         objective *= self.config.reward_scale
         return self._look(frame), objective, terminated or lost, truncated, {}
 

@@ -140,14 +140,14 @@ class Along(NamedTuple):
 
     z: Tensor  # (P, H + 1, Z), drawn from what M expected; the first is the last real one
     reward: Tensor  # (P, H), expected
-    grass: Tensor  # (P, H), the expected share of grass around the car, 0 to 1
+    off_road: Tensor  # (P, H), how far off the road it expects the car, 0 to 1
 
 
 @torch.no_grad()
 def dream_along(memory: MDNRNN, z: Tensor, state: Tensor, actions: Tensor, seed: int) -> Along:
     """From z (P, Z) and M's state there through actions (P, H, A)."""
     seeds = seed + torch.arange(len(z), device=z.device)
-    dreamed, reward, grass = [z], [], []
+    dreamed, reward, off_road = [z], [], []
     for t in range(actions.shape[1]):
         chance = uniforms(seeds, torch.full_like(seeds, t), 2 * memory.latent)
         choice, noise = chance.chunk(2, -1)
@@ -155,8 +155,8 @@ def dream_along(memory: MDNRNN, z: Tensor, state: Tensor, actions: Tensor, seed:
         expected = memory.predict(memory.h(state))
         dreamed.append(sample(expected.z, choice, normals(noise)))
         reward.append(expected.reward)
-        grass.append(expected.grass.sigmoid())
-    return Along(torch.stack(dreamed, 1), torch.stack(reward, 1), torch.stack(grass, 1))
+        off_road.append(expected.off_road.sigmoid())
+    return Along(torch.stack(dreamed, 1), torch.stack(reward, 1), torch.stack(off_road, 1))
 
 
 @torch.no_grad()

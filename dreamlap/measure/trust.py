@@ -35,10 +35,10 @@ EVERY = 10
 """Steps between the moments of a drive from which M is asked."""
 TOLERANCE = 0.3
 """How far a step the promise may be from what came, before it is an alarm. A step of good driving earns 1.4."""
-DRUNK = (0.0, 0.05, 0.1, 0.2, 0.4)
+DRUNK = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Strength of the noise on the weights of the last C that makes worse controllers of it, as a share of each layer's own."""
-TRACKS, DRIVEN, ASKED_EVERY = 8, 400, 20
-"""Tracks that each controller drives, steps of each, steps between the moments from which it dreams."""
+TRACKS = 8
+"""Tracks that each controller drives."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Promises:
     """What M promised of drives whose actions it was told, beside what the track gave. NaN where rewards were not recorded."""
 
     reward: np.ndarray  # (P, H)
-    grass: np.ndarray  # (P, H)
+    off_road: np.ndarray  # (P, H)
     real_reward: np.ndarray  # (P, H)
-    real_grass: np.ndarray  # (P, H)
+    real_off_road: np.ndarray  # (P, H)
 
 
 @torch.no_grad()
@@ -59,7 +59,7 @@ def promises(memory: MDNRNN, latents: Latents, steps: int, warmup: int, seed: in
     rows = torch.nonzero((step >= warmup) & (step % EVERY == 0) & (length - step >= steps))[:, 0]
     along = rows[:, None] + torch.arange(steps, device=rows.device)  # (P, H)
     dreamed = dream_along(memory, latents.mu[rows], remember(memory, latents)[rows], latents.action[along], seed)
-    told = (dreamed.reward, dreamed.grass, latents.reward[along], latents.grass[along + 1])
+    told = (dreamed.reward, dreamed.off_road, latents.reward[along], latents.off_road[along + 1])
     return Promises(*(part.cpu().numpy() for part in told))
 
 
@@ -83,24 +83,27 @@ def calibration(made: Promises) -> dict[str, Any]:
     return found
 
 
-def verdict(made: Promises, grass_price: float) -> dict[str, Any]:
-    """Whether the promise and what came have parted: means a step, of the reward less the price of grass, as C is taught.
+def verdict(made: Promises, off_road_price: float) -> dict[str, Any]:
+    """Whether promise and truth have parted: means a step, of the reward less the price of leaving the road, as C is taught.
 
     Returns:
-        `promised`, `given`, the share of grass promised and given, and `alarm`: they differ by more than `TOLERANCE`.
+        `promised`, `given`, how far off the road in both, and `alarm`: they differ by more than `TOLERANCE`.
     """
-    promised = float((made.reward - grass_price * made.grass).mean())
-    given = float((made.real_reward - grass_price * made.real_grass).mean())
-    grass = {"promised_grass": float(made.grass.mean()), "given_grass": float(made.real_grass.mean())}
-    return {"promised": promised, "given": given, **grass, "alarm": abs(promised - given) > TOLERANCE}
+    promised = float((made.reward - off_road_price * made.off_road).mean())
+    given = float((made.real_reward - off_road_price * made.real_off_road).mean())
+    off_road = {"promised_off_road": float(made.off_road.mean()), "given_off_road": float(made.real_off_road.mean())}
+    return {"promised": promised, "given": given, **off_road, "alarm": abs(promised - given) > TOLERANCE}
 
 
-def population(agent: Agent, controllers: Mapping[str, Mapping[str, Tensor]], horizon: int, seed: int) -> list[dict[str, Any]]:
+def population(
+    agent: Agent, controllers: Mapping[str, Mapping[str, Tensor]], driven: int, horizon: int, seed: int
+) -> list[dict[str, Any]]:
     """Let controllers drive awake, and dream on from where that brought them -> by controller, what either earned a step.
 
     Args:
         agent: its V and M are everyone's; what C it has is put back in the end.
         controllers: by name, the weights of a C of the same shape.
+        driven: steps that each drives.
         horizon: steps of a dream, and of what is compared with it.
         seed: of the dreams and the tracks, which are training tracks and the same for all.
     """
@@ -108,48 +111,48 @@ def population(agent: Agent, controllers: Mapping[str, Mapping[str, Tensor]], ho
     with meter("controllers drive and dream", len(controllers)) as bar:
         for name, weights in controllers.items():
             agent.controller.load_state_dict(weights)
-            asked.append({"name": name, **promise_and_truth(agent, horizon, seed)})
+            asked.append({"name": name, **promise_and_truth(agent, driven, horizon, seed)})
             bar.advance()
     agent.controller.load_state_dict(own)
     return asked
 
 
 @torch.no_grad()
-def promise_and_truth(agent: Agent, horizon: int, seed: int) -> dict[str, float]:
-    """C drives without noise, and dreams on from moments of that drive -> `real` and `dream`, rewards a step; also grass."""
+def promise_and_truth(agent: Agent, driven: int, horizon: int, seed: int) -> dict[str, float]:
+    """C drives without noise, and dreams on from moments of that drive -> reward a step, `real` and `dream`, and how far off"""
     awake = Awake(agent, TRACKS)
     observation = awake.reset([training_track("trust", i, seed=seed) for i in range(TRACKS)])
-    moments, rewards, grass, alive = [], [], [], [torch.ones(TRACKS, dtype=torch.bool, device=observation.device)]
-    for _ in range(DRIVEN):
+    moments, rewards, off_road, alive = [], [], [], [torch.ones(TRACKS, dtype=torch.bool, device=observation.device)]
+    for _ in range(driven):
         moments.append(awake.moments)
         step = awake.step(agent.controller.act(observation))
         observation = step.observation
         rewards.append(step.reward)
-        grass.append(step.grass)
+        off_road.append(step.off_road)
         alive.append(alive[-1] & ~step.terminated & ~step.truncated)
     awake.close()
     lived, warmup = torch.stack(alive), agent.config.memory.warmup
-    asked = [(t, lived[t + horizon]) for t in range(warmup, DRIVEN - horizon + 1, ASKED_EVERY)]
+    asked = [(t, lived[t + horizon]) for t in range(warmup, driven - horizon + 1, EVERY)]
     starts = Starts(*(torch.cat([moments[t][part][whole] for t, whole in asked]) for part in (0, 1)))
     if not len(starts.z):
-        return {name: float("nan") for name in ("real", "dream", "real_grass", "dream_grass")}
-    real = [torch.cat([torch.stack(what[t : t + horizon])[:, whole] for t, whole in asked], 1) for what in (rewards, grass)]
+        return {name: float("nan") for name in ("real", "dream", "real_off_road", "dream_off_road")}
+    real = [torch.cat([torch.stack(what[t : t + horizon])[:, whole] for t, whole in asked], 1) for what in (rewards, off_road)]
     dreamed = dream_on(agent, starts, horizon, seed)
     return {"real": float(real[0].mean()), "dream": float(dreamed[0].mean())} | {
-        "real_grass": float(real[1].mean()),
-        "dream_grass": float(dreamed[1].mean()),
+        "real_off_road": float(real[1].mean()),
+        "dream_off_road": float(dreamed[1].mean()),
     }
 
 
 @torch.no_grad()
 def dream_on(agent: Agent, starts: Starts, steps: int, seed: int, dreams: int = 512) -> tuple[Tensor, Tensor]:
-    """Dreams from `starts` in which C acts without noise -> expected rewards and grass, both (steps, dreams)."""
+    """Dreams from `starts` in which C acts without noise -> expected rewards and how far off the road, both (steps, dreams)."""
     dream = Dream(agent, dreams, DreamConfig(horizon=steps), starts)
     observation, told = dream.reset([derive(seed, "trust", n) % 2**31 for n in range(dreams)]), []
     for _ in range(steps):
         told.append(dream.step(agent.controller.act(observation)))
         observation = told[-1].observation
-    return torch.stack([step.reward for step in told]), torch.stack([step.grass for step in told])
+    return torch.stack([step.reward for step in told]), torch.stack([step.off_road for step in told])
 
 
 def agreement(asked: list[dict[str, Any]]) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""M: the MDN-RNN, which predicts the next latent, the reward, the end of the episode and the grass under the car.
+"""M: the MDN-RNN, which predicts the next latent, the reward, the end of the episode and how far the car is off the road.
 
 Ha & Schmidhuber (2018), section "MDN-RNN": P(z_{t+1} | a_t, z_t, h_t). The reward and the end make M a world of its own;
-the grass (how far the car has left the road, read off the next frame) lets C's objective price what it really costs.
+how far the car leaves the road (read off the next frame) lets C's objective price what that really costs.
 
 Letters: B batch, T time, Z latent, A action, H hidden, K mixtures, S state. The recurrent state is one tensor (B, S) that
 begins with h, so that whoever carries it about need not know what kind of M it belongs to.
@@ -23,7 +23,7 @@ class Prediction(NamedTuple):
     z: Mixture  # of z_{t+1}: (..., K, Z)
     reward: Tensor  # (...), expected r_t
     end: Tensor  # (...), logit of the probability that the episode ends with this step
-    grass: Tensor  # (...), logit of the share of grass around the car in the next frame, 0 to 1
+    off_road: Tensor  # (...), logit of how far the car is off the road in the next frame, 0 to 1
 
 
 class MDNRNN(nn.Module, ABC):
@@ -61,8 +61,8 @@ class MDNRNN(nn.Module, ABC):
 
     def predict(self, h: Tensor) -> Prediction:
         """Read the heads off h_{t+1} (..., H)."""
-        reward, end, grass = self.scalar_head(h).unbind(-1)
-        return Prediction(mixture.from_raw(self.z_head(h), self.mixtures), reward, end, grass)
+        reward, end, off_road = self.scalar_head(h).unbind(-1)
+        return Prediction(mixture.from_raw(self.z_head(h), self.mixtures), reward, end, off_road)
 
 
 class MDNLSTM(MDNRNN):

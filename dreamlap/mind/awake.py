@@ -10,7 +10,7 @@ from dreamlap.agent import Agent, Starts
 from dreamlap.mind.interface import Step
 from dreamlap.mind.world import open_world
 from dreamlap.seeds import training_track
-from dreamlap.track import grass
+from dreamlap.track import off_road
 from dreamlap.track.config import LIMIT
 
 MOST = 128
@@ -54,7 +54,7 @@ class Awake:
             self._frames[i], reward[i], terminated[i], _, _ = self.tracks[i].step(stock)
         self._age += 1
         truncated = (self._age >= self.limit) & ~terminated
-        under = self._tensor(grass(self._frames, self.agent.config.track.bar))
+        under = self._tensor(off_road(self._frames, self.agent.config.track.bar))
         final = self._observe()
         observation = self._begin_where(terminated | truncated, final)
         return Step(observation, self._tensor(reward), self._tensor(terminated), self._tensor(truncated), under, final)

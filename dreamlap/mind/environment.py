@@ -49,7 +49,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """N minds as a vector environment: observations [z, h] (N, Z + H) float32, actions (N, A) in the agent's own form.
 
     An episode that ends is followed by the next in the same step (`AutoresetMode.SAME_STEP`): its last observation is
-    `info["final_obs"]`. `info["grass"]` (N,) is the share of grass around the car.
+    `info["final_obs"]`. `info["off_road"]` (N,) is how far the car has left the road.
     """
 
     def __init__(self, mind: Mind, render_mode: str | None = None, observation: Observation = "zh"):
@@ -76,8 +76,8 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Act in every mind."""
         step = self.mind.step(torch.from_numpy(np.asarray(actions, np.float32)).to(self.mind.device))
-        reward, terminated, truncated, grass = (part.cpu().numpy() for part in step[1:5])
-        info: dict[str, Any] = {"grass": grass}
+        reward, terminated, truncated, off_road = (part.cpu().numpy() for part in step[1:5])
+        info: dict[str, Any] = {"off_road": off_road}
         ended = terminated | truncated
         if ended.any():
             info |= {"final_obs": self.view(step.final_observation), "_final_obs": ended}
@@ -106,7 +106,7 @@ class MindEnv(gym.Env[np.ndarray, np.ndarray]):
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Act."""
         step = self.mind.step(torch.from_numpy(np.asarray(action, np.float32))[None].to(self.mind.device))
-        info = {"grass": float(step.grass[0])}
+        info = {"off_road": float(step.off_road[0])}
         return (
             self.view(step.final_observation)[0],
             float(step.reward[0]),

@@ -17,7 +17,7 @@ class Step(NamedTuple):
     reward: Tensor  # (N,), the track's, or what M expects it to be
     terminated: Tensor  # (N,) bool: the track, or M, ended the episode
     truncated: Tensor  # (N,) bool: the clock ended it
-    grass: Tensor  # (N,), share of grass around the car, 0 to 1: see `dreamlap.track.marks.grass`
+    off_road: Tensor  # (N,), how far the car has left the road, 0 to 1: see `dreamlap.track.marks.off_road`
     final_observation: Tensor  # (N, Z + H), before the auto-reset: differs from `observation` where an episode ended
 
 

@@ -170,7 +170,9 @@ def _drawings(run: RunReader) -> Html:
 def _memory(run: RunReader) -> Html:
     return section(
         "M remembers and expects",
-        paragraph("M reads z and the action, and expects the next z, the reward, the end and the grass under the car."),
+        paragraph(
+            "M reads z and the action, and expects the next z, the reward, the end and how far off the road the car will be."
+        ),
         _curves(run, "memory", "What it costs M that it did not know better, in nats (the reward: squared)."),
         _foresight(run.result(0, "memory")),
         _calibrated(run.result(0, "memory")),
@@ -274,7 +276,9 @@ def _practice(run: RunReader) -> Html:
         "The expert practises",
         paragraph("From frames to actions by one network, trained by PPO (Stable-Baselines3) on the fast track."),
         _curves(
-            run, "practice", "The reward of a decision as practised (less the price of grass, scaled); the score when judged."
+            run,
+            "practice",
+            "The reward of a decision as practised (less the price of leaving the road, scaled); the score when judged.",
         ),
     )
 

@@ -52,14 +52,14 @@ def promised(asked: Sequence[Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
 
 
 def parting(rounds: Mapping[int, Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
-    """What `verdict` found, round by round: promised and given, of the objective and of the grass."""
+    """What `verdict` found, round by round: promised and given, of the objective and of how far off the road."""
     numbers = sorted(rounds)
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
         for axes, names, title in (
-            (left, ("promised", "given"), "reward less the price of grass, a step"),
-            (right, ("promised_grass", "given_grass"), "grass around the car"),
+            (left, ("promised", "given"), "reward less the price of leaving the road, a step"),
+            (right, ("promised_off_road", "given_off_road"), "how far off the road"),
         ):
             for name, label, color in zip(names, ("promised", "given"), theme.series, strict=False):
                 axes.plot(numbers, [rounds[n][name] for n in numbers], "o-", color=color, markersize=4, label=label)

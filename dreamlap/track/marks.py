@@ -1,4 +1,5 @@
-"""What can be read off a frame without learning: where the instrument bar is, and how much grass is around the car.
+"""What can be read off a frame without learning: where the instrument bar is, and how far the car has left
+the road.
 
 No privilege in it: these are pixels that everyone sees.
 """
@@ -9,8 +10,10 @@ from dreamlap.track.frames import ROAD_ROWS, STOCK
 
 AROUND_CAR = (slice(66, 79), slice(43, 54))
 """Rows and columns of a stock frame that hold the car, which is always drawn there, and about a wheel's width around it."""
-CAR_SHARE = 0.25
-"""Share of that place that the car itself covers."""
+ROAD_SHARES = (0.285, 0.085)
+"""Share of that place that shows the road while two wheels, and while none, are on it; 0.6 with all of them well on it."""
+ROAD_GRAYS, GRAY = (80, 140), 24
+"""Between which levels the road's colour lies, and how far apart its red, green and blue may be."""
 
 
 def bar_rows(size: int) -> slice:
@@ -18,8 +21,10 @@ def bar_rows(size: int) -> slice:
     return slice(round(size * ROAD_ROWS / STOCK), size)
 
 
-def grass(frames: np.ndarray, bar: bool) -> np.ndarray:
-    """How far the car has left the road: 0 with none of the grass around it, 1 with grass on all sides.
+def off_road(frames: np.ndarray, bar: bool) -> np.ndarray:
+    """How far the car has left the road: 0 while two wheels are on it, 1 when none is. A tile that no wheel touches is missed.
+
+    It is read off the road's gray around the car, not off the grass: a wheel on the kerb of a sharp corner touches no tile.
 
     Args:
         frames: (N, S, S, 3) uint8, in the stock colours.
@@ -30,9 +35,11 @@ def grass(frames: np.ndarray, bar: bool) -> np.ndarray:
     """
     rows, columns = (_scaled(part, frames.shape[1], part_of) for part, part_of in zip(
         AROUND_CAR, (STOCK if bar else ROAD_ROWS, STOCK), strict=True))  # fmt: skip
-    patch = frames[:, rows, columns].astype(np.int16)
-    green = (patch[..., 1] > patch[..., 0] + 40) & (patch[..., 1] > patch[..., 2] + 40)
-    return np.minimum(green.mean((1, 2), dtype=np.float32) / (1 - CAR_SHARE), 1.0)
+    patch = frames[:, rows, columns]
+    darkest, brightest = patch.min(-1), patch.max(-1)
+    road = (brightest - darkest < GRAY) & (darkest > ROAD_GRAYS[0]) & (brightest < ROAD_GRAYS[1])
+    two_wheels, none = ROAD_SHARES
+    return np.clip((two_wheels - road.mean((1, 2), dtype=np.float32)) / (two_wheels - none), 0.0, 1.0)
 
 
 def _scaled(part: slice, size: int, of: int) -> slice:

@@ -1,0 +1,82 @@
+"""The README's table of scores, made of the raw returns in `scores/final/`, beside the published ones.
+
+    python -m benchmarks.scores
+
+A file there is what `dreamlap evaluate runs/NAME --final --json scores/final/PRESET-SEED.json` wrote: the hundred test tracks,
+driven by what a preset left with one training seed. Files of one preset make one row.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.seeds import table
+from dreamlap.run import read_json
+
+HERE = Path(__file__).parents[1]
+FINAL, README = HERE / "scores" / "final", HERE / "README.md"
+BEGIN, END = "<!-- made by python -m benchmarks.scores -->\n", "<!-- end -->"
+
+PUBLISHED = (
+    ("AttentionAgent (Tang, Nguyen & Ha 2020), CarRacing-v0", "914 ± 15", "awake", "256 × 16 rollouts × 2,000 generations"),
+    ("World Models (Ha & Schmidhuber 2018), v0", "906 ± 21", "awake", "1,119 h on 64 cores"),
+    ("genetic algorithm, V and M included (Risi & Stanley 2019), v0", "903 ± 72", "awake", ""),
+    ("PPO with LSTM (Stable-Baselines3's zoo), v0", "863 ± 97", "no world model", "4 M steps"),
+    ("World Models in PyTorch (ctallec), v0", "860 ± 120", "awake", "a day, 4 GPUs"),
+    ("fully in the dream, best mean over 100 tracks found", "625 ± 289", "dream", ""),
+)
+"""Who, score, where C was trained, cost: as their authors tell it."""
+
+
+def main() -> None:
+    """Put the table into the README."""
+    README.write_text(with_table(README.read_text("utf-8"), rows(finals())), "utf-8")
+
+
+def finals() -> dict[str, list[dict[str, Any]]]:
+    """The final scores by preset, in the order of their means; one for each training seed."""
+    found = defaultdict(list)
+    for path in sorted(FINAL.glob("*-*.json")):
+        found[path.stem.rpartition("-")[0]].append(read_json(path))
+    return dict(sorted(found.items(), key=lambda item: -np.mean([score["mean"] for score in item[1]])))
+
+
+def rows(found: Mapping[str, list[dict[str, Any]]]) -> list[tuple[str, ...]]:
+    """A row for each preset, then the published ones."""
+    ours = [_row(name, scores) for name, scores in found.items()]
+    return ours + [(who, score, "", "", where, cost) for who, score, where, cost in PUBLISHED]
+
+
+def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The mean over training seeds, and what each of them got."""
+    means = [score["mean"] for score in scores]
+    each = ", ".join(f"{score['mean']:.0f} ± {score['sd']:.0f}" for score in scores)
+    about = [score["trained"] for score in scores]
+    cost = [
+        f"{np.mean([a[key] for a in about]) / unit:,.0f} {what}" for key, unit, what in COSTS if all(key in a for a in about)
+    ]
+    return (
+        f"**`{name}`**",
+        f"**{np.mean(means):.0f}**: {each}",
+        f"{min(score['min'] for score in scores):.0f}",
+        f"{sum(score['laps'] for score in scores)} of {sum(len(score['returns']) for score in scores)}",
+        about[0].get("mind", ""),
+        "; ".join(cost),
+    )
+
+
+COSTS = (("real_steps", 1000, "k real steps"), ("dream_steps", 1e6, "M dream steps"), ("seconds", 60, "min"))
+
+
+def with_table(text: str, body: list[tuple[str, ...]]) -> str:
+    """The text with the table between its two marks."""
+    before, rest = text.split(BEGIN)
+    head = ("who", "mean ± sd of each training seed", "min", "laps", "C learned", "cost")
+    return before + BEGIN + table(head, body) + END + rest.split(END, 1)[1]
+
+
+if __name__ == "__main__":
+    main()
