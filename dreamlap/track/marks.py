@@ -10,6 +10,8 @@ from dreamlap.track.frames import ROAD_ROWS, STOCK
 
 AROUND_CAR = (slice(66, 79), slice(43, 54))
 """Rows and columns of a stock frame that hold the car, which is always drawn there, and about a wheel's width around it."""
+NEAR_CAR = (slice(56, 84), slice(33, 64))
+"""Rows and columns of a stock frame in which the road's edges are that the wheels may touch soon."""
 ROAD_SHARES = (0.285, 0.085)
 """Share of that place that shows the road while two wheels, and while none, are on it; 0.6 with all of them well on it."""
 ROAD_GRAYS, GRAY = (80, 140), 24
@@ -19,6 +21,11 @@ ROAD_GRAYS, GRAY = (80, 140), 24
 def bar_rows(size: int) -> slice:
     """The rows of a frame of `size` pixels that show the instrument bar, if it is not cropped."""
     return slice(round(size * ROAD_ROWS / STOCK), size)
+
+
+def near_car(size: int, bar: bool) -> tuple[slice, slice]:
+    """The rows and columns around the car, of a frame of `size` pixels with or without the instrument bar."""
+    return _in_frame(NEAR_CAR, size, bar)
 
 
 def off_road(frames: np.ndarray, bar: bool) -> np.ndarray:
@@ -33,13 +40,17 @@ def off_road(frames: np.ndarray, bar: bool) -> np.ndarray:
     Returns:
         (N,) float32.
     """
-    rows, columns = (_scaled(part, frames.shape[1], part_of) for part, part_of in zip(
-        AROUND_CAR, (STOCK if bar else ROAD_ROWS, STOCK), strict=True))  # fmt: skip
-    patch = frames[:, rows, columns]
+    patch = frames[:, *_in_frame(AROUND_CAR, frames.shape[1], bar)]
     darkest, brightest = patch.min(-1), patch.max(-1)
     road = (brightest - darkest < GRAY) & (darkest > ROAD_GRAYS[0]) & (brightest < ROAD_GRAYS[1])
     two_wheels, none = ROAD_SHARES
     return np.clip((two_wheels - road.mean((1, 2), dtype=np.float32)) / (two_wheels - none), 0.0, 1.0)
+
+
+def _in_frame(place: tuple[slice, slice], size: int, bar: bool) -> tuple[slice, slice]:
+    """Rows and columns of a stock frame as those of a frame of `size` pixels (without the bar it is stretched)."""
+    rows, columns = place
+    return _scaled(rows, size, STOCK if bar else ROAD_ROWS), _scaled(columns, size, STOCK)
 
 
 def _scaled(part: slice, size: int, of: int) -> slice:
