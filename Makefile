@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo test bench seeds clean
+.PHONY: help install demo test bench seeds scores ablations clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,12 @@ bench: install   ## steps a second of the dream and of the tracks, as ratios: so
 
 seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: some three quarters of an hour
 	$(BIN)/python -m benchmarks.seeds
+
+scores:          ## the README's table of scores, from the raw returns in scores/final
+	$(BIN)/python -m benchmarks.scores
+
+ablations: install   ## the demo with one thing changed at a time, three training seeds each: half a day
+	$(BIN)/python -m benchmarks.ablations
 
 clean:           ## remove the virtual environment; runs stay
 	rm -rf $(VENV)

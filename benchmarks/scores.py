@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.seeds import table
-from dreamlap.run import read_json
+from dreamlap.progress import console
+from dreamlap.run import read_json, replacing
 
 HERE = Path(__file__).parents[1]
 FINAL, README = HERE / "scores" / "final", HERE / "README.md"
@@ -33,7 +34,10 @@ PUBLISHED = (
 
 def main() -> None:
     """Put the table into the README."""
-    README.write_text(with_table(README.read_text("utf-8"), rows(finals())), "utf-8")
+    text = with_table(README.read_text("utf-8"), rows(finals()))
+    with replacing(README) as partial:
+        partial.write_text(text, "utf-8")
+    console.print(f"wrote the table of {README.name}")
 
 
 def finals() -> dict[str, list[dict[str, Any]]]:

@@ -1,0 +1,116 @@
+"""What each part is good for: the demo's system with one thing changed, trained anew, and a table of all: `make ablations`.
+
+    python -m benchmarks.ablations [NAME ...]
+
+Everything is trained at the demo's budget with three training seeds (the last ones with one), and scored on 100 selection
+tracks of the fast track that nothing else is chosen by: figures to compare with each other, no scores. What is finished is not
+done again: the command may be broken off and given again. Raw returns go to `scores/ablations/`, the table to
+`docs/ablations.md`. All of it takes half a day on two cores.
+"""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.seeds import table
+from dreamlap.evaluate import evaluate
+from dreamlap.progress import console
+from dreamlap.run import read_json, replacing, write_json
+
+TRACKS = range(904_000, 904_100)
+RAW, PAGE = Path("scores/ablations"), Path("docs/ablations.md")
+AWAKE = ("--controller.mind", "awake", "--ppo.minds", "16", "--ppo.steps", "128", "--ppo.reset_every", "10")
+AWAKE += ("--rounds.controller_updates", "15")
+
+
+class Ablation(NamedTuple):
+    """The demo with one thing changed."""
+
+    about: str
+    flags: tuple[str, ...] = ()
+    seeds: int = 3
+
+
+ABLATIONS = {
+    "demo": Ablation("V + M, in the dream: the demo itself"),
+    "v-only": Ablation("C sees z alone, M is its dream and nothing else", ("--controller.no-sees-memory")),
+    "awake": Ablation("V + M, C trained on the track by as many updates of 16 × 128 steps", AWAKE),
+    "awake-v-only": Ablation("the same, C sees z alone", (*AWAKE, "--controller.no-sees-memory")),
+    "awake-untrained-m": Ablation(
+        "the same, C sees z and the h of an M that never learned", (*AWAKE, "--memory_training.learning_rate", "0")
+    ),
+    "rounds-1": Ablation("one round after the first", ("--rounds.rounds", "1")),
+    "rounds-2": Ablation("two", ("--rounds.rounds", "2")),
+    "rounds-4": Ablation("four", ("--rounds.rounds", "4")),
+    "bar-cropped": Ablation("V does not see the instrument bar", ("--track.no-bar")),
+    "bar-as-all": Ablation("the bar weighs no more than other pixels", ("--vision_training.bar_weight", "1")),
+    "unprivileged": Ablation(
+        "no autopilot: the first data is of wandering drivers", ("--collect.autopilot", "0", "--collect.correlated", "112")
+    ),
+    "horizon-100": Ablation("dreams of 100 steps", ("--dream.horizon", "100"), 1),
+    "no-trouble": Ablation("no dreams that begin before the car leaves the road", ("--dream.from_trouble", "0"), 1),
+    "no-decay": Ablation("learning rates do not fall", ("--rounds.decay", "1"), 1),
+    "near-1": Ablation("the pixels around the car weigh no more than others", ("--vision_training.near_weight", "1"), 1),
+    "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1),
+    "temperature-1.3": Ablation("tau 1.3", ("--dream.temperature", "1.3"), 1),
+    "linear": Ablation("a linear C, by CMA-ES in the dream", ("--controller.kind", "linear"), 1),
+    "nvae": Ablation("NVAE instead of the light V", ("--vision.kind", "nvae"), 1),
+}
+"""Name -> what is changed."""
+
+
+def main() -> None:
+    """Train and score what is not there yet, then write the table."""
+    for name in sys.argv[1:] or ABLATIONS:
+        for seed in range(ABLATIONS[name].seeds):
+            one(name, seed)
+    with replacing(PAGE) as partial:
+        partial.write_text(page({path.stem: read_json(path) for path in sorted(RAW.glob("*.json"))}), "utf-8")
+    console.print(f"wrote {PAGE}")
+
+
+def one(name: str, seed: int) -> None:
+    """One training and its score."""
+    raw, run = RAW / f"{name}-{seed}.json", f"ablation-{name}-{seed}"
+    if raw.exists():
+        return
+    console.rule(f"{name}, seed {seed}")
+    flags = ("--name", run, "--seed", str(seed), *ABLATIONS[name].flags, "--selection.candidates", "1")
+    subprocess.run([sys.executable, "-m", "dreamlap.cli", "train", "controller", "demo", *flags], check=True)
+    last = max(Path("runs", run).glob("round-*/controller/agent"), key=lambda path: int(path.parts[-3].split("-")[1]))
+    write_json(raw, evaluate(last, TRACKS, track="fast"))
+
+
+def page(found: Mapping[str, dict[str, Any]]) -> str:
+    """The table, of the raw returns."""
+    rows = []
+    for name, ablation in ABLATIONS.items():
+        scores = [found[key] for seed in range(ablation.seeds) if (key := f"{name}-{seed}") in found]
+        if scores:
+            rows.append(
+                (
+                    f"`{name}`",
+                    ablation.about,
+                    f"**{np.mean([score['mean'] for score in scores]):.0f}**",
+                    ", ".join(f"{score['mean']:.0f} ± {score['sd']:.0f}" for score in scores),
+                    f"{min(score['min'] for score in scores):.0f}",
+                    f"{sum(score['laps'] for score in scores)} of {sum(len(score['returns']) for score in scores)}",
+                )
+            )
+    head = ("", "what is changed", "mean", "each training seed", "min", "laps")
+    return HEAD + table(head, rows)
+
+
+HEAD = """# What each part is good for
+
+Made by `make ablations` of the raw returns in `scores/ablations/`: the demo with one thing changed, trained anew at the demo's
+budget; the agent of the last round, unchosen, on 100 selection tracks (904,000 to 904,099) of the fast track.
+
+"""
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The tables that commands make of raw figures, and the agents that come along."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import ablations, scores
+from benchmarks.ship import ship
+from dreamlap.agent import PRETRAINED, load_agent
+from dreamlap.evaluate import score
+from dreamlap.presets import PRESETS
+from dreamlap.run import write_json
+from dreamlap.seeds import TEST_SEEDS
+
+TRAINED = {"mind": "dream", "real_steps": 220_000, "dream_steps": 3_700_000, "seconds": 660}
+
+
+def _score(returns: list[float], laps: int) -> dict:
+    return {**score(returns), "laps": laps, "trained": TRAINED, "seeds": list(range(len(returns)))}
+
+
+def test_scores_of_several_training_seeds_are_one_row():
+    row, *published = scores.rows({"sprint": [_score([900.0, 940.0], 2), _score([880.0, 920.0], 1)]})
+    assert row[0] == "**`sprint`**"
+    assert row[1] == "**910**: 920 ± 28, 900 ± 28"
+    assert row[2:] == ("880", "3 of 4", "dream", "220 k real steps; 4 M dream steps; 11 min")
+    assert any("World Models" in who and result == "906 ± 21" for who, result, *_ in published)
+    text = scores.with_table(f"before\n{scores.BEGIN}old\n{scores.END}\nafter", [row])
+    assert "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("| 880 | 3 of 4 | dream | 220 k real steps; 4 M dream steps; 11 min |\n<!-- end -->\nafter")
+
+
+def test_the_readme_shows_what_the_raw_scores_say():
+    text = scores.README.read_text("utf-8")
+    assert scores.with_table(text, scores.rows(scores.finals())) == text
+
+
+def test_final_scores_are_on_all_test_tracks_and_nothing_else():
+    for name, found in scores.finals().items():
+        for one in found:
+            assert one["seeds"] == list(range(TEST_SEEDS, TEST_SEEDS + 100)), name
+            assert one["track"] == "stock"
+            assert one["mean"] == pytest.approx(sum(one["returns"]) / 100, abs=1e-3)
+
+
+def test_ablations_are_told_by_name_with_all_their_seeds():
+    found = {"demo-0": _score([900.0, 940.0], 2), "demo-2": _score([880.0, 920.0], 1)}
+    assert "| `demo` | V + M, in the dream: the demo itself | **910** | 920 ± 28, 900 ± 28 | 880 | 3 of 4 |" in ablations.page(
+        found
+    )
+    text = ablations.PAGE.read_text("utf-8") if ablations.PAGE.exists() else ""
+    raw = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((scores.HERE / ablations.RAW).glob("*.json"))}
+    assert not raw or ablations.page(raw) == text
+
+
+def test_every_ablation_is_a_setting_that_exists():
+    from dreamlap.cli import _parse
+
+    for ablation in ablations.ABLATIONS.values():
+        command = _parse("run", ["demo", *ablation.flags])
+        assert command.config != PRESETS["demo"].config or not ablation.flags
+
+
+def test_an_agent_is_shipped_with_what_made_it(tmp_path: Path):
+    run = tmp_path / "run"
+    load_agent("champion").save(run / "agent")
+    for file in ("config.json", "versions.json", "scores/selection.json"):
+        write_json(run / file, {"from": file})
+    write_json(run / "round-0/collect/done.json", {"seconds": 3.0, "steps": 10, "returns": [1.0, 3.0]})
+    ship(run, tmp_path / "kept", run / "scores/selection.json")
+    assert json.loads((tmp_path / "kept/score.json").read_text()) == {"from": "scores/selection.json"}
+    log = json.loads((tmp_path / "kept/log.json").read_text())
+    assert log["rounds"]["0"]["collect"] == {"seconds": 3.0, "steps": 10, "mean_return": 2.0}
+    assert load_agent(tmp_path / "kept").starts is not None
+
+
+def test_what_comes_along_is_small():
+    for folder in PRETRAINED.iterdir():
+        assert sum(file.stat().st_size for file in folder.iterdir()) < 20_000_000
