@@ -37,7 +37,7 @@ class Ablation(NamedTuple):
 
 ABLATIONS = {
     "demo": Ablation("V + M, in the dream: the demo itself"),
-    "v-only": Ablation("C sees z alone, M is its dream and nothing else", ("--controller.no-sees-memory")),
+    "v-only": Ablation("C sees z alone, M is its dream and nothing else", ("--controller.no-sees-memory",)),
     "awake": Ablation("V + M, C trained on the track by as many updates of 16 × 128 steps", AWAKE),
     "awake-v-only": Ablation("the same, C sees z alone", (*AWAKE, "--controller.no-sees-memory")),
     "awake-untrained-m": Ablation(
@@ -46,7 +46,7 @@ ABLATIONS = {
     "rounds-1": Ablation("one round after the first", ("--rounds.rounds", "1")),
     "rounds-2": Ablation("two", ("--rounds.rounds", "2")),
     "rounds-4": Ablation("four", ("--rounds.rounds", "4")),
-    "bar-cropped": Ablation("V does not see the instrument bar", ("--track.no-bar")),
+    "bar-cropped": Ablation("V does not see the instrument bar", ("--track.no-bar",)),
     "bar-as-all": Ablation("the bar weighs no more than other pixels", ("--vision_training.bar_weight", "1")),
     "unprivileged": Ablation(
         "no autopilot: the first data is of wandering drivers", ("--collect.autopilot", "0", "--collect.correlated", "112")
