@@ -290,7 +290,9 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
         previous = run.stage(number - 1, "controller") if number else None
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)
         return ppo.updates * ppo.minds * ppo.steps
-    cmaes = replace(config.cmaes, generations=updates) if number else config.cmaes
+    cmaes = config.cmaes
+    if number:
+        cmaes = replace(cmaes, generations=updates, sigma=cmaes.sigma * config.rounds.rate(number))
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
     train_cmaes(stage, linear_of(agent), fitness, cmaes, seed, real, run.display and partial(run.display, agent))

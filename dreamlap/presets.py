@@ -62,12 +62,13 @@ class RoundsConfig:
     controller_updates: int = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
     decay: float = 0.1
-    """Learning rates of M and C in the last round, as a share of those in the first; they fall by equal factors."""
+    """Learning rates of M and C (for CMA-ES, sigma) in the last round, as a share of those in the first; they fall by equal
+    factors."""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
 
     def rate(self, number: int) -> float:
-        """The share of the learning rates that is left in round `number`."""
+        """The share of the learning rates, and of sigma, that is left in round `number`."""
         return self.decay ** (number / max(1, self.rounds))
 
 
@@ -120,6 +121,13 @@ class Config:
 
 DEMO = Config(vision_training=VisionTraining(near_weight=4.0))
 CHAMPION = replace(DEMO, rounds=replace(DEMO.rounds, rounds=16), selection=replace(DEMO.selection, candidates=8, tracks=50))
+LINEAR = replace(
+    DEMO,
+    track=TrackConfig(actions="stock"),
+    controller=ControllerConfig(kind="linear"),
+    cmaes=CMAESConfig(generations=200, population=64, rollouts=16, steps=60, off_road_price=4.0),
+    rounds=replace(DEMO.rounds, rounds=12, controller_updates=25),
+)
 
 HA2018 = Config(
     track=TrackConfig(size=64, bar=False, actions="stock"),
@@ -224,6 +232,7 @@ PRESETS: dict[str, Preset] = {
     "demo": Preset("a car that learned in its dream, in a quarter of an hour on two cores", DEMO, "our own"),
     "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own"),
     "champion": Preset("the same, with twice the rounds and more to choose from: the best score", CHAMPION, "our own"),
+    "linear": Preset("the demo with the paper's C: one matrix of 867 numbers, by CMA-ES in the dream", LINEAR, "our own"),
     "debug": Preset("everything, as small as it gets, in a minute: to see that all of it runs", DEBUG, "our own"),
     "ha2018": Preset(
         "the paper's system to the letter: 10,000 random rollouts, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",
