@@ -44,7 +44,7 @@ def test_the_fast_track_is_a_legal_environment():
 
 @pytest.mark.parametrize("name", MINDS)
 def test_single_and_vector_go_the_same_way(name: str, path: str):
-    steps = 30
+    steps = 20
     many = gym.make_vec(name, num_envs=3, agent=path)
     alone = gym.make(name, agent=path)
     actions = np.random.default_rng(0).uniform(-1, 1, (steps, 3, 2)).astype(np.float32)

@@ -371,6 +371,7 @@ def test_off_road_can_be_read_off_the_frame(size: int, bar: bool):
     frames, touching, frame = [], [], np.empty(0)
     for step in range(260):
         frame, *_ = track.step(driver.act(frame) if step < 220 else np.zeros(3, np.float32))
+        assert track.car
         if step > 50:  # before, the view zooms in
             frames.append(frame)
             touching.append(sum(bool(wheel.tiles) for wheel in track.car.wheels))
