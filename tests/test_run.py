@@ -18,9 +18,9 @@ import pytest
 import torch
 
 import dreamlap
-from dreamlap.agent import load_agent
+from dreamlap.agent import PRETRAINED, load_agent
 from dreamlap.cli import PresetCommand, _parse, main
-from dreamlap.evaluate import bootstrap_interval, compare, evaluate, score, seed_range
+from dreamlap.evaluate import bootstrap_interval, compare, drive_side_by_side, drive_track, evaluate, score, seed_range
 from dreamlap.presets import PRESETS
 from dreamlap.settings import from_dict, scaled
 
@@ -140,6 +140,16 @@ def test_evaluation_is_the_same_with_any_workers(whole: Path):
     results = [evaluate(whole / "runs/tiny", [7, 8], workers, track="fast") for workers in (1, 2)]
     assert results[0]["returns"] == results[1]["returns"]
     assert results[0]["track"] == "fast"
+
+
+def test_fast_tracks_side_by_side_are_driven_as_one_by_one():
+    tracks = [900_100, 900_101, 900_102]
+    together = drive_side_by_side(load_agent("champion"), tracks)
+    alone = [drive_track(str(PRETRAINED / "champion"), "fast", seed) for seed in tracks]
+    for (total, steps, lap), (expected, expected_steps, expected_lap) in zip(together, alone, strict=True):
+        assert total == pytest.approx(expected, abs=20)  # sums in another order, hundreds of steps ago
+        assert steps == pytest.approx(expected_steps, abs=100)
+        assert lap == expected_lap
 
 
 def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
