@@ -52,7 +52,6 @@ ABLATIONS = {
         "no autopilot: the first data is of wandering drivers", ("--collect.autopilot", "0", "--collect.correlated", "112")
     ),
     "horizon-100": Ablation("dreams of 100 steps", ("--dream.horizon", "100"), 1),
-    "no-trouble": Ablation("no dreams that begin before the car leaves the road", ("--dream.from_trouble", "0"), 1),
     "no-decay": Ablation("learning rates do not fall", ("--rounds.decay", "1"), 1),
     "near-1": Ablation("the pixels around the car weigh no more than others", ("--vision_training.near_weight", "1"), 1),
     "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1),

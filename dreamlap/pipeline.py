@@ -267,8 +267,8 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     latents, first_fresh = latents_of(run, number)
     fresh = run.config.memory_training.fresh if number else 0.0
     seed = run.seed("controller", number)
-    warmup, shares = run.config.memory.warmup, (run.config.dream.from_start, run.config.dream.from_trouble)
-    agent.starts = dream_starts(agent.memory, latents, warmup, shares, first_fresh, fresh, MOMENTS, seed)
+    warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
+    agent.starts = dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, MOMENTS, seed)
     steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}

@@ -178,7 +178,7 @@ RL = Config(
     collect=CollectConfig(correlated=100, autopilot=0),
     vision=VisionConfig(kind="conv", latent=32),
     memory=MemoryConfig(kind="gru"),
-    dream=DreamConfig(horizon=100, from_trouble=0.0),
+    dream=DreamConfig(horizon=100),
     rounds=RoundsConfig(rounds=4, decay=1.0),
 )
 

@@ -13,7 +13,7 @@ from dreamlap.control import ActorCritic, Linear
 from dreamlap.episodes.latents import Latents
 from dreamlap.learn.cmaes import CMAESConfig, fitness_in, train_cmaes
 from dreamlap.learn.loop import run_updates
-from dreamlap.learn.memory import MemoryTraining, before_trouble, choose, dream_starts, remember, train_memory
+from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
 from dreamlap.learn.ppo import PPOConfig, advantages, train_ppo
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind.interface import Step
@@ -163,23 +163,12 @@ def test_dreams_start_from_what_memory_would_remember(agent: Agent):
     assert (states[latents.start] == 0).all()
     step = agent.memory.step(latents.mu[31:32], latents.action[31:32], agent.memory.initial(1))
     torch.testing.assert_close(states[32:33], step)
-    starts = dream_starts(agent.memory, latents, 16, (0.25, 0.0), first_fresh=4, fresh=1.0, count=400, seed=0)
+    starts = dream_starts(agent.memory, latents, 16, 0.25, first_fresh=4, fresh=1.0, count=400, seed=0)
     rows = [int(torch.nonzero((latents.mu == z).all(1))[0]) for z in starts.z]
     within = np.array(rows) % 31
     assert ((within == 0) | ((within >= 16) & (within < 30))).all()
     assert (within == 0).mean() == pytest.approx(0.25)
     assert all(row >= 4 * 31 for row, t in zip(rows, within, strict=True) if t)
-
-
-def test_dreams_start_before_the_car_leaves_the_road(agent: Agent):
-    latents = _latents()
-    latents.off_road[[31 + 28, 31 + 29]] = 1.0  # in the second of six episodes of thirty steps
-    soon = torch.nonzero(before_trouble(latents, 8))[:, 0]
-    assert soon.tolist() == list(range(31 + 20, 31 + 28))
-    starts = dream_starts(agent.memory, latents, 16, (0.0, 0.5), first_fresh=0, fresh=0.5, count=400, seed=0)
-    rows = np.array([int(torch.nonzero((latents.mu == z).all(1))[0]) for z in starts.z])
-    before = (rows >= 31 + 16) & (rows < 31 + 28)
-    assert before.mean() == pytest.approx(0.5 + 0.5 * 12 / 84, abs=0.05)  # half of all, and their part of the others
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path: Path):

@@ -134,26 +134,11 @@ def remember(memory: MDNRNN, latents: Latents) -> Tensor:
 
 
 def dream_starts(
-    memory: MDNRNN,
-    latents: Latents,
-    warmup: int,
-    shares: tuple[float, float],
-    first_fresh: int,
-    fresh: float,
-    count: int,
-    seed: int,
+    memory: MDNRNN, latents: Latents, warmup: int, from_start: float, first_fresh: int, fresh: float, count: int, seed: int
 ) -> Starts:
-    """`count` real moments for dreams to go on from, all after `warmup` steps or more but for those at an episode's start.
+    """`count` real moments for dreams to go on from: a share at the start of episodes, the others after `warmup` steps or more.
 
-    Args:
-        memory: M, which lives through all episodes once more.
-        latents: the episodes.
-        warmup: steps that M must have seen.
-        shares: of the moments at the start of episodes, and of those shortly before the car left the road.
-        first_fresh: number of the first episode that the present C drove.
-        fresh: share of the moments, but for those at the start, that come from these episodes on.
-        count: how many.
-        seed: of the draw.
+    A share `fresh` of the others comes from the episodes from number `first_fresh` on: where the present C gets to.
     """
     states = remember(memory, latents)
     chance = generator(seed, "starts")
@@ -165,21 +150,8 @@ def dream_starts(
         rows = torch.nonzero(among)[:, 0]
         return rows[torch.randint(len(rows), (round(count * share),), generator=chance).to(rows.device)] if len(rows) else rows
 
-    from_start, from_trouble = shares
-    late, trouble = acted & (step >= warmup), before_trouble(latents)
-    parts = [draw(step == 0, from_start)]
-    for among, share in ((late, 1 - from_start - from_trouble), (late & trouble, from_trouble)):
-        parts += [draw(among & latest, share * fresh), draw(among, share * (1 - fresh))]
-    rows = torch.cat(parts)
+    late = acted & (step >= warmup)
+    rest = 1 - from_start
+    rows = torch.cat([draw(step == 0, from_start), draw(late & latest, rest * fresh), draw(late, rest * (1 - fresh))])
     rows = rows[torch.randperm(len(rows), generator=chance).to(rows.device)]
     return Starts(latents.mu[rows], states[rows])
-
-
-def before_trouble(latents: Latents, steps: int = 25) -> Tensor:
-    """The rows in which the car is on the road that it leaves within `steps`: (L,) bool."""
-    off = latents.off_road > 0.5
-    episode = torch.repeat_interleave(torch.arange(len(latents.length), device=off.device), latents.length + 1)
-    soon = torch.zeros_like(off)
-    for ahead in range(1, min(steps, len(off) - 1) + 1):
-        soon[:-ahead] |= off[ahead:] & (episode[ahead:] == episode[:-ahead])
-    return soon & ~off

@@ -25,8 +25,6 @@ class DreamConfig:
     """Steps until a dream is cut off, and C's own estimate stands for the rest. At full speed the car is by then where the real
     frame ended that the dream began with: what M invents beyond is kinder than the track. (A branched rollout: Janner et al.
     2019, *When to Trust Your Model*, section 4.2.)"""
-    from_trouble: float = 0.3
-    """Share of the dreams that begin within half a second before the car left the road: there is most to learn."""
     temperature: float = 1.0
     """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
     from_start: float = 0.1
