@@ -53,7 +53,7 @@ ABLATIONS = {
     ),
     "horizon-100": Ablation("dreams of 100 steps", ("--dream.horizon", "100"), 1),
     "no-decay": Ablation("learning rates do not fall", ("--rounds.decay", "1"), 1),
-    "near-1": Ablation("the pixels around the car weigh no more than others", ("--vision_training.near_weight", "1"), 1),
+    "near-4": Ablation("the pixels around the car weigh four times as much", ("--vision_training.near_weight", "4"), 1),
     "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1),
     "temperature-1.3": Ablation("tau 1.3", ("--dream.temperature", "1.3"), 1),
     "linear": Ablation("a linear C, by CMA-ES in the dream", ("--controller.kind", "linear"), 1),

@@ -119,7 +119,7 @@ class Config:
         return AgentConfig(self.track, self.vision, self.memory, self.controller)
 
 
-DEMO = Config(vision_training=VisionTraining(near_weight=4.0))
+DEMO = Config()
 CHAMPION = replace(DEMO, rounds=replace(DEMO.rounds, rounds=16), selection=replace(DEMO.selection, candidates=8, tracks=50))
 LINEAR = replace(
     DEMO,
