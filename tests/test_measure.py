@@ -68,6 +68,7 @@ def test_what_is_lived_is_what_memory_is_told(agent: Agent, episode: Episode):
     assert torch.equal(states[2:3], agent.memory.step(z[1:2], actions[1:2], states[1:2]))
     dreamed = dream_along(agent.memory, z[5:7], states[5:7], torch.stack([actions[5:9], actions[6:10]]), seed=3).z
     assert dreamed.shape == (2, 5, 4)
+    assert dream_along(agent.memory, z[5:7], states[5:7], torch.zeros(2, 0, 2), seed=3).z.shape == (2, 1, 4)
     assert torch.equal(dreamed[:, 0], z[5:7])
     again = dream_along(agent.memory, z[6:7], states[6:7], actions[None, 6:10], seed=4).z
     torch.testing.assert_close(dreamed[1:], again)  # the same alone as beside another

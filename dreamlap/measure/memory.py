@@ -147,16 +147,15 @@ class Along(NamedTuple):
 def dream_along(memory: MDNRNN, z: Tensor, state: Tensor, actions: Tensor, seed: int) -> Along:
     """From z (P, Z) and M's state there through actions (P, H, A)."""
     seeds = seed + torch.arange(len(z), device=z.device)
-    dreamed, reward, off_road = [z], [], []
+    dreamed, reward, off_road = [z], z.new_zeros(actions.shape[:2]), z.new_zeros(actions.shape[:2])
     for t in range(actions.shape[1]):
         chance = uniforms(seeds, torch.full_like(seeds, t), 2 * memory.latent)
         choice, noise = chance.chunk(2, -1)
         state = memory.step(dreamed[-1], actions[:, t], state)
         expected = memory.predict(memory.h(state))
         dreamed.append(sample(expected.z, choice, normals(noise)))
-        reward.append(expected.reward)
-        off_road.append(expected.off_road.sigmoid())
-    return Along(torch.stack(dreamed, 1), torch.stack(reward, 1), torch.stack(off_road, 1))
+        reward[:, t], off_road[:, t] = expected.reward, expected.off_road.sigmoid()
+    return Along(torch.stack(dreamed, 1), reward, off_road)
 
 
 @torch.no_grad()
