@@ -79,6 +79,10 @@ def test_promises_are_of_the_steps_that_were_driven(agent: Agent, episode: Episo
     assert "50" not in calibration(made)
 
 
+def test_of_drives_that_are_too_short_nothing_is_asked(drives: Latents, champion: Agent):
+    assert verdict(promises(champion.memory, drives, 25, warmup=180), 8.0) == {"alarm": False}
+
+
 def test_drives_without_rewards_are_not_calibrated():
     made = Promises(np.ones((5, 50)), np.zeros((5, 50)), np.full((5, 50), np.nan), np.zeros((5, 50)))
     assert calibration(made) == {}

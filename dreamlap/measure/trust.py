@@ -87,8 +87,10 @@ def verdict(made: Promises, off_road_price: float) -> dict[str, Any]:
     """Whether promise and truth have parted: means a step, of the reward less the price of leaving the road, as C is taught.
 
     Returns:
-        `promised`, `given`, how far off the road in both, and `alarm`: they differ by more than `TOLERANCE`.
+        Nothing but `alarm`, False, if no drive was long enough to ask; else `promised`, `given`, how far off the road in both, and `alarm`: they differ by more than `TOLERANCE`.
     """
+    if not len(made.reward):
+        return {"alarm": False}
     promised = float((made.reward - off_road_price * made.off_road).mean())
     given = float((made.real_reward - off_road_price * made.real_off_road).mean())
     off_road = {"promised_off_road": float(made.off_road.mean()), "given_off_road": float(made.real_off_road.mean())}

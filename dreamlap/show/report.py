@@ -210,7 +210,8 @@ def _calibrated(measured: dict) -> Html:
 
 def _trust(run: RunReader) -> Html:
     """What the dream promised beside what the track gave, round by round and over controllers good and bad."""
-    rounds, weighed = run.results("trust"), run.json("trust.json")
+    rounds = {number: found for number, found in run.results("trust").items() if "promised" in found}
+    weighed = run.json("trust.json")
     if run.mind != "dream":
         return Html("")
     parts = [missing("Nothing has been compared yet: that is done from round 1 on, and at the end of the run.")]
