@@ -87,7 +87,8 @@ def verdict(made: Promises, off_road_price: float) -> dict[str, Any]:
     """Whether promise and truth have parted: means a step, of the reward less the price of leaving the road, as C is taught.
 
     Returns:
-        Nothing but `alarm`, False, if no drive was long enough to ask; else `promised`, `given`, how far off the road in both, and `alarm`: they differ by more than `TOLERANCE`.
+        `promised`, `given`, how far off the road in both, and `alarm`: they differ by more than `TOLERANCE`. Nothing but
+        `alarm`, False, if no drive was long enough to ask.
     """
     if not len(made.reward):
         return {"alarm": False}
@@ -121,7 +122,7 @@ def population(
 
 @torch.no_grad()
 def promise_and_truth(agent: Agent, driven: int, horizon: int, seed: int) -> dict[str, float]:
-    """C drives without noise, and dreams on from moments of that drive -> reward a step, `real` and `dream`, and how far off"""
+    """C drives without noise, and dreams on from moments of that drive -> a step, in both: reward, and how far off the road."""
     awake = Awake(agent, TRACKS)
     observation = awake.reset([training_track("trust", i, seed=seed) for i in range(TRACKS)])
     moments, rewards, off_road, alive = [], [], [], [torch.ones(TRACKS, dtype=torch.bool, device=observation.device)]
