@@ -48,7 +48,7 @@ def promised(asked: Sequence[Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
         axes.set_ylabel("reward a step on the track")
         axes.legend(loc="upper left")
 
-    return picture(draw, 5.2, 4.2, theme)
+    return picture(draw, 8.1, 3.8, theme)
 
 
 def parting(rounds: Mapping[int, Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
