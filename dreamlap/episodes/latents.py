@@ -42,6 +42,16 @@ class Latents:
         return torch.cumsum(self.length + 1, 0) - self.length - 1
 
     @property
+    def step(self) -> Tensor:
+        """How many steps of its episode lie before each row: (L,)."""
+        return torch.arange(len(self.mu), device=self.mu.device) - torch.repeat_interleave(self.start, self.length + 1)
+
+    @property
+    def left(self) -> Tensor:
+        """How many steps of its episode lie after each row: (L,), 0 in the last, which has no action."""
+        return torch.repeat_interleave(self.length, self.length + 1) - self.step
+
+    @property
     def steps(self) -> int:
         """Real steps in all."""
         return int(self.length.sum())

@@ -142,8 +142,7 @@ def dream_starts(
     """
     states = remember(memory, latents)
     chance = generator(seed, "starts")
-    step = torch.arange(len(latents.mu), device=states.device) - torch.repeat_interleave(latents.start, latents.length + 1)
-    acted = step < torch.repeat_interleave(latents.length, latents.length + 1)
+    step, acted = latents.step, latents.left > 0
     latest = torch.arange(len(step), device=states.device) >= latents.start[first_fresh]
 
     def draw(among: Tensor, share: float) -> Tensor:

@@ -54,9 +54,8 @@ class Promises:
 @torch.no_grad()
 def promises(memory: MDNRNN, latents: Latents, steps: int, warmup: int, seed: int = 0) -> Promises:
     """Let M dream `steps` steps along the drives in `latents`, from every tenth moment once it has seen `warmup` steps."""
-    length = torch.repeat_interleave(latents.length, latents.length + 1)
-    step = torch.arange(len(length), device=length.device) - torch.repeat_interleave(latents.start, latents.length + 1)
-    rows = torch.nonzero((step >= warmup) & (step % EVERY == 0) & (length - step >= steps))[:, 0]
+    step = latents.step
+    rows = torch.nonzero((step >= warmup) & (step % EVERY == 0) & (latents.left >= steps))[:, 0]
     along = rows[:, None] + torch.arange(steps, device=rows.device)  # (P, H)
     dreamed = dream_along(memory, latents.mu[rows], remember(memory, latents)[rows], latents.action[along], seed)
     told = (dreamed.reward, dreamed.off_road, latents.reward[along], latents.off_road[along + 1])

@@ -142,7 +142,7 @@ def standard_normal(like: Tensor, chance: torch.Generator) -> Tensor:
 
 
 def reconstruction_error(logits: Tensor, target: Tensor, weight: Tensor, likelihood: str) -> Tensor:
-    """-log p(x | z) up to a constant, summed over pixels, averaged over frames; both (B, 3, S, S), weight (S, 1) by row.
+    """-log p(x | z) up to a constant, summed over pixels, averaged over frames; both (B, 3, S, S), weight (S, S).
 
     `mse`: sum (x - y)^2, the paper's; `bce`: sum -x log y - (1 - x) log(1 - y), both with y = sigmoid(logits).
     """
