@@ -137,6 +137,7 @@ def collect(
     driver: DriverConfig = DriverConfig(),
     track: TrackConfig = TrackConfig(),
     random_start: float = 0.0,
+    reverse: float = 0.0,
     seed: int = 0,
     workers: int = 2,
 ) -> None:
@@ -149,6 +150,7 @@ def collect(
         driver: Who drives.
         track: How the track is seen.
         random_start: Share of the episodes that begin on a random tile.
+        reverse: Share of the episodes that drive the lap the other way round, where the turns are right ones.
         seed: All chance comes from it.
         workers: Processes that drive.
     """
@@ -156,7 +158,7 @@ def collect(
     from dreamlap.episodes.record import collect as record
 
     name = Path(driver.kind).name
-    record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, workers)
+    record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, reverse, workers)
     data_info(store)
 
 

@@ -126,7 +126,8 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     if stage.done:
         return
     began = time.time()
-    for driver, episodes, steps, random_start in _drives(run, number):
+    how = run.config.rounds if number else run.config.collect
+    for driver, episodes in _drives(run, number):
         name = "agent" if number else Path(driver.kind).name
         seed = run.seed("collect", number, name)
         collect(
@@ -136,8 +137,9 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
             driver,
             run.config.track,
             seed,
-            steps,
-            random_start,
+            how.steps,
+            how.random_start,
+            how.reverse,
             run.config.workers,
         )
     driven = episodes_of(run, number)
@@ -145,16 +147,16 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     stage.finish(seconds=time.time() - began, steps=sum(map(len, driven)), returns=returns)
 
 
-def _drives(run: Run, number: int) -> list[tuple[DriverConfig, int, int, float]]:
+def _drives(run: Run, number: int) -> list[tuple[DriverConfig, int]]:
     first, later = run.config.collect, run.config.rounds
     if number == 0 and run.data:
         return []
     if number == 0:
         kinds = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot}
         kinds[first.expert_folder] = first.expert
-        return [(replace(first.driver, kind=kind), n, first.steps, first.random_start) for kind, n in kinds.items() if n]
+        return [(replace(first.driver, kind=kind), n) for kind, n in kinds.items() if n]
     folder = str(run.stage(number - 1, "controller").folder / "agent")
-    return [(DriverConfig(folder, noise=later.noise), later.episodes, later.steps, later.random_start)]
+    return [(DriverConfig(folder, noise=later.noise), later.episodes)]
 
 
 def episodes_of(run: Run, *numbers: int) -> list[EpisodeFile]:

@@ -17,11 +17,11 @@ def car_of(track: FastCarRacing) -> Car:
     return track.car
 
 
-def drive(solo: Solo, seed: int, steps: int = 1000) -> tuple[float, FastCarRacing, list[np.ndarray]]:
+def drive(solo: Solo, seed: int, steps: int = 1000, reverse: bool = False) -> tuple[float, FastCarRacing, list[np.ndarray]]:
     """(return, track at the end, actions)."""
     track = FastCarRacing()
     track.blind = True
-    track.reset(seed=seed)
+    track.reset(seed=seed, options={"reverse": reverse})
     solo.reset(track, np.random.default_rng(seed))
     total, actions = 0.0, []
     for _ in range(steps):
@@ -55,8 +55,9 @@ def test_the_correlated_driver_gets_going_and_off_the_road() -> None:
     assert 50 < off < 450
 
 
-def test_the_autopilot_finishes_laps() -> None:
-    scores = [drive(Autopilot(), seed)[0] for seed in range(31, 37)]
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_autopilot_finishes_laps(reverse: bool) -> None:
+    scores = [drive(Autopilot(), seed, reverse=reverse)[0] for seed in range(31, 37)]
     assert np.mean(scores) > 915
 
 

@@ -214,6 +214,23 @@ def test_random_start_is_drawn_after_the_track() -> None:
     assert len(set(starts)) == len(SEEDS)
 
 
+def test_in_reverse_the_same_lap_is_driven_the_other_way_round() -> None:
+    track = FastCarRacing()
+    track.reset(seed=4)
+    plain = track.track
+    track.reset(seed=4, options={"start_tile": 7, "reverse": True})
+    assert [place[2:] for place in track.track] == [place[2:] for place in plain[::-1]]
+    assert np.allclose(car_of(track).hull.position, track.track[7][2:], atol=1e-3)
+    ahead = np.subtract(track.track[8][2:], track.track[7][2:])
+    before = np.array(car_of(track).hull.position)
+    for _ in range(40):
+        track.step(np.array([0, 1, 0], np.float32))
+    assert np.dot(np.array(car_of(track).hull.position) - before, ahead) > 5
+    assert track.tile_visited_count > 3
+    track.reset(seed=4)
+    assert track.track == plain
+
+
 def test_a_wrong_start_tile_is_refused_and_harms_nothing() -> None:
     track = FastCarRacing()
     track.reset(seed=1)

@@ -28,6 +28,7 @@ class Lot:
     track: TrackConfig
     steps: int
     random_start: float
+    reverse: float
     about: dict[str, str] = field(default_factory=dict)
 
 
@@ -40,16 +41,26 @@ def collect(
     seed: int,
     steps: int = 1000,
     random_start: float = 0.0,
+    reverse: float = 0.0,
     workers: int = 2,
 ) -> None:
     """Drive `episodes` episodes of up to `steps` steps and keep them as PREFIX-00000, PREFIX-00001 ...
 
     Those that are there already are not driven again.
-    `random_start`: share of the episodes that begin on a random tile of the track.
+    `random_start`: share of the episodes that begin on a random tile of the track; `reverse`: share of those that drive the
+    lap the other way round.
     """
     names = {f"{prefix}-{i:05d}": i for i in range(episodes)}
     lots = [
-        Lot(store.folder, driver, {name: training_track(prefix, i, seed=seed) for name, i in group}, track, steps, random_start)
+        Lot(
+            store.folder,
+            driver,
+            {name: training_track(prefix, i, seed=seed) for name, i in group},
+            track,
+            steps,
+            random_start,
+            reverse,
+        )
         for group in _groups(list(names.items()), SIDE_BY_SIDE)
         if any(name not in store for name, _ in group)
     ]
@@ -75,7 +86,7 @@ def drive(driver: Driver, lot: Lot) -> list[Episode]:
     """One episode on every track, side by side until the last one has ended."""
     worlds, form = [open_world(lot.track) for _ in lot.seeds], action_form(lot.track.actions)
     tapes = [
-        begin(driver, i, world, seed, lot.random_start, lot.driver.kind)
+        begin(driver, i, world, seed, lot.driver.kind, lot.random_start, lot.reverse)
         for i, (world, seed) in enumerate(zip(worlds, lot.seeds.values(), strict=True))
     ]
     for _ in range(lot.track.decisions(lot.steps)):
@@ -89,12 +100,22 @@ def drive(driver: Driver, lot: Lot) -> list[Episode]:
     return [tape.episode() for tape in tapes]
 
 
-def begin(driver: Driver, i: int, world: FastCarRacing | DreamTrack, seed: int, random_start: float, kind: str) -> "Tape":
+def begin(
+    driver: Driver,
+    i: int,
+    world: FastCarRacing | DreamTrack,
+    seed: int,
+    kind: str,
+    random_start: float = 0.0,
+    reverse: float = 0.0,
+) -> "Tape":
     """Begin an episode with the driver's slot `i` at the wheel; all its chance comes from `seed`."""
     if kind == "autopilot" and not isinstance(world, FastCarRacing):
         raise ValueError("the autopilot steers by the real track's geometry, and a dream has none: choose another driver")
     chance = numpy_generator(seed, "drive")
-    options = {"start_tile": "random"} if chance.random() < random_start else None
+    options: dict[str, object] = {"start_tile": "random"} if chance.random() < random_start else {}
+    if reverse:
+        options["reverse"] = chance.random() < reverse
     frame, _ = world.reset(seed=seed, options=options)
     driver.reset(i, world, chance)
     return Tape(world, frame, {"track": seed, "driver": kind})

@@ -1,5 +1,6 @@
 """The stock track, drawn fast."""
 
+import math
 import operator
 from typing import Any, Literal
 
@@ -59,6 +60,7 @@ class FastCarRacing(CarRacing):
         self._ground = Ground()
         self._painted = False
         self._start: int | None = 0
+        self._reverse = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts an episode on a new track.
@@ -66,13 +68,15 @@ class FastCarRacing(CarRacing):
         Args:
             seed: of the track, as stock.
             options: stock's `randomize`, and `start_tile`: the car stands at rest on that tile, counted round the lap,
-                instead of the first; "random" draws one once the track is made, which is therefore the same.
+                instead of the first; "random" draws one once the track is made, which is therefore the same. With `reverse`
+                the lap is driven the other way round: stock's go round to the left, and sharp right turns are rare on them.
 
         Raises:
             TypeError: `start_tile` is neither a whole number nor "random".
         """
         start = (options or {}).get("start_tile", 0)
         self._start = None if start == "random" else operator.index(start)
+        self._reverse = bool((options or {}).get("reverse"))
         frame, info = super().reset(seed=seed, options=options)
         self._turn_track(-self._head)
         return frame, info
@@ -97,13 +101,15 @@ class FastCarRacing(CarRacing):
     def _prepare_car(self) -> None:
         assert self.car is not None
         self.car.__class__ = QuickCar
-        if self._head:  # stock hangs the wheels on as if the car pointed north, as it nearly does on the first tile
+        if self._head or self._reverse:  # stock hangs the wheels on as if the car pointed north, as it does on the first tile
             for w, (x, y) in zip(self.car.wheels, WHEELPOS, strict=True):
                 w.position = self.car.hull.GetWorldPoint((x * SIZE, y * SIZE))
 
     def _create_track(self) -> bool:
         if not super()._create_track():
             return False
+        if self._reverse:
+            self.track = [(alpha, beta + math.pi, x, y) for alpha, beta, x, y in self.track[::-1]]
         tiles = len(self.track)
         self._head = int(self.np_random.integers(tiles)) if self._start is None else self._start % tiles
         self._turn_track(self._head)
