@@ -45,7 +45,7 @@ class PPOConfig:
     """Steps a gradient step."""
     entropy: float = 1e-3
     """Weight of the entropy bonus."""
-    off_road_price: float = 8.0
+    off_road_price: float = 16.0
     """What a step wholly off the road costs C while it learns (never in a score): missing one tile costs the lap."""
     reward_scale: float = 0.1
     """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
