@@ -11,7 +11,7 @@ from dreamlap.learn.loop import descend, half_cosine, run_updates, set_rate
 from dreamlap.run import Stage
 from dreamlap.seeds import generator, numpy_generator
 from dreamlap.settings import count
-from dreamlap.track import bar_rows, near_car
+from dreamlap.track import bar_rows
 from dreamlap.vision import VAE
 from dreamlap.vision.vae import pixels, reconstruction_error
 
@@ -30,8 +30,6 @@ class VisionTraining:
     """Error summed over pixels: squared (the paper's), or binary cross-entropy."""
     bar_weight: float = 5.0
     """Weight of the rows of the instrument bar: above 1 the speed survives in z."""
-    near_weight: float = 1.0
-    """Weight of the pixels around the car: above 1 z tells more exactly where the road's edge lies against the wheels."""
     kl_weight: float = 0.1
     """Weight of the KL divergence (beta): at 1, the paper's, z keeps 16 nats of these frames and the road is blurred."""
     kl_warmup: int = count(100, least=1)
@@ -95,7 +93,6 @@ def balance(kl: Tensor, warmth: float) -> Tensor:
 def pixel_weights(size: int, bar: bool, config: VisionTraining) -> Tensor:
     """The weight of every pixel of a frame: (S, S)."""
     weight = torch.ones(size, size)
-    weight[near_car(size, bar)] = config.near_weight
     if bar:
         weight[bar_rows(size)] = config.bar_weight
     return weight

@@ -5,7 +5,7 @@ from dreamlap.track.config import TrackConfig
 from dreamlap.track.drift import warn_of_drift
 from dreamlap.track.fast import FastCarRacing
 from dreamlap.track.frames import seen_by, to_frame
-from dreamlap.track.marks import bar_rows, near_car, off_road
+from dreamlap.track.marks import bar_rows, off_road
 
 warn_of_drift()
 
@@ -18,7 +18,6 @@ __all__ = [
     "TrackConfig",
     "action_form",
     "bar_rows",
-    "near_car",
     "off_road",
     "seen_by",
     "to_frame",

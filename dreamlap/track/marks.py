@@ -10,8 +10,6 @@ from dreamlap.track.frames import ROAD_ROWS, STOCK
 
 AROUND_CAR = (slice(66, 79), slice(43, 54))
 """Rows and columns of a stock frame that hold the car, which is always drawn there, and about a wheel's width around it."""
-NEAR_CAR = (slice(56, 84), slice(33, 64))
-"""Rows and columns of a stock frame in which the road's edges are that the wheels may touch soon."""
 ROAD_SHARES = (0.285, 0.085)
 """Share of that place that shows the road while two wheels, and while none, are on it; 0.6 with all of them well on it."""
 ROAD_GRAYS, GRAY = (80, 140), 24
@@ -21,11 +19,6 @@ ROAD_GRAYS, GRAY = (80, 140), 24
 def bar_rows(size: int) -> slice:
     """The rows of a frame of `size` pixels that show the instrument bar, if it is not cropped."""
     return slice(round(size * ROAD_ROWS / STOCK), size)
-
-
-def near_car(size: int, bar: bool) -> tuple[slice, slice]:
-    """The rows and columns around the car, of a frame of `size` pixels with or without the instrument bar."""
-    return _in_frame(NEAR_CAR, size, bar)
 
 
 def off_road(frames: np.ndarray, bar: bool) -> np.ndarray:
