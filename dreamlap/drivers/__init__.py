@@ -40,8 +40,9 @@ class DriverConfig:
     """Strength of the noise on the actions of autopilot, agent and expert, drawn for every episode between the two."""
     speed: tuple[float, float] = (0.6, 1.15)
     """The autopilot's share of the speed that its line allows, drawn for every episode between the two."""
-    offset: tuple[float, float] = (-3.0, 3.0)
-    """How far right of its line the autopilot drives, in track units (the road is 13 wide), drawn likewise."""
+    offset: tuple[float, float] = (-6.0, 6.0)
+    """How far right of its line the autopilot drives, in track units (the road is 13 wide), drawn likewise. Far enough to show
+    V a car that has cut a corner: else it draws that as what it knows, a car on the road, and nobody is ever the wiser."""
 
 
 def build_driver(config: DriverConfig, n: int) -> Driver:

@@ -39,7 +39,7 @@ def racing_line(track: list[tuple[float, float, float, float]], limits: Limits, 
     """
     data = np.array(track)
     across = np.stack([np.cos(data[:, 1]), np.sin(data[:, 1])], axis=1)  # to the right of the direction of travel
-    sideways = np.clip(_straighten(data[:, 2:], across, limits.margin) + offset, -5.5, 5.5)
+    sideways = _straighten(data[:, 2:], across, limits.margin) + offset
     points = data[:, 2:] + sideways[:, None] * across
     return Line(points, _speeds(points, limits))
 
