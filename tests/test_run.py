@@ -40,6 +40,7 @@ from dreamlap.episodes import EpisodeStore
 from dreamlap.run import Stage
 
 where, how = sys.argv.pop(1), int(sys.argv.pop(1))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background is told to ignore it
 
 def breaking(method, name):
     def call(self, *args):
