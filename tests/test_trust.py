@@ -53,7 +53,7 @@ def test_a_sound_memory_keeps_its_promises(champion: Agent, drives: Latents):
 def test_a_corrupted_memory_is_found_out(drives: Latents, part: str):
     memory = load_agent("champion").memory
     weights = dict(memory.named_parameters())[part]
-    with torch.no_grad():  # some other shuffles leave the mean, which is all that the alarm compares, near where it was
+    with torch.no_grad():  # at a low price another shuffle may leave the mean, which is all the alarm compares
         weights.copy_(weights[torch.randperm(len(weights), generator=torch.Generator().manual_seed(1))])
     assert verdict(promises(memory, drives, 25, warmup=60), PPOConfig().off_road_price)["alarm"]
 

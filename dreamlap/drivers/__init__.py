@@ -41,8 +41,8 @@ class DriverConfig:
     speed: tuple[float, float] = (0.6, 1.15)
     """The autopilot's share of the speed that its line allows, drawn for every episode between the two."""
     offset: tuple[float, float] = (-6.0, 6.0)
-    """How far right of its line the autopilot drives, in track units (the road is 13 wide), drawn likewise. Far enough to show
-    V a car that has cut a corner: else it draws that as what it knows, a car on the road, and nobody is ever the wiser."""
+    """How far right of its line the autopilot drives, in track units (the road is 13 wide), drawn likewise: far
+    enough to meet cars that have cut a corner."""
 
 
 def build_driver(config: DriverConfig, n: int) -> Driver:
