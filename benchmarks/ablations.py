@@ -4,10 +4,12 @@
 
 Everything is trained at the demo's budget with three training seeds (the last ones with one), and scored on 100 selection
 tracks of the fast track that nothing else is chosen by: figures to compare with each other, no scores. What is finished is not
-done again: the command may be broken off and given again. Raw returns go to `scores/ablations/`, the table to
-`docs/ablations.md`. All of it takes half a day on two cores.
+done again: the command may be broken off and given again. An ablation shares with the demo of its seed the stages of round 0
+before what it changes: then they differ by that, and not by the chance of another V. Raw returns go to `scores/ablations/`,
+the table to `docs/ablations.md`. All of it takes some five hours on two cores.
 """
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -18,6 +20,7 @@ import numpy as np
 
 from benchmarks.seeds import table
 from dreamlap.evaluate import evaluate
+from dreamlap.pipeline import ROUND
 from dreamlap.progress import console
 from dreamlap.run import read_json, replacing, write_json
 
@@ -33,32 +36,36 @@ class Ablation(NamedTuple):
     about: str
     flags: tuple[str, ...] = ()
     seeds: int = 3
+    since: str = "collect"
+    """The first stage of round 0 that it changes; `rounds`: none."""
 
 
 ABLATIONS = {
     "demo": Ablation("V + M, in the dream: the demo itself"),
-    "v-only": Ablation("C sees z alone, M is its dream and nothing else", ("--controller.no-sees-memory",)),
-    "awake": Ablation("V + M, C trained on the track by as many updates of 16 × 128 steps", AWAKE),
-    "awake-v-only": Ablation("the same, C sees z alone", (*AWAKE, "--controller.no-sees-memory")),
+    "v-only": Ablation("C sees z alone, M is its dream and nothing else", ("--controller.no-sees-memory",), since="controller"),
+    "awake": Ablation("V + M, C trained on the track by as many updates of 16 × 128 steps", AWAKE, since="controller"),
+    "awake-v-only": Ablation("the same, C sees z alone", (*AWAKE, "--controller.no-sees-memory"), since="controller"),
     "awake-untrained-m": Ablation(
-        "the same, C sees z and the h of an M that never learned", (*AWAKE, "--memory_training.learning_rate", "0")
+        "the same, C sees z and the h of an M that never learned",
+        (*AWAKE, "--memory_training.learning_rate", "0"),
+        since="memory",
     ),
-    "rounds-1": Ablation("one round after the first", ("--rounds.rounds", "1")),
-    "rounds-2": Ablation("two", ("--rounds.rounds", "2")),
-    "rounds-4": Ablation("four", ("--rounds.rounds", "4")),
+    "rounds-1": Ablation("one round after the first", ("--rounds.rounds", "1"), since="rounds"),
+    "rounds-2": Ablation("two", ("--rounds.rounds", "2"), since="rounds"),
+    "rounds-4": Ablation("four", ("--rounds.rounds", "4"), since="rounds"),
     "bar-cropped": Ablation("V does not see the instrument bar", ("--track.no-bar",)),
-    "bar-as-all": Ablation("the bar weighs no more than other pixels", ("--vision_training.bar_weight", "1")),
+    "bar-as-all": Ablation("the bar weighs no more than other pixels", ("--vision_training.bar_weight", "1"), since="vision"),
     "unprivileged": Ablation(
         "no autopilot: the first data is of wandering drivers", ("--collect.autopilot", "0", "--collect.correlated", "112")
     ),
-    "horizon-100": Ablation("dreams of 100 steps", ("--dream.horizon", "100"), 1),
-    "no-decay": Ablation("learning rates do not fall", ("--rounds.decay", "1"), 1),
-    "one-way": Ablation("no drive goes round the lap the other way", ("--rounds.reverse", "0"), 1),
-    "price-8": Ablation("leaving the road costs half as much", ("--ppo.off_road_price", "8"), 1),
-    "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1),
-    "temperature-1.3": Ablation("tau 1.3", ("--dream.temperature", "1.3"), 1),
-    "linear": Ablation("a linear C, by CMA-ES in the dream", ("--controller.kind", "linear"), 1),
-    "nvae": Ablation("NVAE instead of the light V", ("--vision.kind", "nvae"), 1),
+    "horizon-100": Ablation("dreams of 100 steps", ("--dream.horizon", "100"), 1, since="controller"),
+    "no-decay": Ablation("learning rates do not fall", ("--rounds.decay", "1"), 1, since="rounds"),
+    "one-way": Ablation("no drive goes round the lap the other way", ("--rounds.reverse", "0"), 1, since="rounds"),
+    "price-8": Ablation("leaving the road costs half as much", ("--ppo.off_road_price", "8"), 1, since="controller"),
+    "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1, since="controller"),
+    "temperature-1.3": Ablation("tau 1.3", ("--dream.temperature", "1.3"), 1, since="controller"),
+    "linear": Ablation("a linear C, by CMA-ES in the dream", ("--controller.kind", "linear"), 1, since="controller"),
+    "nvae": Ablation("NVAE instead of the light V", ("--vision.kind", "nvae"), 1, since="vision"),
 }
 """Name -> what is changed."""
 
@@ -75,14 +82,28 @@ def main() -> None:
 
 def one(name: str, seed: int) -> None:
     """One training and its score."""
-    raw, run = RAW / f"{name}-{seed}.json", f"ablation-{name}-{seed}"
+    raw, run = RAW / f"{name}-{seed}.json", Path("runs", f"ablation-{name}-{seed}")
     if raw.exists():
         return
     console.rule(f"{name}, seed {seed}")
-    flags = ("--name", run, "--seed", str(seed), *ABLATIONS[name].flags, "--selection.candidates", "1")
+    demo = Path("runs", f"ablation-demo-{seed}")
+    if ABLATIONS[name].since != "collect" and demo.exists() and not run.exists():
+        share(demo, run, ABLATIONS[name].since)
+    flags = ("--name", run.name, "--seed", str(seed), *ABLATIONS[name].flags, "--selection.candidates", "1")
     subprocess.run([sys.executable, "-m", "dreamlap.cli", "train", "controller", "demo", *flags], check=True)
-    last = max(Path("runs", run).glob("round-*/controller/agent"), key=lambda path: int(path.parts[-3].split("-")[1]))
+    last = max(run.glob("round-*/controller/agent"), key=lambda path: int(path.parts[-3].split("-")[1]))
     write_json(raw, evaluate(last, TRACKS, track="fast"))
+
+
+def share(demo: Path, run: Path, since: str) -> None:
+    """Begin `run` with the episodes of round 0 and its stages before `since`, as the run `demo` has them."""
+    stages = [*ROUND, "rounds"]
+    partial = run.with_name(f".{run.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for stage in stages[: stages.index(since)]:
+        shutil.copytree(demo / "round-0" / stage, partial / "round-0" / stage)
+    shutil.copytree(demo / "episodes", partial / "episodes", ignore=lambda _, names: [n for n in names if n[:3] != "r00"])
+    partial.rename(run)
 
 
 def page(found: Mapping[str, dict[str, Any]]) -> str:

@@ -9,6 +9,7 @@ from benchmarks import ablations, scores
 from benchmarks.ship import ship
 from dreamlap.agent import PRETRAINED, load_agent
 from dreamlap.evaluate import score
+from dreamlap.pipeline import ROUND
 from dreamlap.presets import PRESETS
 from dreamlap.run import write_json
 from dreamlap.seeds import TEST_SEEDS
@@ -61,6 +62,20 @@ def test_every_ablation_is_a_setting_that_exists():
     for ablation in ablations.ABLATIONS.values():
         command = _parse("run", ["demo", *ablation.flags])
         assert command.config != PRESETS["demo"].config or not ablation.flags
+        assert ablation.since in (*ROUND, "rounds")
+
+
+def test_an_ablation_shares_what_comes_before_its_change_and_nothing_else(tmp_path: Path):
+    demo, run = tmp_path / "demo", tmp_path / "run"
+    for stage in ("collect", "vision", "encode", "trust", "memory", "controller"):
+        write_json(demo / "round-0" / stage / "done.json", {})
+    write_json(demo / "round-1/collect/done.json", {})
+    for episode in ("r00-autopilot-00000.episode", "r01-agent-00000.episode"):
+        write_json(demo / "episodes" / episode, {})
+    ablations.share(demo, run, "memory")
+    assert sorted(path.name for path in (run / "round-0").iterdir()) == ["collect", "encode", "trust", "vision"]
+    assert [path.name for path in (run / "episodes").iterdir()] == ["r00-autopilot-00000.episode"]
+    assert sorted(path.name for path in run.iterdir()) == ["episodes", "round-0"]
 
 
 def test_an_agent_is_shipped_with_what_made_it(tmp_path: Path):
