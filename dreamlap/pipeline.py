@@ -285,19 +285,18 @@ ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": dou
 def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
     config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
+    previous = run.stage(number - 1, "controller") if number else None
     if isinstance(agent.controller, ActorCritic):
         rate = config.ppo.learning_rate * config.rounds.rate(number)
         ppo = replace(config.ppo, updates=updates, learning_rate=rate) if number else config.ppo
         mind = Awake(agent, ppo.minds) if awake else Dream(agent, ppo.minds, config.dream)
-        previous = run.stage(number - 1, "controller") if number else None
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)
         return ppo.updates * ppo.minds * ppo.steps
-    cmaes = config.cmaes
-    if number:
-        cmaes = replace(cmaes, generations=updates, sigma=cmaes.sigma * config.rounds.rate(number))
+    cmaes = replace(config.cmaes, generations=updates) if number else config.cmaes
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
-    train_cmaes(stage, linear_of(agent), fitness, cmaes, seed, real, run.display and partial(run.display, agent))
+    show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
+    train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show)
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps
 
 

@@ -67,13 +67,13 @@ class RoundsConfig:
     controller_updates: int = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
     decay: float = 0.1
-    """Learning rates of M and C (for CMA-ES, sigma) in the last round, as a share of those in the first; they fall by equal
-    factors."""
+    """Learning rates of M and C in the last round, as a share of those in the first; they fall by equal factors. (CMA-ES has
+    none: it goes on with the sigma and the covariance that it has found.)"""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
 
     def rate(self, number: int) -> float:
-        """The share of the learning rates, and of sigma, that is left in round `number`."""
+        """The share of the learning rates that is left in round `number`."""
         return self.decay ** (number / max(1, self.rounds))
 
 

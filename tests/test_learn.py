@@ -97,6 +97,24 @@ def test_cmaes_finds_the_best_action_and_resumes_to_the_same(tmp_path: Path):
     assert torch.equal(whole.layer.weight, resumed.layer.weight)
 
 
+def test_an_evolution_goes_on_through_the_rounds(tmp_path: Path):
+    mind = Corridor(16)
+
+    def evolve(name: str, generations: int, previous: Stage | None = None, controller: Linear | None = None) -> Linear:
+        controller = controller or Linear(2, 0, 1)
+        config = CMAESConfig(generations=generations, population=8, rollouts=2, steps=10, sigma=0.3)
+        stage = Stage(tmp_path / name)
+        train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, previous)
+        return controller
+
+    whole = evolve("whole", 9)
+    first = evolve("first", 5)
+    evolve("second", 2, Stage(tmp_path / "first"))  # broken off
+    second = evolve("second", 4, Stage(tmp_path / "first"), first)
+    assert torch.equal(second.layer.weight, whole.layer.weight)
+    assert [line["update"] for line in Stage(tmp_path / "second").metrics()] == [1, 2, 3, 4]
+
+
 def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
     config = CMAESConfig(generations=6, population=4, rollouts=1, steps=5, test_every=3, tests=2)
     controller, mind, tested = Linear(2, 0, 1), Corridor(4), []
@@ -106,7 +124,7 @@ def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
         return np.array([7.0])
 
     stage = Stage(tmp_path)
-    train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, real)
+    train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, None, real)
     assert [line.get("real") for line in stage.metrics()] == [None, None, 7.0, None, None, 7.0]
     assert len(tested[0]) == 2
     assert all(seed < SELECTION_SEEDS for seeds in tested for seed in seeds)

@@ -88,6 +88,7 @@ def train_cmaes(
     fitness: Fitness,
     config: CMAESConfig,
     seed: int,
+    previous: Stage | None = None,
     test: Fitness | None = None,
     show: Callable[[Tensor, int], None] | None = None,
 ) -> None:
@@ -95,16 +96,19 @@ def train_cmaes(
     the best candidate (D,) of every generation and its number.
 
     The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
-    the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled.
+    the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled. For the same
+    reason a stage goes on with the evolution of the `previous` one, covariance and all, if it is given the same seed.
     """
-    strategy = _strategy(parameters_to_vector(controller.parameters()).detach().double().numpy(), config, seed)
-    saved = stage.load()
-    told: list[Tensor] = saved["fitness"] if saved else []
+    before = previous.load() if previous else None
+    saved = stage.load() or before or {"start": parameters_to_vector(controller.parameters()).detach(), "fitness": []}
+    start, told, first = saved["start"], list(saved["fitness"]), len(before["fitness"]) if before else 0
+    strategy = _strategy(start.double().numpy(), config, seed)
     for measured in told:
         strategy.tell(strategy.ask(), (-measured).tolist())
-    stage.forget_after(len(told))
-    with meter("C evolves", config.generations, len(told)) as bar, stage.logger(len(told)) as log:
-        for generation in range(len(told), config.generations):
+    done = len(told) - first
+    stage.forget_after(done)
+    with meter("C evolves", config.generations, done) as bar, stage.logger(done) as log:
+        for generation in range(len(told), first + config.generations):
             if config.target is not None and told and told[-1].max() >= config.target:
                 break
             candidates = strategy.ask()
@@ -113,15 +117,15 @@ def train_cmaes(
             measured = torch.from_numpy(fitness(weights, seeds))
             strategy.tell(candidates, (-measured).tolist())
             told.append(measured)
-            stage.save(len(told), {"fitness": told})
+            stage.save(len(told) - first, {"start": start, "fitness": told})
             best, mean = measured.max().item(), measured.mean().item()
             real = _test(test, strategy.mean, config, seed, len(told))
-            log(len(told), {"best": best, "mean": mean, "sigma": float(strategy.sigma), **real})
+            log(len(told) - first, {"best": best, "mean": mean, "sigma": float(strategy.sigma), **real})
             bar.advance(note=f"best {best:.1f}  mean {mean:.1f}")
             if show:
                 show(weights[measured.argmax()], len(told))
     vector_to_parameters(torch.from_numpy(strategy.mean).float(), controller.parameters())
-    stage.save(len(told), {"fitness": told, "controller": controller.state_dict()})
+    stage.save(len(told) - first, {"start": start, "fitness": told, "controller": controller.state_dict()})
 
 
 def _test(test: Fitness | None, mean: np.ndarray, config: CMAESConfig, seed: int, generation: int) -> dict[str, float]:
