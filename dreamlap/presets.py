@@ -130,8 +130,8 @@ LINEAR = replace(
     DEMO,
     track=TrackConfig(actions="stock"),
     controller=ControllerConfig(kind="linear"),
-    cmaes=CMAESConfig(generations=200, population=64, rollouts=16, steps=60, off_road_price=4.0),
-    rounds=replace(DEMO.rounds, rounds=12, controller_updates=25),
+    cmaes=CMAESConfig(generations=50, population=64, rollouts=16, steps=60, off_road_price=4.0),
+    rounds=replace(DEMO.rounds, rounds=16, controller_updates=25),
 )
 
 HA2018 = Config(
