@@ -126,11 +126,17 @@ class Config:
 
 DEMO = Config()
 CHAMPION = replace(DEMO, rounds=replace(DEMO.rounds, rounds=16), selection=replace(DEMO.selection, candidates=8, tracks=100))
+UNPRIVILEGED = replace(
+    DEMO,
+    collect=replace(DEMO.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
+    vision_training=replace(DEMO.vision_training, updates=1500),
+    ppo=replace(DEMO.ppo, off_road_price=2.5),
+)
 LINEAR = replace(
     DEMO,
     track=TrackConfig(actions="stock"),
     controller=ControllerConfig(kind="linear"),
-    cmaes=CMAESConfig(generations=50, population=64, rollouts=16, steps=60, off_road_price=4.0),
+    cmaes=CMAESConfig(generations=50, population=64, rollouts=16, steps=60, off_road_price=1.0),
     rounds=replace(DEMO.rounds, rounds=16, controller_updates=25),
 )
 
@@ -237,6 +243,9 @@ PRESETS: dict[str, Preset] = {
     "demo": Preset("a car that learned in its dream, in a quarter of an hour on two cores", DEMO, "our own"),
     "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own"),
     "champion": Preset("the same, with twice the rounds and more to choose from: the best score", CHAMPION, "our own"),
+    "unprivileged": Preset(
+        "the demo without the autopilot: V and M saw wandering drivers, and then the agent itself", UNPRIVILEGED, "our own"
+    ),
     "linear": Preset("the demo with the paper's C: one matrix of 867 numbers, by CMA-ES in the dream", LINEAR, "our own"),
     "debug": Preset("everything, as small as it gets, in a minute: to see that all of it runs", DEBUG, "our own"),
     "ha2018": Preset(
