@@ -1,6 +1,7 @@
 """The verbs. They parse, call, and print; the work is done elsewhere."""
 
 import difflib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -450,6 +451,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         return _help()
+    if argv is None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to stop is to be interrupted, workers and all
     try:
         return _call(args[0], args[1:])
     except KeyboardInterrupt:
