@@ -6,7 +6,7 @@ Everything is trained at the demo's budget with three training seeds (the last o
 tracks of the fast track that nothing else is chosen by: figures to compare with each other, no scores. What is finished is not
 done again: the command may be broken off and given again. An ablation shares with the demo of its seed the stages of round 0
 before what it changes: then they differ by that, and not by the chance of another V. Raw returns go to `scores/ablations/`,
-the table to `docs/ablations.md`. All of it takes some five hours on two cores.
+the table to `docs/ablations.md`. All of it takes up to half a day on two cores.
 """
 
 import shutil
