@@ -222,7 +222,8 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         return
     began = time.time()
     latents = load_latents(run.stage(number, "encode").folder / "latents.safetensors", run.device)
-    found = verdict(promises(agent.memory, latents, SIGHT, run.config.memory.warmup, run.seed("trust", number)), price_of(run))
+    asked = promises(agent.memory, latents, SIGHT, run.config.memory.warmup, run.seed("trust", number))
+    found = verdict(asked, price_of(run, number - 1))
     stage.finish(seconds=time.time() - began, **found)
     if found["alarm"]:
         console.print(
@@ -233,9 +234,11 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         )
 
 
-def price_of(run: Run) -> float:
-    """What a step off the road costs C while it learns."""
-    return run.config.ppo.off_road_price if run.config.controller.kind == "actor-critic" else run.config.cmaes.off_road_price
+def price_of(run: Run, number: int) -> float:
+    """What a step off the road costs C while it learns in round `number`."""
+    config = run.config
+    last = config.ppo.off_road_price if config.controller.kind == "actor-critic" else config.cmaes.off_road_price
+    return last * config.rounds.price(number)
 
 
 def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -286,13 +289,14 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
     config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
     previous = run.stage(number - 1, "controller") if number else None
+    price = price_of(run, number)
     if isinstance(agent.controller, ActorCritic):
         rate = config.ppo.learning_rate * config.rounds.rate(number)
-        ppo = replace(config.ppo, updates=updates, learning_rate=rate) if number else config.ppo
+        ppo = replace(config.ppo, off_road_price=price, learning_rate=rate, updates=updates if number else config.ppo.updates)
         mind = Awake(agent, ppo.minds) if awake else Dream(agent, ppo.minds, config.dream)
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)
         return ppo.updates * ppo.minds * ppo.steps
-    cmaes = replace(config.cmaes, generations=updates) if number else config.cmaes
+    cmaes = replace(config.cmaes, off_road_price=price, generations=updates if number else config.cmaes.generations)
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)

@@ -69,12 +69,19 @@ class RoundsConfig:
     decay: float = 0.1
     """Learning rates of M and C in the last round, as a share of those in the first; they fall by equal factors. (CMA-ES has
     none: it goes on with the sigma and the covariance that it has found.)"""
+    first_price: float = 1.0
+    """What leaving the road costs C in round 0, as a share of what it costs in the last; it rises by equal factors. A C that
+    cannot drive yet, and pays the whole price for trying, learns to stand still."""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
 
     def rate(self, number: int) -> float:
         """The share of the learning rates that is left in round `number`."""
         return self.decay ** (number / max(1, self.rounds))
+
+    def price(self, number: int) -> float:
+        """The share of the price of leaving the road that C pays in round `number`."""
+        return self.first_price ** (1 - number / max(1, self.rounds))
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """The presets are what docs/presets.md says of them."""
 
 import re
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
 import pytest
 
 from benchmarks.seeds import SMALL, page
+from dreamlap import pipeline
+from dreamlap.agent import build_agent
 from dreamlap.cli import main
 from dreamlap.estimate import cost
-from dreamlap.presets import PRESETS
+from dreamlap.learn.ppo import PPOConfig
+from dreamlap.presets import PRESETS, RoundsConfig
 
 DOCS = Path(__file__).parents[1] / "docs/presets.md"
 
@@ -60,3 +64,17 @@ def test_the_table_of_systems_has_a_row_for_each():
     assert "| `one` | 12 ± 4 | 1 | 0 of 2 | 1.500 | 9.0 | -0.100 | 1.20 | 1:01 |" in text
     assert "| `one` | 9.5 | 12.0 | – | – | – |" in text
     assert "promised 40 in its first dream, 50 in its own dream, and got 12" in text
+
+
+def test_rates_fall_and_the_price_of_leaving_the_road_rises_over_the_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rounds = RoundsConfig(rounds=4, decay=0.01, first_price=0.25)
+    assert [rounds.rate(n) for n in (0, 2, 4)] == pytest.approx([1, 0.1, 0.01])
+    assert [rounds.price(n) for n in (0, 2, 4)] == pytest.approx([0.25, 0.5, 1])
+    paid = []
+    monkeypatch.setattr(pipeline, "Dream", lambda *_: None)
+    monkeypatch.setattr(pipeline, "train_ppo", lambda *given: paid.append(given[3].off_road_price))
+    config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(minds=2, off_road_price=16.0))
+    run, agent = pipeline.Run(tmp_path / "run", config), build_agent(config.agent)
+    for number in (0, 2, 4):
+        pipeline.train_controller(run, number, run.stage(number, "controller"), agent, 0)
+    assert paid == pytest.approx([4, 8, 16])
