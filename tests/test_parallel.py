@@ -9,7 +9,7 @@ import pytest
 
 from dreamlap.parallel import in_parallel
 
-pytestmark = pytest.mark.timeout(120)  # a process that is waited for in vain should not take the suite along
+pytestmark = pytest.mark.timeout(300)  # a process that is waited for in vain should not take the suite along
 
 
 def write(folder: Path, item: int) -> int:

@@ -207,7 +207,7 @@ def screen() -> Iterator[dict[str, str]]:
 
 
 @needs_x
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(800)
 def test_real_keys_in_a_real_window(screen: dict[str, str], tmp_path: Path) -> None:
     def keys(*words: str) -> None:
         subprocess.run(["xdotool", *words], env=screen, check=True, capture_output=True)

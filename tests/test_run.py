@@ -72,7 +72,7 @@ def _start(folder: Path, *args: str, program: tuple[str, ...] = ("-m", "dreamlap
 
 def _run(folder: Path, *args: str) -> str:
     process = _start(folder, *args)
-    output = process.communicate(timeout=280)[0]
+    output = process.communicate(timeout=800)[0]
     assert process.returncode == 0, output
     return output
 
@@ -140,7 +140,7 @@ def test_the_same_command_again_changes_nothing(whole: Path):
 def test_a_broken_run_ends_as_an_unbroken_one(whole: Path, tmp_path: Path, where: str, how: signal.Signals):
     command = ("train", "controller", *TINY)
     process = _start(tmp_path, *command, "--workers", "1", program=("-c", BREAKING, where, str(int(how))))
-    output = process.communicate(timeout=280)[0]
+    output = process.communicate(timeout=800)[0]
     assert process.returncode != 0, output
     assert not (tmp_path / "runs/tiny/round-1/controller/done.json").exists()
     if how != signal.SIGKILL:
@@ -151,7 +151,7 @@ def test_a_broken_run_ends_as_an_unbroken_one(whole: Path, tmp_path: Path, where
 
 def test_other_settings_on_the_same_folder_are_refused(whole: Path):
     process = _start(whole, "run", *TINY, "--seed", "5")
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=200)[0]
     assert process.returncode == 1
     assert "--seed 0 -> 5" in output
 
@@ -273,7 +273,7 @@ def test_scale_shrinks_everything_together():
 )
 def test_wrong_words_are_answered_with_right_ones(args: list[str], message: str, tmp_path: Path):
     process = _start(tmp_path, *args)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=200)[0]
     assert process.returncode not in (0, None)
     assert message in output
 

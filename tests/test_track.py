@@ -323,7 +323,7 @@ def side_by_side() -> Iterator[AsyncVectorEnv]:
     tracks.closed = True  # there is nobody left to be asked to close
 
 
-@pytest.mark.timeout(60)  # what must not happen is that the survivor waits
+@pytest.mark.timeout(200)  # what must not happen is that the survivor waits
 @pytest.mark.parametrize("during", ["a step", "a pause"])
 def test_a_killed_process_of_a_vector_is_told(side_by_side: AsyncVectorEnv, during: str) -> None:
     worker, actions = side_by_side.processes[1], np.zeros((2, 3), np.float32)
@@ -338,7 +338,7 @@ def test_a_killed_process_of_a_vector_is_told(side_by_side: AsyncVectorEnv, duri
         side_by_side.step_wait() if during == "a step" else side_by_side.step(actions)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(200)
 def test_an_error_in_a_process_of_a_vector_comes_with_its_traceback(side_by_side: AsyncVectorEnv) -> None:
     with pytest.warns(UserWarning, match=r"(?s)dreamlap/track/fast\.py.*IndexError"), pytest.raises(IndexError):
         side_by_side.step(np.zeros((2, 2), np.float32))
