@@ -300,7 +300,8 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
-    train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show)
+    seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
+    train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps
 
 

@@ -44,6 +44,9 @@ class CMAESConfig:
     """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
     tests: int = 4
     """Training tracks that such a test drives."""
+    directions: int = 0
+    """Search along so many principal directions of what C sees, [z, h], and along the bias: much fewer numbers, and those that
+    matter. 0: along all weights, as the paper. C is the same matrix either way."""
     diagonal: bool = False
     """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
     off_road_price: float = 0.0
@@ -91,18 +94,23 @@ def train_cmaes(
     previous: Stage | None = None,
     test: Fitness | None = None,
     show: Callable[[Tensor, int], None] | None = None,
+    seen: Tensor | None = None,
 ) -> None:
-    """Evolve `controller` in place. `test` measures the mean candidate on the real track; it steers nothing. `show` is given
-    the best candidate (D,) of every generation and its number.
+    """Evolve `controller` in place. `test` measures the mean of all candidates on the real track; it steers nothing. `show` is
+    given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may see: `config.directions`
+    are its principal ones.
 
     The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
     the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled. For the same
     reason a stage goes on with the evolution of the `previous` one, covariance and all, if it is given the same seed.
     """
     before = previous.load() if previous else None
-    saved = stage.load() or before or {"start": parameters_to_vector(controller.parameters()).detach(), "fitness": []}
-    start, told, first = saved["start"], list(saved["fitness"]), len(before["fitness"]) if before else 0
-    strategy = _strategy(start.double().numpy(), config, seed)
+    saved = stage.load() or before
+    if saved is None:
+        start = parameters_to_vector(controller.parameters()).detach()
+        saved = {"start": start, "basis": search_basis(controller, seen, config.directions), "fitness": []}
+    start, basis, told, first = saved["start"], saved["basis"], list(saved["fitness"]), len(before["fitness"]) if before else 0
+    strategy = _strategy(np.zeros(len(basis)), config, seed)
     for measured in told:
         strategy.tell(strategy.ask(), (-measured).tolist())
     done = len(told) - first
@@ -112,27 +120,51 @@ def train_cmaes(
             if config.target is not None and told and told[-1].max() >= config.target:
                 break
             candidates = strategy.ask()
-            weights = torch.from_numpy(np.array(candidates)).float()
+            weights = start + torch.from_numpy(np.array(candidates)).float() @ basis
             seeds = [derive(seed, "rollout", generation, r) % 2**31 for r in range(config.rollouts)]
             measured = torch.from_numpy(fitness(weights, seeds))
             strategy.tell(candidates, (-measured).tolist())
             told.append(measured)
-            stage.save(len(told) - first, {"start": start, "fitness": told})
+            stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told})
             best, mean = measured.max().item(), measured.mean().item()
-            real = _test(test, strategy.mean, config, seed, len(told))
+            real = _test(test, start + torch.from_numpy(strategy.mean).float() @ basis, config, seed, len(told))
             log(len(told) - first, {"best": best, "mean": mean, "sigma": float(strategy.sigma), **real})
             bar.advance(note=f"best {best:.1f}  mean {mean:.1f}")
             if show:
                 show(weights[measured.argmax()], len(told))
-    vector_to_parameters(torch.from_numpy(strategy.mean).float(), controller.parameters())
-    stage.save(len(told) - first, {"start": start, "fitness": told, "controller": controller.state_dict()})
+    vector_to_parameters(start + torch.from_numpy(strategy.mean).float() @ basis, controller.parameters())
+    stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told, "controller": controller.state_dict()})
 
 
-def _test(test: Fitness | None, mean: np.ndarray, config: CMAESConfig, seed: int, generation: int) -> dict[str, float]:
+def search_basis(controller: Linear, seen: Tensor | None, directions: int) -> Tensor:
+    """What the coordinates of the search stand for: (K, D), orthonormal rows in the space of the D weights but for the biases.
+
+    Along all weights it is the identity. Along the first principal directions of `seen` (N, I), centred, each action has a
+    coordinate for each of them and one for its bias.
+
+    Raises:
+        ValueError: more directions than there are inputs.
+    """
+    if not directions:
+        return torch.eye(sum(part.numel() for part in controller.parameters()))
+    if seen is None or directions > controller.inputs:
+        raise ValueError(f"C sees {controller.inputs} numbers: --cmaes.directions can be at most that, not {directions}")
+    seen = seen[:, : controller.inputs].detach().float().cpu()
+    along = torch.linalg.eigh(torch.cov(seen.T)).eigenvectors.flip(1)[:, :directions].T  # (K, I), the widest first
+    actions = torch.eye(controller.layer.out_features)
+    weights = torch.kron(actions, along)  # (A K, A I)
+    if controller.layer.bias is None:
+        return weights
+    shift = torch.kron(actions, -(along @ seen.mean(0))[:, None])  # what a bias must give back for seen to be centred
+    free = torch.cat([torch.zeros(len(actions), weights.shape[1]), actions], 1)
+    return torch.cat([torch.cat([weights, shift], 1), free])
+
+
+def _test(test: Fitness | None, mean: Tensor, config: CMAESConfig, seed: int, generation: int) -> dict[str, float]:
     if test is None or not config.test_every or generation % config.test_every:
         return {}
     seeds = [training_track("test", generation, i, seed=seed) for i in range(config.tests)]
-    return {"real": float(test(torch.from_numpy(mean).float()[None], seeds)[0])}
+    return {"real": float(test(mean[None], seeds)[0])}
 
 
 def _strategy(start: np.ndarray, config: CMAESConfig, seed: int) -> cma.CMAEvolutionStrategy:
