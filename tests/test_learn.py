@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import vector_to_parameters
 
 from dreamlap.agent import Agent, AgentConfig, build_agent
 from dreamlap.control import ActorCritic, Linear
 from dreamlap.episodes.latents import Latents
-from dreamlap.learn.cmaes import CMAESConfig, fitness_in, train_cmaes
+from dreamlap.learn.cmaes import CMAESConfig, fitness_in, search_basis, train_cmaes
 from dreamlap.learn.loop import run_updates
 from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
 from dreamlap.learn.ppo import PPOConfig, advantages, train_ppo
@@ -113,6 +114,30 @@ def test_an_evolution_goes_on_through_the_rounds(tmp_path: Path):
     second = evolve("second", 4, Stage(tmp_path / "first"), first)
     assert torch.equal(second.layer.weight, whole.layer.weight)
     assert [line["update"] for line in Stage(tmp_path / "second").metrics()] == [1, 2, 3, 4]
+
+
+def test_an_evolution_may_search_along_what_c_sees_most_of(tmp_path: Path):
+    chance = torch.Generator().manual_seed(0)
+    seen = torch.randn(500, 5, generator=chance) * torch.tensor([0.1, 3.0, 0.1, 2.0, 0.1]) + 1
+    controller = Linear(3, 2, 2)
+    basis = search_basis(controller, seen, 2)
+    assert basis.shape == (2 * 2 + 2, 2 * 5 + 2)
+    coordinates = torch.tensor([0.3, -0.2, 0.0, 0.5, 0.1, -0.4])  # two directions of each action, then their biases
+    vector_to_parameters(coordinates @ basis, controller.parameters())
+    assert controller.layer.weight[:, [0, 2, 4]].abs().max().item() < 0.05  # next to nothing there
+    centred = controller.layer(seen)
+    torch.testing.assert_close(centred.mean(0), coordinates[4:])
+    assert centred.std(0)[0].item() == pytest.approx(((0.3 * 3) ** 2 + (0.2 * 2) ** 2) ** 0.5, rel=0.1)
+    assert centred.std(0)[1].item() == pytest.approx(0.5 * 2, rel=0.1)
+    assert torch.equal(search_basis(controller, None, 0), torch.eye(12))
+    with pytest.raises(ValueError, match="directions can be at most that, not 6"):
+        search_basis(controller, seen, 6)
+    config = CMAESConfig(generations=12, population=8, rollouts=2, steps=10, sigma=0.3, directions=1)
+    mind, one = Corridor(16), Linear(2, 0, 1)
+    line = torch.tensor([[0.0, 1.0], [2.0, 3.0]])
+    train_cmaes(Stage(tmp_path), one, lambda c, s: fitness_in(mind, one, c, s, config), config, seed=0, seen=line)
+    assert one.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
+    assert one.layer.weight[0, 0].item() == pytest.approx(one.layer.weight[0, 1].item())
 
 
 def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
