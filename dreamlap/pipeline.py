@@ -111,7 +111,7 @@ def run_all(run: Run) -> None:
 
 def learn(run: Run, until: str = "controller") -> Agent:
     """All rounds of collecting and training -> the agent after the last one. `until` ends after that stage of round 0."""
-    agent = build_agent(run.config.agent, run.config.seed).to(run.device)
+    agent = first_agent(run.config).to(run.device)
     for number in range(run.config.rounds.rounds + 1):
         for name, stage_function in ROUND.items():
             stage = run.stage(number, name)
@@ -119,6 +119,20 @@ def learn(run: Run, until: str = "controller") -> Agent:
             if name == until != "controller":
                 return agent
     return agent
+
+
+def first_agent(config: Config) -> Agent:
+    """What a run begins with: fresh weights, or those of the agent that `config.start` names.
+
+    Raises:
+        ValueError: that agent is made otherwise than `config` asks for.
+    """
+    if not config.start:
+        return build_agent(config.agent, config.seed)
+    begun, asked = load_agent(config.start), config.agent
+    if replace(begun.config, controller=replace(begun.config.controller, mind=asked.controller.mind)) != asked:
+        raise ValueError(f"{config.start} is made otherwise than the settings ask for: {begun.config}, not {asked}")
+    return Agent(asked, begun.vision, begun.memory, begun.controller)
 
 
 def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -242,15 +256,15 @@ def price_of(run: Run, number: int) -> float:
 
 
 def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
-    """Train M."""
-    if stage.done:
-        return restore(stage, memory=agent.memory)
-    began = time.time()
-    latents, first_fresh = latents_of(run, number)
+    """Train M, if the preset asks for it."""
     config, later = run.config.memory_training, run.config.rounds
     if number:
         rate = config.learning_rate * later.rate(number)
         config = replace(config, updates=later.memory_updates, learning_rate=rate)
+    if stage.done or not config.updates:
+        return restore(stage, memory=agent.memory)
+    began = time.time()
+    latents, first_fresh = latents_of(run, number)
     seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number else None
     shown = torch.ones(len(latents.length), dtype=torch.bool)
     first = episodes_of(run, 0)
@@ -292,8 +306,12 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     price = price_of(run, number)
     if isinstance(agent.controller, ActorCritic):
         rate = config.ppo.learning_rate * config.rounds.rate(number)
-        ppo = replace(config.ppo, off_road_price=price, learning_rate=rate, updates=updates if number else config.ppo.updates)
-        mind = Awake(agent, ppo.minds) if awake else Dream(agent, ppo.minds, config.dream)
+        ppo = replace(config.ppo, off_road_price=price, learning_rate=rate)
+        ppo = replace(ppo, updates=updates, noise=None) if number else ppo
+        if awake:
+            mind = Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)
+        else:
+            mind = Dream(agent, ppo.minds, config.dream)
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)
         return ppo.updates * ppo.minds * ppo.steps
     cmaes = replace(config.cmaes, off_road_price=price, generations=updates if number else config.cmaes.generations)
@@ -346,6 +364,7 @@ def cost_of(run: Run, choosing: float) -> dict[str, Any]:
     return {
         "mind": run.config.controller.mind,
         "seed": run.config.seed,
+        **({"start": run.config.start} if run.config.start else {}),
         f"{run.config.controller.mind}_steps": acted,
         "seconds": round(choosing + sum(result.get("seconds", 0.0) for result in done.values())),
         "drivers": dict(Counter(name.split("-")[1] for name in run.store.names())) | ({"given": given} if given else {}),

@@ -62,7 +62,7 @@ class RoundsConfig:
     turns, which are rare on them."""
     noise: tuple[float, float] = (0.0, 0.3)
     """Standard deviation of the noise on the agent's actions, drawn for every episode between the two."""
-    memory_updates: int = count(250, least=2)
+    memory_updates: int = count(250, least=0)
     """Gradient steps of M a round."""
     controller_updates: int = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
@@ -116,6 +116,9 @@ class Config:
     cmaes: CMAESConfig = CMAESConfig()
     rounds: RoundsConfig = RoundsConfig()
     selection: SelectionConfig = SelectionConfig()
+    start: str = ""
+    """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
+    `vision_training.updates`, `memory_training.updates` and `rounds.memory_updates` are 0."""
     seed: int = 0
     """All chance comes from it: the same seed on the same machine gives the same agent."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -139,12 +142,25 @@ UNPRIVILEGED = replace(
     vision_training=replace(DEMO.vision_training, updates=1500),
     ppo=replace(DEMO.ppo, off_road_price=2.5),
 )
+TUNED = replace(
+    DEMO,
+    collect=replace(DEMO.collect, correlated=0, autopilot=0, expert=2, expert_folder="champion", steps=300),
+    vision_training=replace(DEMO.vision_training, updates=0),
+    memory_training=replace(DEMO.memory_training, updates=0),
+    controller=ControllerConfig(mind="awake"),
+    ppo=PPOConfig(
+        updates=40, minds=32, steps=128, reset_every=20, learning_rate=1e-4, epochs=3, entropy=0.0, noise=0.12, limit=500
+    ),
+    rounds=replace(DEMO.rounds, episodes=1, memory_updates=0, controller_updates=40),
+    selection=replace(DEMO.selection, tracks=100),
+    start="champion",
+)
 LINEAR = replace(
     DEMO,
     track=TrackConfig(actions="stock"),
     controller=ControllerConfig(kind="linear"),
-    cmaes=CMAESConfig(generations=50, population=64, rollouts=16, steps=60, off_road_price=1.0),
-    rounds=replace(DEMO.rounds, rounds=16, controller_updates=25),
+    cmaes=CMAESConfig(generations=60, population=64, rollouts=16, steps=60, directions=48, off_road_price=8.0),
+    rounds=replace(DEMO.rounds, rounds=16, controller_updates=40, first_price=0.25),
 )
 
 HA2018 = Config(
@@ -253,6 +269,9 @@ PRESETS: dict[str, Preset] = {
     "unprivileged": Preset(
         "the demo without the autopilot: V and M saw wandering drivers, and then the agent itself", UNPRIVILEGED, "our own"
     ),
+    "champion-tuned": Preset(
+        "the champion, whose C goes on learning on the track itself: not from the dream alone any more", TUNED, "our own"
+    ),
     "linear": Preset("the demo with the paper's C: one matrix of 867 numbers, by CMA-ES in the dream", LINEAR, "our own"),
     "debug": Preset("everything, as small as it gets, in a minute: to see that all of it runs", DEBUG, "our own"),
     "ha2018": Preset(
@@ -278,7 +297,7 @@ PRESETS: dict[str, Preset] = {
             RL,
             controller=ControllerConfig(mind="awake"),
             ppo=PPOConfig(updates=400, minds=16, steps=128, reset_every=10),
-            rounds=RoundsConfig(rounds=0),
+            rounds=RoundsConfig(rounds=0, random_start=0.0, reverse=0.0),
             selection=SelectionConfig(candidates=1),
         ),
         "rl_world_models",

@@ -115,13 +115,26 @@ def test_awake_resets_on_training_tracks_and_forgets(agent: Agent, monkeypatch: 
     seeds: list[int] = []
     for track in mind.tracks:
         reset = track.reset
-        monkeypatch.setattr(track, "reset", lambda seed, reset=reset: seeds.append(seed) or reset(seed=seed))
+        monkeypatch.setattr(track, "reset", lambda seed, options, reset=reset: seeds.append(seed) or reset(seed=seed))
     step = [mind.step(torch.zeros(2, 2)) for _ in range(5)][-1]
     assert step.truncated.all()
     assert len(seeds) == 2
     assert max(seeds) < SELECTION_SEEDS
     assert (step.observation[:, 4:] == 0).all()
     mind.close()
+
+
+def test_awake_begins_anywhere_and_either_way_if_told(agent: Agent, monkeypatch: pytest.MonkeyPatch):
+    asked: list[dict[str, object]] = []
+    for random_start, reverse in ((0.0, 0.0), (1.0, 1.0)):
+        mind = Awake(agent, 1, random_start=random_start, reverse=reverse)
+        reset = mind.tracks[0].reset
+        monkeypatch.setattr(
+            mind.tracks[0], "reset", lambda seed, options, reset=reset: asked.append(options) or reset(seed=seed)
+        )
+        mind.reset([3])
+        mind.close()
+    assert asked == [{"reverse": False}, {"start_tile": "random", "reverse": True}]
 
 
 def test_both_minds_have_one_interface(agent: Agent):

@@ -6,10 +6,11 @@ from functools import reduce
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.seeds import SMALL, page
 from dreamlap import pipeline
-from dreamlap.agent import build_agent
+from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
 from dreamlap.estimate import cost
 from dreamlap.learn.ppo import PPOConfig
@@ -78,3 +79,14 @@ def test_rates_fall_and_the_price_of_leaving_the_road_rises_over_the_rounds(tmp_
     for number in (0, 2, 4):
         pipeline.train_controller(run, number, run.stage(number, "controller"), agent, 0)
     assert paid == pytest.approx([4, 8, 16])
+
+
+def test_a_run_may_begin_with_an_agent_that_is_there():
+    config = PRESETS["champion-tuned"].config
+    begun, champion = pipeline.first_agent(config), load_agent("champion")
+    assert begun.config == config.agent
+    for name in ("vision", "memory", "controller"):
+        for own, theirs in zip(getattr(begun, name).parameters(), getattr(champion, name).parameters(), strict=True):
+            assert torch.equal(own, theirs)
+    with pytest.raises(ValueError, match="champion is made otherwise than the settings ask for"):
+        pipeline.first_agent(replace(config, controller=replace(config.controller, kind="linear")))

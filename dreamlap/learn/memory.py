@@ -20,7 +20,7 @@ from dreamlap.settings import count
 class MemoryTraining:
     """How M is trained."""
 
-    updates: int = count(1200, least=2)
+    updates: int = count(1200, least=0)
     """Gradient steps."""
     batch: int = 64
     """Windows a step."""

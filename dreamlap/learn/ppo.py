@@ -5,6 +5,7 @@ Schulman et al., *Proximal Policy Optimization Algorithms* (2017), eq. 7; advant
 Letters: T steps of a rollout, N minds.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from dreamlap.control import ActorCritic
 from dreamlap.learn.loop import descend, run_updates, set_rate
 from dreamlap.mind.interface import Mind
 from dreamlap.run import Stage
-from dreamlap.seeds import derive, generator
+from dreamlap.seeds import SELECTION_SEEDS, derive, generator
 from dreamlap.settings import count
 
 
@@ -47,6 +48,10 @@ class PPOConfig:
     """Weight of the entropy bonus."""
     off_road_price: float = 16.0
     """What a step wholly off the road costs C while it learns (never in a score): missing one tile costs the lap."""
+    noise: float | None = None
+    """Standard deviation of the exploring noise that C begins with; none: as C brings it along, 0.37 if it is a fresh one."""
+    limit: int = 1000
+    """The most steps of an episode when awake: after the lap nothing is left to earn, which a critic cannot see coming."""
     reward_scale: float = 0.1
     """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
 
@@ -70,6 +75,8 @@ def train_ppo(
     previous: Stage | None = None,
 ) -> None:
     """Train `controller` in place in `mind`, dreaming or awake."""
+    if config.noise is not None:
+        controller.log_std.data.fill_(math.log(config.noise))
     optimizer = torch.optim.Adam(controller.parameters(), config.learning_rate, eps=1e-5)
     observation = torch.empty(0)
 
@@ -77,7 +84,8 @@ def train_ppo(
         nonlocal observation
         set_rate(optimizer, config.learning_rate)
         if i % config.reset_every == 0:
-            observation = mind.reset([derive(seed, "mind", i) % 2**31 + n for n in range(mind.num_envs)])
+            first = derive(seed, "mind", i)
+            observation = mind.reset([(first + n) % SELECTION_SEEDS for n in range(mind.num_envs)])  # tracks to train on
         chance = generator(seed, "ppo", i, device=observation.device)
         rollout, observation, metrics = roll_out(mind, controller, observation, config, chance)
         return metrics | improve(controller, optimizer, rollout, config, chance)

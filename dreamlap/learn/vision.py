@@ -20,7 +20,7 @@ from dreamlap.vision.vae import pixels, reconstruction_error
 class VisionTraining:
     """How V is trained."""
 
-    updates: int = count(3000, least=2)
+    updates: int = count(3000, least=0)
     """Gradient steps."""
     batch: int = 64
     """Frames a step."""

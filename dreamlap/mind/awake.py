@@ -9,7 +9,7 @@ from torch import Tensor
 from dreamlap.agent import Agent, Starts
 from dreamlap.mind.interface import Step
 from dreamlap.mind.world import open_world
-from dreamlap.seeds import training_track
+from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.track import off_road
 from dreamlap.track.config import LIMIT
 
@@ -20,7 +20,8 @@ MOST = 128
 class Awake:
     """N tracks side by side in this process. Seed s begins with track s; the tracks after it are training tracks."""
 
-    def __init__(self, agent: Agent, num_envs: int, limit: int = LIMIT):
+    def __init__(self, agent: Agent, num_envs: int, limit: int = LIMIT, random_start: float = 0.0, reverse: float = 0.0):
+        """`random_start`: share of the episodes that begin on a random tile; `reverse`: of those the other way round."""
         if num_envs > MOST:
             raise ValueError(
                 f"{num_envs} tracks in one process need {num_envs * 20 // 1000} GB: use at most {MOST} (--ppo.minds 16)"
@@ -31,6 +32,7 @@ class Awake:
         self.device = agent.state.device
         seen = agent.config.track
         self.tracks = [open_world(seen) for _ in range(num_envs)]
+        self.shares = {"start_tile": random_start, "reverse": reverse}
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
     def reset(self, seeds: Sequence[int]) -> Tensor:
@@ -41,8 +43,15 @@ class Awake:
         self._state = self.agent.memory.initial(self.num_envs)
         self._action = self._state.new_zeros(self.num_envs, self.action_size)
         for i, seed in enumerate(self._seeds):
-            self._frames[i], _ = self.tracks[i].reset(seed=seed)
+            self._begin(i, seed)
         return self._observe()
+
+    def _begin(self, i: int, seed: int) -> None:
+        chance = numpy_generator(seed, "awake")
+        options = {"start_tile": "random"} if chance.random() < self.shares["start_tile"] else {}
+        self._frames[i], _ = self.tracks[i].reset(
+            seed=seed, options=options | {"reverse": chance.random() < self.shares["reverse"]}
+        )
 
     @torch.no_grad()
     def step(self, action: Tensor) -> Step:
@@ -83,8 +92,7 @@ class Awake:
             return observation
         for i in np.flatnonzero(ended):
             self._episodes[i] += 1
-            seed = training_track("awake", int(self._episodes[i]), seed=self._seeds[i])
-            self._frames[i], _ = self.tracks[i].reset(seed=seed)
+            self._begin(int(i), training_track("awake", int(self._episodes[i]), seed=self._seeds[i]))
         self._age[ended] = 0
         begun = self._tensor(ended)[:, None]
         self._state = torch.where(begun, 0.0, self._state)
