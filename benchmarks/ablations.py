@@ -29,6 +29,9 @@ RAW, PAGE = Path("scores/ablations"), Path("docs/ablations.md")
 AWAKE = ("--controller.mind", "awake", "--ppo.minds", "16", "--ppo.steps", "128", "--ppo.reset_every", "10")
 AWAKE += ("--rounds.controller_updates", "15")
 
+LINEAR = ("--controller.kind", "linear", "--cmaes.directions", "48", "--cmaes.generations", "60", "--cmaes.steps", "60")
+LINEAR += ("--cmaes.off_road_price", "8", "--rounds.first_price", "0.25", "--rounds.controller_updates", "40")
+
 
 class Ablation(NamedTuple):
     """The demo with one thing changed."""
@@ -64,7 +67,7 @@ ABLATIONS = {
     "price-8": Ablation("leaving the road costs half as much", ("--ppo.off_road_price", "8"), 1, since="controller"),
     "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1, since="controller"),
     "temperature-1.3": Ablation("tau 1.3", ("--dream.temperature", "1.3"), 1, since="controller"),
-    "linear": Ablation("a linear C, by CMA-ES in the dream", ("--controller.kind", "linear"), 1, since="controller"),
+    "linear": Ablation("a linear C, by CMA-ES in the dream", LINEAR, 1, since="controller"),
     "nvae": Ablation("NVAE instead of the light V", ("--vision.kind", "nvae"), 1, since="vision"),
 }
 """Name -> what is changed."""
