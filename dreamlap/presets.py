@@ -149,7 +149,16 @@ TUNED = replace(
     memory_training=replace(DEMO.memory_training, updates=0),
     controller=ControllerConfig(mind="awake"),
     ppo=PPOConfig(
-        updates=40, minds=32, steps=128, reset_every=20, learning_rate=1e-4, epochs=3, entropy=0.0, noise=0.12, limit=500
+        updates=40,
+        minds=32,
+        steps=128,
+        reset_every=20,
+        learning_rate=1e-4,
+        epochs=3,
+        entropy=0.0,
+        off_road_price=24.0,
+        noise=0.12,
+        limit=400,
     ),
     rounds=replace(DEMO.rounds, episodes=1, memory_updates=0, controller_updates=40),
     selection=replace(DEMO.selection, tracks=100),
