@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent, Starts, build_agent, load_agent
-from dreamlap.control import ActorCritic
+from dreamlap.control import ActorCritic, Linear
 from dreamlap.device import choose_autocast, choose_device
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeFile, EpisodeStore
@@ -23,6 +23,7 @@ from dreamlap.episodes.latents import Latents, encode_episodes, join, load_laten
 from dreamlap.episodes.record import collect
 from dreamlap.evaluate import evaluate
 from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
+from dreamlap.learn.imitation import imitate
 from dreamlap.learn.memory import dream_starts, train_memory
 from dreamlap.learn.ppo import train_ppo
 from dreamlap.learn.vision import VisionTraining, train_vision
@@ -32,7 +33,7 @@ from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
 from dreamlap.presets import Config
 from dreamlap.progress import console, meter
-from dreamlap.run import Stage, claim, read_json, versions, write_json
+from dreamlap.run import Stage, claim, differences, read_json, versions, write_json
 from dreamlap.seeds import SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
 from dreamlap.show.video import FILMS
@@ -43,6 +44,8 @@ SHIPPED_MOMENTS = 256
 """Those of them that an agent carries along, so that its dream can be entered wherever it goes."""
 HELD_OUT = 16
 """One in so many episodes of the first collection is never shown to V or M: it measures what they learned."""
+PUPILS = 256
+"""Dreams side by side in which a linear C imitates another."""
 SHORT = 300
 """Steps of the film of M's prediction, at most."""
 CHOOSING = SELECTION_SEEDS + 1000
@@ -124,15 +127,22 @@ def learn(run: Run, until: str = "controller") -> Agent:
 def first_agent(config: Config) -> Agent:
     """What a run begins with: fresh weights, or those of the agent that `config.start` names.
 
+    A linear C that begins with an agent of another kind does as that one does, as well as one matrix can.
+
     Raises:
         ValueError: that agent is made otherwise than `config` asks for.
     """
     if not config.start:
         return build_agent(config.agent, config.seed)
-    begun, asked = load_agent(config.start), config.agent
-    if replace(begun.config, controller=replace(begun.config.controller, mind=asked.controller.mind)) != asked:
-        raise ValueError(f"{config.start} is made otherwise than the settings ask for: {begun.config}, not {asked}")
-    return Agent(asked, begun.vision, begun.memory, begun.controller)
+    begun, asked = load_agent(config.start), build_agent(config.agent, config.seed)
+    pupil = asked.controller if isinstance(asked.controller, Linear) and isinstance(begun.controller, ActorCritic) else None
+    settled = replace(begun.config.controller, mind=config.controller.mind)
+    settled = replace(config.controller, smoothing=settled.smoothing) if pupil else settled
+    if differing := differences(asdict(replace(begun.config, controller=settled)), asdict(config.agent)):
+        raise ValueError(f"{config.start} is made otherwise than the settings ask for: {'; '.join(differing)}")
+    if pupil:
+        imitate(pupil, begun.controller, Dream(begun, PUPILS, config.dream), derive(config.seed, "imitate"))
+    return Agent(config.agent, begun.vision, begun.memory, pupil or begun.controller)
 
 
 def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:

@@ -166,10 +166,13 @@ TUNED = replace(
 )
 LINEAR = replace(
     DEMO,
-    track=TrackConfig(actions="stock"),
+    collect=replace(DEMO.collect, correlated=0, autopilot=0, expert=48, expert_folder="champion", steps=300, reverse=0.5),
+    vision_training=replace(DEMO.vision_training, updates=0),
+    memory_training=replace(DEMO.memory_training, updates=0),
     controller=ControllerConfig(kind="linear"),
-    cmaes=CMAESConfig(generations=60, population=64, rollouts=16, steps=60, directions=48, off_road_price=8.0),
-    rounds=replace(DEMO.rounds, rounds=16, controller_updates=40, first_price=0.25),
+    cmaes=CMAESConfig(generations=20, population=64, rollouts=32, steps=60, sigma=0.01, directions=48, off_road_price=16.0),
+    rounds=replace(DEMO.rounds, rounds=4, episodes=16, memory_updates=0, controller_updates=20),
+    start="champion",
 )
 
 HA2018 = Config(

@@ -84,7 +84,7 @@ def commit() -> str:
 def claim(folder: Path, asked: dict[str, Any]) -> None:
     """Write down what a run was asked for, or refuse to go on with something else (`workers` change only the time)."""
     path = folder / "config.json"
-    if path.exists() and (other := _differences(read_json(path) | {"workers": asked["workers"]}, asked)):
+    if path.exists() and (other := differences(read_json(path) | {"workers": asked["workers"]}, asked)):
         raise ValueError(
             f"{folder} was begun with other settings: {'; '.join(other)}. "
             "Choose another --name, or delete the folder to start again."
@@ -94,14 +94,14 @@ def claim(folder: Path, asked: dict[str, Any]) -> None:
         write_json(folder / "versions.json", versions())
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """The settings in which two configurations differ, as `name: old -> new`."""
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """The settings in which two configurations differ, as `--name old -> new`."""
     found = []
     for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
+        before, after = (list(value) if isinstance(value, tuple) else value for value in (old.get(name), new.get(name)))
         if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{name}.")
-        elif before != (list(after) if isinstance(after, tuple) else after):
+            found += differences(before, after, f"{prefix}{name}.")
+        elif before != after:
             found.append(f"--{prefix}{name} {before} -> {after}")
     return found
 

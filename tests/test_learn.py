@@ -13,10 +13,12 @@ from dreamlap.agent import Agent, AgentConfig, build_agent
 from dreamlap.control import ActorCritic, Linear
 from dreamlap.episodes.latents import Latents
 from dreamlap.learn.cmaes import CMAESConfig, fitness_in, search_basis, train_cmaes
+from dreamlap.learn.imitation import imitate
 from dreamlap.learn.loop import run_updates
 from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
 from dreamlap.learn.ppo import PPOConfig, advantages, train_ppo
 from dreamlap.memory import MemoryConfig
+from dreamlap.mind import Dream
 from dreamlap.mind.interface import Step
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS
@@ -138,6 +140,22 @@ def test_an_evolution_may_search_along_what_c_sees_most_of(tmp_path: Path):
     train_cmaes(Stage(tmp_path), one, lambda c, s: fitness_in(mind, one, c, s, config), config, seed=0, seen=line)
     assert one.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
     assert one.layer.weight[0, 0].item() == pytest.approx(one.layer.weight[0, 1].item())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_c_learns_to_do_as_another_does(agent: Agent, bias: bool):
+    latent, hidden, size = agent.memory.latent, agent.memory.hidden, agent.memory.action
+    chance = torch.Generator().manual_seed(0)
+    teacher, pupil, again = (Linear(latent, hidden, size, bias) for _ in range(3))
+    for weights in teacher.parameters():
+        weights.data = 0.05 * torch.randn(weights.shape, generator=chance)
+    mind = Dream(agent, 16)
+    imitate(pupil, teacher, mind, seed=3)
+    seen = mind.reset(range(16))
+    torch.testing.assert_close(pupil.act(seen), teacher.act(seen), atol=0.02, rtol=0)
+    assert teacher.act(seen).abs().mean().item() > 0.05
+    imitate(again, teacher, mind, seed=3)
+    assert torch.equal(again.layer.weight, pupil.layer.weight)
 
 
 def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):

@@ -88,5 +88,5 @@ def test_a_run_may_begin_with_an_agent_that_is_there():
     for name in ("vision", "memory", "controller"):
         for own, theirs in zip(getattr(begun, name).parameters(), getattr(champion, name).parameters(), strict=True):
             assert torch.equal(own, theirs)
-    with pytest.raises(ValueError, match="champion is made otherwise than the settings ask for"):
-        pipeline.first_agent(replace(config, controller=replace(config.controller, kind="linear")))
+    with pytest.raises(ValueError, match=r"champion is made otherwise than .*--controller\.smoothing 0\.0 -> 0\.3"):
+        pipeline.first_agent(replace(config, controller=replace(config.controller, smoothing=0.3)))

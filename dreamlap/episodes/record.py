@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamlap.drivers import Driver, DriverConfig, build_driver
 from dreamlap.episodes.store import Episode, EpisodeStore
-from dreamlap.mind.world import DreamTrack, open_world
+from dreamlap.mind.world import DreamTrack, open_world, ways_to_begin
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
 from dreamlap.seeds import numpy_generator, training_track
@@ -47,8 +47,8 @@ def collect(
     """Drive `episodes` episodes of up to `steps` steps and keep them as PREFIX-00000, PREFIX-00001 ...
 
     Those that are there already are not driven again.
-    `random_start`: share of the episodes that begin on a random tile of the track; `reverse`: share of those that drive the
-    lap the other way round.
+    `random_start`: share of the episodes that begin on a random tile of the track; `reverse`: share that drive the lap the
+    other way round.
     """
     names = {f"{prefix}-{i:05d}": i for i in range(episodes)}
     lots = [
@@ -113,10 +113,7 @@ def begin(
     if kind == "autopilot" and not isinstance(world, FastCarRacing):
         raise ValueError("the autopilot steers by the real track's geometry, and a dream has none: choose another driver")
     chance = numpy_generator(seed, "drive")
-    options: dict[str, object] = {"start_tile": "random"} if chance.random() < random_start else {}
-    if reverse:
-        options["reverse"] = chance.random() < reverse
-    frame, _ = world.reset(seed=seed, options=options)
+    frame, _ = world.reset(seed=seed, options=ways_to_begin(chance, random_start, reverse))
     driver.reset(i, world, chance)
     return Tape(world, frame, {"track": seed, "driver": kind})
 

@@ -111,6 +111,10 @@ def train_cmaes(
         saved = {"start": start, "basis": search_basis(controller, seen, config.directions), "fitness": []}
     start, basis, told, first = saved["start"], saved["basis"], list(saved["fitness"]), len(before["fitness"]) if before else 0
     strategy = _strategy(np.zeros(len(basis)), config, seed)
+
+    def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
+        return start + torch.from_numpy(np.array(places)).float() @ basis
+
     for measured in told:
         strategy.tell(strategy.ask(), (-measured).tolist())
     done = len(told) - first
@@ -120,19 +124,19 @@ def train_cmaes(
             if config.target is not None and told and told[-1].max() >= config.target:
                 break
             candidates = strategy.ask()
-            weights = start + torch.from_numpy(np.array(candidates)).float() @ basis
+            weights = weights_at(candidates)
             seeds = [derive(seed, "rollout", generation, r) % 2**31 for r in range(config.rollouts)]
             measured = torch.from_numpy(fitness(weights, seeds))
             strategy.tell(candidates, (-measured).tolist())
             told.append(measured)
             stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told})
             best, mean = measured.max().item(), measured.mean().item()
-            real = _test(test, start + torch.from_numpy(strategy.mean).float() @ basis, config, seed, len(told))
+            real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
             log(len(told) - first, {"best": best, "mean": mean, "sigma": float(strategy.sigma), **real})
             bar.advance(note=f"best {best:.1f}  mean {mean:.1f}")
             if show:
                 show(weights[measured.argmax()], len(told))
-    vector_to_parameters(start + torch.from_numpy(strategy.mean).float() @ basis, controller.parameters())
+    vector_to_parameters(weights_at([strategy.mean])[0], controller.parameters())
     stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told, "controller": controller.state_dict()})
 
 

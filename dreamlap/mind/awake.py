@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dreamlap.agent import Agent, Starts
 from dreamlap.mind.interface import Step
-from dreamlap.mind.world import open_world
+from dreamlap.mind.world import open_world, ways_to_begin
 from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.track import off_road
 from dreamlap.track.config import LIMIT
@@ -21,7 +21,7 @@ class Awake:
     """N tracks side by side in this process. Seed s begins with track s; the tracks after it are training tracks."""
 
     def __init__(self, agent: Agent, num_envs: int, limit: int = LIMIT, random_start: float = 0.0, reverse: float = 0.0):
-        """`random_start`: share of the episodes that begin on a random tile; `reverse`: of those the other way round."""
+        """`random_start`: share of the episodes that begin on a random tile; `reverse`: share driven the other way round."""
         if num_envs > MOST:
             raise ValueError(
                 f"{num_envs} tracks in one process need {num_envs * 20 // 1000} GB: use at most {MOST} (--ppo.minds 16)"
@@ -32,7 +32,7 @@ class Awake:
         self.device = agent.state.device
         seen = agent.config.track
         self.tracks = [open_world(seen) for _ in range(num_envs)]
-        self.shares = {"start_tile": random_start, "reverse": reverse}
+        self.random_start, self.reverse = random_start, reverse
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
     def reset(self, seeds: Sequence[int]) -> Tensor:
@@ -47,11 +47,8 @@ class Awake:
         return self._observe()
 
     def _begin(self, i: int, seed: int) -> None:
-        chance = numpy_generator(seed, "awake")
-        options = {"start_tile": "random"} if chance.random() < self.shares["start_tile"] else {}
-        self._frames[i], _ = self.tracks[i].reset(
-            seed=seed, options=options | {"reverse": chance.random() < self.shares["reverse"]}
-        )
+        options = ways_to_begin(numpy_generator(seed, "awake"), self.random_start, self.reverse)
+        self._frames[i], _ = self.tracks[i].reset(seed=seed, options=options)
 
     @torch.no_grad()
     def step(self, action: Tensor) -> Step:

@@ -55,3 +55,10 @@ def open_world(config: TrackConfig) -> FastCarRacing | DreamTrack:
         if (there := getattr(dreamed, name)) != (wanted := getattr(config, name)):
             raise ValueError(f"in the dream of {config.dream} {name} is {there}, not {wanted}: use --track.{name} {there}")
     return DreamTrack(agent)
+
+
+def ways_to_begin(chance: np.random.Generator, random_start: float, reverse: float) -> dict[str, object]:
+    """Options for the reset of a world: begin on a random tile with probability `random_start`, drive the lap the other way
+    round with probability `reverse`."""
+    options: dict[str, object] = {"start_tile": "random"} if chance.random() < random_start else {}
+    return options | {"reverse": chance.random() < reverse} if reverse else options
