@@ -134,7 +134,7 @@ def test_awake_begins_anywhere_and_either_way_if_told(agent: Agent, monkeypatch:
         )
         mind.reset([3])
         mind.close()
-    assert asked == [{"reverse": False}, {"start_tile": "random", "reverse": True}]
+    assert asked == [{}, {"start_tile": "random", "reverse": True}]
 
 
 def test_both_minds_have_one_interface(agent: Agent):
