@@ -118,7 +118,8 @@ class Config:
     selection: SelectionConfig = SelectionConfig()
     start: str = ""
     """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
-    `vision_training.updates`, `memory_training.updates` and `rounds.memory_updates` are 0."""
+    `vision_training.updates`, `memory_training.updates` and `rounds.memory_updates` are 0. A linear C first learns to do as
+    that agent's does, in the dream."""
     seed: int = 0
     """All chance comes from it: the same seed on the same machine gives the same agent."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -166,12 +167,13 @@ TUNED = replace(
 )
 LINEAR = replace(
     DEMO,
-    collect=replace(DEMO.collect, correlated=0, autopilot=0, expert=48, expert_folder="champion", steps=300, reverse=0.5),
+    collect=replace(DEMO.collect, correlated=0, autopilot=0, expert=48, expert_folder="champion", steps=300, reverse=0.3),
     vision_training=replace(DEMO.vision_training, updates=0),
     memory_training=replace(DEMO.memory_training, updates=0),
     controller=ControllerConfig(kind="linear"),
-    cmaes=CMAESConfig(generations=20, population=64, rollouts=32, steps=60, sigma=0.01, directions=48, off_road_price=16.0),
-    rounds=replace(DEMO.rounds, rounds=4, episodes=16, memory_updates=0, controller_updates=20),
+    cmaes=CMAESConfig(generations=80, population=24, rollouts=64, steps=120, sigma=0.005, directions=48, off_road_price=32.0),
+    rounds=replace(DEMO.rounds, rounds=0),
+    selection=replace(DEMO.selection, candidates=1),
     start="champion",
 )
 
@@ -284,7 +286,11 @@ PRESETS: dict[str, Preset] = {
     "champion-tuned": Preset(
         "the champion, whose C goes on learning on the track itself: not from the dream alone any more", TUNED, "our own"
     ),
-    "linear": Preset("the demo with the paper's C: one matrix of 867 numbers, by CMA-ES in the dream", LINEAR, "our own"),
+    "linear": Preset(
+        "the champion with the paper's C: one matrix, first by imitating the champion's, then by CMA-ES in its dream",
+        LINEAR,
+        "our own",
+    ),
     "debug": Preset("everything, as small as it gets, in a minute: to see that all of it runs", DEBUG, "our own"),
     "ha2018": Preset(
         "the paper's system to the letter: 10,000 random rollouts, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",
