@@ -68,7 +68,7 @@ def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
         f"{min(score['min'] for score in scores):.0f}",
         f"{sum(score['laps'] for score in scores)} of {sum(len(score['returns']) for score in scores)}",
         about[0].get("mind", ""),
-        "; ".join(cost),
+        "; ".join(cost) + (f"; all of it after `{about[0]['start']}`" if "start" in about[0] else ""),
     )
 
 
