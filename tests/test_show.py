@@ -199,6 +199,11 @@ def test_the_report_of_a_broken_run_says_what_is_missing(run: Path, tmp_path: Pa
     assert "No drive was filmed yet" in page
     assert "2 min 2 s" in page  # collecting, over both rounds
     assert "nan" not in re.sub(r"base64,[^\"]+", "", page)
+    assert "Not trained yet" in page
+    write_json(run / "config.json", {"start": HOSTILE})
+    page = write_report(run).read_text("utf-8")
+    assert "It began as the agent &lt;script&gt;" in page
+    assert "Not trained in this run so far: it is that of &lt;script&gt;" in page
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "No round has begun yet" in write_report(empty).read_text("utf-8")

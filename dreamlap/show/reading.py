@@ -35,6 +35,11 @@ class RunReader:
         return ((self.json("config.json") or {}).get("controller") or {}).get("mind", "")
 
     @cached_property
+    def start(self) -> str:
+        """The agent that the run began with; empty if it began with fresh weights."""
+        return (self.json("config.json") or {}).get("start", "")
+
+    @cached_property
     def rounds(self) -> list[int]:
         """The numbers of the rounds that have begun."""
         names = (re.fullmatch(r"round-(\d+)", path.name) for path in self.folder.glob("round-*"))

@@ -64,7 +64,8 @@ def _headline(run: RunReader) -> Html:
     title = Html(f"<header><h1>{text(run.folder.resolve().name)}</h1>")
     about = "by an expert: one network from frames to actions, trained by PPO on the track itself, without a world model."
     if not run.expert:
-        about = "by a world model: V sees, M remembers and predicts, C acts."
+        begun = f" It began as the agent {run.start}." if run.start else ""
+        about = f"by a world model: V sees, M remembers and predicts, C acts.{begun}"
     return join(
         (title, paragraph(f"A car that drives {about}", "quiet"), _best_score(run), tiles(_numbers(run)), Html("</header>"))
     )
@@ -154,7 +155,7 @@ def _curves(run: RunReader, stage: str, caption: str) -> Html:
     rounds = run.metrics(stage)
     names = dict.fromkeys(name for lines in rounds for line in lines for name in line if name != "update" and "/" not in name)
     if not names:
-        return missing("Not trained yet.")
+        return missing(f"Not trained in this run so far: it is that of {run.start}." if run.start else "Not trained yet.")
     each = (figure(lambda theme, n=n: curves(rounds, [n], theme=theme), f"{n} over the updates") for n in names)
     borders = " Dotted lines part the rounds." if len(rounds) > 1 else ""
     return join((panels(each), paragraph(f"{caption} By update, raw and smoothed.{borders}", "caption")))
