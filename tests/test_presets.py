@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.utils import parameters_to_vector
 
 from benchmarks.seeds import SMALL, page
 from dreamlap import pipeline
 from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
+from dreamlap.control import Linear
 from dreamlap.estimate import cost
 from dreamlap.learn.ppo import PPOConfig
+from dreamlap.mind import Dream
 from dreamlap.presets import PRESETS, RoundsConfig
 
 DOCS = Path(__file__).parents[1] / "docs/presets.md"
@@ -90,3 +93,19 @@ def test_a_run_may_begin_with_an_agent_that_is_there():
             assert torch.equal(own, theirs)
     with pytest.raises(ValueError, match=r"champion is made otherwise than .*--controller\.smoothing 0\.0 -> 0\.3"):
         pipeline.first_agent(replace(config, controller=replace(config.controller, smoothing=0.3)))
+
+
+def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.MonkeyPatch):
+    config, champion, asked = PRESETS["linear"].config, load_agent("champion"), []
+    monkeypatch.setattr(pipeline, "imitate", lambda *given: asked.append(given))
+    begun = pipeline.first_agent(config)
+    assert isinstance(begun.controller, Linear)
+    assert sum(part.numel() for part in begun.controller.parameters()) == 578
+    ((pupil, teacher, mind, _),) = asked
+    assert pupil is begun.controller
+    assert all(
+        torch.equal(own, theirs) for own, theirs in zip(teacher.parameters(), champion.controller.parameters(), strict=True)
+    )
+    assert isinstance(mind, Dream)
+    with pytest.raises(ValueError, match=r"--track\.actions pedal -> stock"):
+        pipeline.first_agent(replace(config, track=replace(config.track, actions="stock")))
