@@ -103,9 +103,8 @@ def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.Mo
     assert sum(part.numel() for part in begun.controller.parameters()) == 578
     ((pupil, teacher, mind, _),) = asked
     assert pupil is begun.controller
-    assert all(
-        torch.equal(own, theirs) for own, theirs in zip(teacher.parameters(), champion.controller.parameters(), strict=True)
-    )
+    own, theirs = (parameters_to_vector(c.parameters()) for c in (teacher, champion.controller))
+    assert torch.equal(own, theirs)
     assert isinstance(mind, Dream)
     with pytest.raises(ValueError, match=r"--track\.actions pedal -> stock"):
         pipeline.first_agent(replace(config, track=replace(config.track, actions="stock")))
