@@ -215,9 +215,9 @@ def _trust(run: RunReader) -> Html:
     weighed = run.json("trust.json")
     if run.mind != "dream":
         return Html("")
-    parts = [missing("Nothing has been compared yet: that is done from round 1 on, and at the end of the run.")]
+    parts = []
     if rounds:
-        parts = [figure(lambda theme: parting(rounds, theme), "promised and given by round", _alarms(rounds))]
+        parts.append(figure(lambda theme: parting(rounds, theme), "promised and given by round", _alarms(rounds)))
     if weighed and weighed["controllers"]:
         caption = (
             f"Controllers drive without noise, and dream on for {weighed['horizon']} steps from where that brought them. Below "
@@ -226,7 +226,8 @@ def _trust(run: RunReader) -> Html:
         if "bias" in weighed:
             caption += f" Rank correlation {weighed['rank_correlation']:.2f}, dream less track {weighed['bias']:+.2f} a step."
         parts.append(figure(lambda theme: promised(weighed["controllers"], theme), "dream and track", caption))
-    return section("Can the dream be trusted?", *parts)
+    nothing = missing("Nothing has been compared yet: that is done from round 1 on, and at the end of the run.")
+    return section("Can the dream be trusted?", *(parts or [nothing]))
 
 
 def _alarms(rounds: dict[int, dict]) -> str:
