@@ -72,7 +72,12 @@ def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
     )
 
 
-COSTS = (("real_steps", 1000, "k real steps"), ("dream_steps", 1e6, "M dream steps"), ("seconds", 60, "min"))
+COSTS = (
+    ("real_steps", 1000, "k real steps"),
+    ("dream_steps", 1e6, "M dream steps"),
+    ("awake_steps", 1e6, "M waking steps"),
+    ("seconds", 60, "min"),
+)
 
 
 def with_table(text: str, body: list[tuple[str, ...]]) -> str:

@@ -181,7 +181,8 @@ def play(
     two seconds more; one that was discarded or left is not kept.
 
     Args:
-        driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`champion` and `expert` come along).
+        driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`champion`, `champion-tuned` and
+            `expert` come along).
         dream: Drive in the dream of the agent in this folder, instead of on the track.
         record: Folder to keep whole episodes in, beside those that it holds; `dreamlap run demo --data FOLDER` learns from it.
         episodes: How many.
@@ -207,7 +208,7 @@ def evaluate(
     """Score an agent on tracks that it was not trained on.
 
     Args:
-        agent: Folder of the agent, or of its run; `champion` and `expert` come along.
+        agent: Folder of the agent, or of its run; `champion`, `champion-tuned` and `expert` come along.
         seeds: Tracks A:B, from A up to but without B; by default 900000:900020, or with --final 1000000:1000100.
         final: Drive the test tracks, 1000000 and above, for a final score; never to choose or tune anything.
         workers: Processes that drive.
