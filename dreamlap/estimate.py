@@ -7,6 +7,8 @@ from dreamlap.track import action_form
 
 TRACK_RATE = 2000.0
 """Track steps a second of one process, with a driver and recording."""
+AWAKE_RATE = 600.0
+"""Track steps a second of one process while C learns there: V looks and M remembers at every one."""
 VISION_RATE = {"light": 2500.0, "conv": 650.0, "nvae": 330.0}
 """64x64 frames a second that V trains on."""
 LOOK_RATE = 10_000.0
@@ -41,7 +43,9 @@ def cost(config: Config) -> Cost:
     read = config.memory_training.batch * config.memory_training.window
     read *= config.memory_training.updates + rounds * later.memory_updates
     controlled, on_track = _controlled(config)
-    seconds = (real + on_track) / (TRACK_RATE * config.workers) + seen * area / VISION_RATE[config.vision.kind]
+    drivers = 1 if config.controller.kind == "actor-critic" else config.workers  # PPO drives all its tracks in one process
+    seconds = real / (TRACK_RATE * config.workers) + on_track / (AWAKE_RATE * drivers)
+    seconds += seen * area / VISION_RATE[config.vision.kind]
     seconds += real * area / LOOK_RATE + (3 * read + 2 * controlled) * _memory_flops(config) / FLOPS
     disk, memory = real * area * BYTES_A_FRAME / 1e9, 2 + min(4.0, real * area * 12.3e3 / 1e9) + real * 6e-7
     return Cost(real, controlled, seconds, disk, memory)
@@ -85,10 +89,8 @@ def _memory_flops(config: Config) -> float:
 
 def _duration(seconds: float) -> str:
     minutes = seconds / 60
-    return (
-        f"{minutes:.0f} minutes"
-        if minutes < 100
-        else f"{minutes / 60:.0f} hours"
-        if minutes < 6000
-        else f"{minutes / 1440:.0f} days"
-    )
+    if minutes < 1.5:
+        return "a minute"
+    if minutes < 100:
+        return f"{minutes:.0f} minutes"
+    return f"{minutes / 60:.0f} hours" if minutes < 6000 else f"{minutes / 1440:.0f} days"

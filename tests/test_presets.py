@@ -56,6 +56,13 @@ def test_presets_are_listed_with_their_parts(capsys: pytest.CaptureFixture[str])
         assert word in shown
 
 
+def test_ppo_awake_takes_its_time_whatever_the_workers():
+    config = PRESETS["champion-tuned"].config
+    steps = 360 * 32 * 128
+    assert steps / 1000 < cost(config).seconds < steps / 300  # 43 minutes of one core, measured
+    assert cost(replace(config, workers=8)).seconds == pytest.approx(cost(config).seconds, rel=0.01)
+
+
 def test_the_table_of_systems_has_a_row_for_each():
     system = {
         "score": {"mean": 12.3, "sd": 4.0, "min": 1.0, "laps": 0, "returns": [1.0, 2.0]},
