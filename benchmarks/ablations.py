@@ -28,7 +28,6 @@ TRACKS = range(904_000, 904_100)
 RAW, PAGE = Path("scores/ablations"), Path("docs/ablations.md")
 AWAKE = ("--controller.mind", "awake", "--ppo.minds", "16", "--ppo.steps", "128", "--ppo.reset_every", "10")
 AWAKE += ("--rounds.controller_updates", "15")
-
 LINEAR = ("--controller.kind", "linear", "--cmaes.directions", "48", "--cmaes.generations", "60", "--cmaes.steps", "60")
 LINEAR += ("--cmaes.off_road_price", "8", "--rounds.first_price", "0.25", "--rounds.controller_updates", "40")
 

@@ -143,11 +143,15 @@ UNPRIVILEGED = replace(
     vision_training=replace(DEMO.vision_training, updates=1500),
     ppo=replace(DEMO.ppo, off_road_price=2.5),
 )
-TUNED = replace(
+GROWN = replace(  # V and M of the champion, as they are
     DEMO,
     collect=replace(DEMO.collect, correlated=0, autopilot=0, expert=2, expert_folder="champion", steps=300),
     vision_training=replace(DEMO.vision_training, updates=0),
     memory_training=replace(DEMO.memory_training, updates=0),
+    start="champion",
+)
+TUNED = replace(
+    GROWN,
     controller=ControllerConfig(mind="awake"),
     ppo=PPOConfig(
         updates=40,
@@ -163,18 +167,14 @@ TUNED = replace(
     ),
     rounds=replace(DEMO.rounds, episodes=1, memory_updates=0, controller_updates=40),
     selection=replace(DEMO.selection, tracks=100),
-    start="champion",
 )
 LINEAR = replace(
-    DEMO,
-    collect=replace(DEMO.collect, correlated=0, autopilot=0, expert=48, expert_folder="champion", steps=300, reverse=0.3),
-    vision_training=replace(DEMO.vision_training, updates=0),
-    memory_training=replace(DEMO.memory_training, updates=0),
+    GROWN,
+    collect=replace(GROWN.collect, expert=48, reverse=0.3),
     controller=ControllerConfig(kind="linear"),
     cmaes=CMAESConfig(generations=80, population=24, rollouts=64, steps=120, sigma=0.005, directions=48, off_road_price=32.0),
     rounds=replace(DEMO.rounds, rounds=0),
     selection=replace(DEMO.selection, candidates=1),
-    start="champion",
 )
 
 HA2018 = Config(
