@@ -4,9 +4,10 @@
 
 Everything is trained at the demo's budget with three training seeds (the last ones with one), and scored on 100 selection
 tracks of the fast track that nothing else is chosen by: figures to compare with each other, no scores. What is finished is not
-done again: the command may be broken off and given again. An ablation shares with the demo of its seed the stages of round 0
-before what it changes: then they differ by that, and not by the chance of another V. Raw returns go to `scores/ablations/`,
-the table to `docs/ablations.md`. All of it takes up to half a day on two cores.
+done again: the command may be broken off and given again, and the table holds what there is, the first seed of each before the
+second. An ablation shares with the demo of its seed the stages of round 0 before what it changes: then they differ by that, and
+not by the chance of another V. Raw returns go to `scores/ablations/`, the table to `docs/ablations.md`. All of it takes up to
+half a day on two cores.
 """
 
 import shutil
@@ -73,10 +74,19 @@ ABLATIONS = {
 
 
 def main() -> None:
-    """Train and score what is not there yet, then write the table."""
-    for name in sys.argv[1:] or ABLATIONS:
-        for seed in range(ABLATIONS[name].seeds):
-            one(name, seed)
+    """Train and score what is not there yet, and write the table."""
+    names = sys.argv[1:] or list(ABLATIONS)
+    if unknown := ", ".join(sorted(set(names) - set(ABLATIONS))):
+        sys.exit(f"no ablation is called {unknown}; there are {', '.join(ABLATIONS)}")
+    for seed in range(max(ABLATIONS[name].seeds for name in names)):
+        for name in names:
+            if seed < ABLATIONS[name].seeds:
+                one(name, seed)
+                write_page()
+
+
+def write_page() -> None:
+    """The table of what is there."""
     with replacing(PAGE) as partial:
         partial.write_text(page({path.stem: read_json(path) for path in sorted(RAW.glob("*.json"))}), "utf-8")
     console.print(f"wrote {PAGE}")
