@@ -16,7 +16,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
 	@touch $@
 
-demo: install    ## train a car in its dream and see it drive: about a quarter of an hour
+demo: install    ## train a car in its dream and see it drive: a quarter to half an hour
 	$(BIN)/dreamlap run demo
 
 test: install    ## lint, types, all tests

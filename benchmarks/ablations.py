@@ -103,7 +103,7 @@ def one(name: str, seed: int) -> None:
     if ABLATIONS[name].since != "collect" and demo.exists() and not run.exists():
         share(demo, run, ABLATIONS[name].since)
     flags = ("--name", run.name, "--seed", str(seed), *ABLATIONS[name].flags, "--selection.candidates", "1")
-    subprocess.run([sys.executable, "-m", "dreamlap.cli", "train", "controller", "demo", *flags], check=True)
+    subprocess.run([sys.executable, "-m", "dreamlap", "train", "controller", "demo", *flags], check=True)
     last = max(run.glob("round-*/controller/agent"), key=lambda path: int(path.parts[-3].split("-")[1]))
     write_json(raw, evaluate(last, TRACKS, track="fast"))
 

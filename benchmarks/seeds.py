@@ -56,7 +56,7 @@ def main() -> None:
     """Run all, then write the table."""
     for preset, flags in SMALL.items():
         console.rule(preset)
-        subprocess.run([sys.executable, "-m", "dreamlap.cli", "run", preset, *flags, *SHORT], check=True)
+        subprocess.run([sys.executable, "-m", "dreamlap", "run", preset, *flags, *SHORT], check=True)
         write_json(RAW / f"{preset}.json", figures(Path("runs") / preset))
     with replacing(PAGE) as partial:
         partial.write_text(page({preset: read_json(RAW / f"{preset}.json") for preset in SMALL}), "utf-8")

@@ -136,8 +136,8 @@ def first_agent(config: Config) -> Agent:
         return build_agent(config.agent, config.seed)
     begun, asked = load_agent(config.start), build_agent(config.agent, config.seed)
     pupil = asked.controller if isinstance(asked.controller, Linear) and isinstance(begun.controller, ActorCritic) else None
-    settled = replace(begun.config.controller, mind=config.controller.mind)
-    settled = replace(config.controller, smoothing=settled.smoothing) if pupil else settled
+    its, ours = begun.config.controller, config.controller
+    settled = replace(ours, smoothing=its.smoothing) if pupil else replace(its, mind=ours.mind)
     if differing := differences(asdict(replace(begun.config, controller=settled)), asdict(config.agent)):
         raise ValueError(f"{config.start} is made otherwise than the settings ask for: {'; '.join(differing)}")
     if pupil:
@@ -315,9 +315,9 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     previous = run.stage(number - 1, "controller") if number else None
     price = price_of(run, number)
     if isinstance(agent.controller, ActorCritic):
+        later = {"updates": updates, "noise": None} if number else {}
         rate = config.ppo.learning_rate * config.rounds.rate(number)
-        ppo = replace(config.ppo, off_road_price=price, learning_rate=rate)
-        ppo = replace(ppo, updates=updates, noise=None) if number else ppo
+        ppo = replace(config.ppo, off_road_price=price, learning_rate=rate, **later)
         if awake:
             mind = Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)
         else:

@@ -221,7 +221,7 @@ def test_real_keys_in_a_real_window(screen: dict[str, str], tmp_path: Path) -> N
 
     command = ["play", "--record", "human", "--episodes", "9", "--steps", "40", "--fps", "100", "--track.size", "32"]
     with subprocess.Popen(
-        [sys.executable, "-m", "dreamlap.cli", *command], cwd=tmp_path, env=screen, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "dreamlap", *command], cwd=tmp_path, env=screen, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         while "dreamlap: person drives, kept in human" not in front():

@@ -18,7 +18,8 @@ import torch
 
 import dreamlap
 from dreamlap.agent import PRETRAINED, load_agent
-from dreamlap.cli import PresetCommand, _parse, main
+from dreamlap.cli import main
+from dreamlap.cli.runs import PresetCommand, parse
 from dreamlap.evaluate import bootstrap_interval, compare, drive_side_by_side, drive_track, evaluate, score, seed_range
 from dreamlap.presets import PRESETS
 from dreamlap.settings import from_dict, scaled
@@ -56,7 +57,7 @@ main()
 """The command line, but it sends itself a signal once it has kept something whose name holds a word."""
 
 
-def _start(folder: Path, *args: str, program: tuple[str, ...] = ("-m", "dreamlap.cli")) -> subprocess.Popen[str]:
+def _start(folder: Path, *args: str, program: tuple[str, ...] = ("-m", "dreamlap")) -> subprocess.Popen[str]:
     source = str(Path(dreamlap.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": source}
     return subprocess.Popen(
@@ -257,7 +258,7 @@ def test_scale_shrinks_everything_together():
     assert scaled(full, 1) is full
     with pytest.raises(ValueError, match="above 0"):
         scaled(full, 0)
-    command = _parse("run", ["ha2018", "--scale", "0.01", "--cmaes.population", "6"], 0.01)
+    command = parse("run", ["ha2018", "--scale", "0.01", "--cmaes.population", "6"], 0.01)
     assert (command.config.cmaes.population, command.config.cmaes.generations) == (6, 18)
 
 

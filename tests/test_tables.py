@@ -57,10 +57,10 @@ def test_ablations_are_told_by_name_with_all_their_seeds():
 
 
 def test_every_ablation_is_a_setting_that_exists():
-    from dreamlap.cli import _parse
+    from dreamlap.cli.runs import parse
 
     for ablation in ablations.ABLATIONS.values():
-        command = _parse("run", ["demo", *ablation.flags])
+        command = parse("run", ["demo", *ablation.flags])
         assert command.config != PRESETS["demo"].config or not ablation.flags
         assert ablation.since in (*ROUND, "rounds")
 

@@ -1,0 +1,5 @@
+"""`python -m dreamlap VERB ...`"""
+
+from dreamlap.cli import main
+
+main()

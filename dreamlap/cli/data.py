@@ -1,0 +1,84 @@
+"""The verbs of episodes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+from tyro.conf import Positional
+
+from dreamlap.progress import console
+
+
+def data(args: Sequence[str]) -> None:
+    """Episodes: what is there, a film of them, bring in what others recorded, hand on ours: data info|preview|import|export."""
+    verbs = {"info": data_info, "preview": data_preview, "import": data_import, "export": data_export}
+    tyro.extras.subcommand_cli_from_dict(verbs, prog="dreamlap data", args=list(args))
+
+
+def data_info(store: Positional[Path]) -> None:
+    """Print what is in a folder of episodes.
+
+    Args:
+        store: Folder of the episodes.
+    """
+    from dreamlap.episodes import EpisodeStore
+
+    console.print(EpisodeStore(store).summary(), markup=False)
+
+
+def data_preview(store: Positional[Path], out: Path = Path("preview.mp4"), count: int = 9) -> None:
+    """Make a video of random episodes of a folder.
+
+    Args:
+        store: Folder of the episodes.
+        out: File to write.
+        count: Episodes in it.
+    """
+    from dreamlap.episodes import EpisodeStore
+    from dreamlap.show.video import preview_video
+
+    preview_video(EpisodeStore(store), out, count, seed=0)
+    console.print(f"wrote {out}")
+
+
+def data_import(
+    source: Positional[Path],
+    store: Positional[Path],
+    resize: int | None = None,
+    episode_length: int | None = None,
+    align: Literal["before", "after"] = "before",
+) -> None:
+    """Bring in episodes that others recorded; then `dreamlap run PRESET --data STORE` learns from them.
+
+    SOURCE is one of three: folders of PNG frames with an actions.txt each (a line a step: steer, gas, brake; and a rewards.txt
+    if there are rewards); arrays *frames.npy, *actions.npy, *rewards.npy, *dones.npy (the last two if there are any); or a
+    Minari dataset. Without rewards, V and M can learn, and C cannot.
+
+    Args:
+        source: Folder of the recordings.
+        store: Folder for the episodes.
+        resize: Scale the frames to this side in pixels; by default square frames stay as they are, others are refused.
+        episode_length: Steps of an episode, where all lie end to end in one array and no *dones.npy says where they end.
+        align: With as many frames as actions: was frame t seen `before` action t (the last action is dropped, for nobody saw
+            what came of it), or `after` it (the first is dropped)? With one frame more, nothing is dropped.
+    """
+    from dreamlap.episodes import EpisodeStore
+    from dreamlap.exchange import import_episodes
+
+    import_episodes(source, EpisodeStore(store), resize, episode_length, align)
+    data_info(store)
+
+
+def data_export(store: Positional[Path], out: Positional[Path], to: Literal["png", "npy", "minari"]) -> None:
+    """Write all episodes of a folder for others: without loss, but for how they ended in png, and the car's true speed.
+
+    Args:
+        store: Folder of the episodes.
+        out: New folder to write; for Minari, one called NAME-vNUMBER.
+        to: `png`: a folder an episode, with actions.txt and rewards.txt. `npy`: arrays of every episode. `minari`: a dataset.
+    """
+    from dreamlap.episodes import EpisodeStore
+    from dreamlap.exchange import export_episodes
+
+    console.print(f"wrote {export_episodes(EpisodeStore(store), out, to)} episodes to {out}", markup=False)

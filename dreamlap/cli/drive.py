@@ -1,0 +1,75 @@
+"""The verbs of driving: by a driver, for episodes to learn from, or by a person, in a window."""
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from dreamlap.cli.data import data_info
+from dreamlap.drivers import DriverConfig
+from dreamlap.track import TrackConfig
+
+
+def collect(
+    store: Positional[Path],
+    episodes: int = 10,
+    steps: int = 1000,
+    driver: DriverConfig = DriverConfig(),
+    track: TrackConfig = TrackConfig(),
+    random_start: float = 0.0,
+    reverse: float = 0.0,
+    seed: int = 0,
+    workers: int = 2,
+) -> None:
+    """Drive episodes and keep them in a folder.
+
+    Args:
+        store: Folder for the episodes; the ones that are there already are not driven again.
+        episodes: How many.
+        steps: The most steps of an episode.
+        driver: Who drives.
+        track: How the track is seen.
+        random_start: Share of the episodes that begin on a random tile.
+        reverse: Share of the episodes that drive the lap the other way round, where the turns are right ones.
+        seed: All chance comes from it.
+        workers: Processes that drive.
+    """
+    from dreamlap.episodes import EpisodeStore
+    from dreamlap.episodes.record import collect as record
+
+    name = Path(driver.kind).name
+    record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, reverse, workers)
+    data_info(store)
+
+
+def play(
+    driver: str = "person",
+    dream: Path | None = None,
+    record: Path | None = None,
+    episodes: int = 10,
+    steps: int = 1000,
+    track: TrackConfig = TrackConfig(),
+    random_start: float = 0.0,
+    seed: int = 0,
+    fps: float = 50.0,
+) -> None:
+    """Drive yourself, or watch a driver, in a window; on request in a dream, or kept as episodes to learn from.
+
+    Arrow keys steer, give gas (up) and brake (down). They ease in and out, and the gas is lifted while you steer. P pauses,
+    R restarts the episode, D or Backspace discards it for another, Esc ends. An episode that is over can be discarded for
+    two seconds more; one that was discarded or left is not kept.
+
+    Args:
+        driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`champion`, `champion-tuned` and
+            `expert` come along).
+        dream: Drive in the dream of the agent in this folder, instead of on the track.
+        record: Folder to keep whole episodes in, beside those that it holds; `dreamlap run demo --data FOLDER` learns from it.
+        episodes: How many.
+        steps: The most steps of an episode.
+        track: How the frames are recorded (an agent that drives sees them as it learned to).
+        random_start: Share of the episodes that begin on a random tile.
+        seed: All chance comes from it.
+        fps: Steps a second; the track's own time is 50, and 0 is as fast as it goes.
+    """
+    from dreamlap.play import play as open_window
+
+    open_window(driver, dream, record, track, episodes, steps, seed, random_start, fps)
