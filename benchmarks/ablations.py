@@ -55,10 +55,8 @@ ABLATIONS = {
     ),
     "rounds-1": Ablation("one round after the first", ("--rounds.rounds", "1"), since="rounds"),
     "rounds-2": Ablation("two", ("--rounds.rounds", "2"), since="rounds"),
-    "rounds-8": Ablation("eight: the preset `champion`", ("--rounds.rounds", "8"), since="rounds"),
-    "rounds-8-v-only": Ablation(
-        "eight, C sees z alone", ("--rounds.rounds", "8", "--controller.no-sees-memory"), 1, since="controller"
-    ),
+    "rounds-4": Ablation("four", ("--rounds.rounds", "4"), since="rounds"),
+    "rounds-16": Ablation("sixteen: twice the budget", ("--rounds.rounds", "16"), 1, since="rounds"),
     "bar-cropped": Ablation("V does not see the instrument bar", ("--track.no-bar",)),
     "bar-as-all": Ablation("the bar weighs no more than other pixels", ("--vision_training.bar_weight", "1"), since="vision"),
     "unprivileged": Ablation(

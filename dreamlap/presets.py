@@ -49,7 +49,7 @@ class CollectConfig:
 class RoundsConfig:
     """What happens again and again once there is an agent: collect with it, train M on, train C on."""
 
-    rounds: int = count(4, least=0)
+    rounds: int = count(8, least=0)
     """Rounds after the first."""
     episodes: int = count(48, least=1)
     """Episodes that the agent drives at the start of a round."""
@@ -88,7 +88,7 @@ class RoundsConfig:
 class SelectionConfig:
     """How the agent that a run leaves behind is chosen among its rounds, and scored."""
 
-    candidates: int = 2
+    candidates: int = 4
     """The last rounds' agents to choose from; at most 10 by the protocol."""
     tracks: int = count(32, least=2)
     """Selection tracks that each candidate drives, on the fast track."""
@@ -136,15 +136,15 @@ class Config:
 
 
 DEMO = Config()
-CHAMPION = replace(DEMO, rounds=replace(DEMO.rounds, rounds=8), selection=replace(DEMO.selection, candidates=4))
+CHAMPION = replace(DEMO, selection=replace(DEMO.selection, tracks=100))
 UNPRIVILEGED = replace(
-    CHAMPION,
+    DEMO,
     collect=replace(DEMO.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
     vision_training=replace(DEMO.vision_training, updates=1500),
     ppo=replace(DEMO.ppo, off_road_price=2.5),
 )
 GROWN = replace(  # V and M of the champion, as they are
-    CHAMPION,
+    DEMO,
     collect=replace(DEMO.collect, correlated=0, autopilot=0, expert=2, expert_folder="champion", steps=300),
     vision_training=replace(DEMO.vision_training, updates=0),
     memory_training=replace(DEMO.memory_training, updates=0),
@@ -165,8 +165,8 @@ TUNED = replace(
         noise=0.12,
         limit=400,
     ),
-    rounds=replace(CHAMPION.rounds, episodes=1, memory_updates=0, controller_updates=40),
-    selection=replace(CHAMPION.selection, tracks=100),
+    rounds=replace(DEMO.rounds, episodes=1, memory_updates=0, controller_updates=40),
+    selection=CHAMPION.selection,
 )
 LINEAR = replace(
     GROWN,
@@ -228,7 +228,6 @@ RL = Config(
     memory=MemoryConfig(kind="gru"),
     dream=DreamConfig(horizon=100),
     rounds=RoundsConfig(rounds=4, reverse=0.0, decay=1.0),
-    selection=SelectionConfig(candidates=4),
 )
 
 PYTORCH = Config(
@@ -280,9 +279,9 @@ class Preset(NamedTuple):
 PRESETS: dict[str, Preset] = {
     "demo": Preset("a car that learned in its dream, in a quarter of an hour on two cores", DEMO, "our own"),
     "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own"),
-    "champion": Preset("the same with twice the rounds, and more of them to choose from: the best score", CHAMPION, "our own"),
+    "champion": Preset("the same, its agent chosen on more tracks: the best score", CHAMPION, "our own"),
     "unprivileged": Preset(
-        "the champion without the autopilot: V and M saw wandering drivers, and then the agent itself", UNPRIVILEGED, "our own"
+        "the demo without the autopilot: V and M saw wandering drivers, and then the agent itself", UNPRIVILEGED, "our own"
     ),
     "champion-tuned": Preset(
         "the champion, whose C goes on learning on the track itself: not from the dream alone any more", TUNED, "our own"
