@@ -54,9 +54,9 @@ ABLATIONS = {
         since="memory",
     ),
     "rounds-1": Ablation("one round after the first", ("--rounds.rounds", "1"), since="rounds"),
-    "rounds-2": Ablation("two", ("--rounds.rounds", "2"), since="rounds"),
-    "rounds-4": Ablation("four", ("--rounds.rounds", "4"), since="rounds"),
-    "rounds-16": Ablation("sixteen: twice the budget", ("--rounds.rounds", "16"), 1, since="rounds"),
+    "rounds-2": Ablation("two rounds", ("--rounds.rounds", "2"), since="rounds"),
+    "rounds-4": Ablation("four rounds", ("--rounds.rounds", "4"), since="rounds"),
+    "rounds-16": Ablation("sixteen rounds: twice the budget", ("--rounds.rounds", "16"), 1, since="rounds"),
     "bar-cropped": Ablation("V does not see the instrument bar", ("--track.no-bar",)),
     "bar-as-all": Ablation("the bar weighs no more than other pixels", ("--vision_training.bar_weight", "1"), since="vision"),
     "unprivileged": Ablation(
