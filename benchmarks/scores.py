@@ -59,9 +59,8 @@ def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
     means = [score["mean"] for score in scores]
     each = ", ".join(f"{score['mean']:.0f} ± {score['sd']:.0f}" for score in scores)
     about = [score["trained"] for score in scores]
-    cost = [
-        f"{np.mean([a[key] for a in about]) / unit:,.0f} {what}" for key, unit, what in COSTS if all(key in a for a in about)
-    ]
+    known = {key: [a[key] for a in about if key in a] for key, _, _ in COSTS}  # not every seed wrote down what it cost
+    cost = [f"{np.mean(known[key]) / unit:,.0f} {what}" for key, unit, what in COSTS if known[key]]
     return (
         f"**`{name}`**",
         f"**{np.mean(means):.0f}**: {each}",
