@@ -319,7 +319,7 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
         rate = config.ppo.learning_rate * config.rounds.rate(number)
         ppo = replace(config.ppo, off_road_price=price, learning_rate=rate, **later)
         if awake:
-            mind = Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse, ppo.again)
+            mind = Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)
         else:
             mind = Dream(agent, ppo.minds, config.dream)
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)

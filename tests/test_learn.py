@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from dreamlap.learn.cmaes import CMAESConfig, fitness_in, search_basis, train_cm
 from dreamlap.learn.imitation import imitate
 from dreamlap.learn.loop import run_updates
 from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
-from dreamlap.learn.ppo import PPOConfig, advantages, roll_out, train_ppo
+from dreamlap.learn.ppo import PPOConfig, advantages, train_ppo
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Dream
 from dreamlap.mind.interface import Step
@@ -49,8 +48,7 @@ class Corridor:
         self.age += 1
         ended = torch.full((self.num_envs,), self.age % 10 == 0)
         seen, no = torch.ones(self.num_envs, 2), torch.zeros(self.num_envs, dtype=torch.bool)
-        nothing = torch.zeros(self.num_envs)
-        return Step(seen, 1 - (action[:, 0] - 0.5).abs(), no, ended, nothing, nothing, seen)
+        return Step(seen, 1 - (action[:, 0] - 0.5).abs(), no, ended, torch.zeros(self.num_envs), seen)
 
     def render(self) -> np.ndarray:
         return np.zeros((64, 64, 3), np.uint8)
@@ -83,19 +81,6 @@ def test_ppo_finds_the_best_action(tmp_path: Path):
     config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0)
     train_ppo(Stage(tmp_path), controller, Corridor(64), config, seed=0)
     assert controller.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
-
-
-def test_a_missed_tile_is_paid_for():
-    class Careless(Corridor):
-        def step(self, action: torch.Tensor) -> Step:
-            return super().step(action)._replace(missed=torch.tensor([0.0, 1.0]))
-
-    controller, config = ActorCritic(2, 0, 1, widths=(8,)), PPOConfig(steps=10, lam=0.0, missed_price=35.0)
-    mind = Careless(2)
-    rollout, _, metrics = roll_out(mind, controller, mind.reset([0, 1]), config, torch.Generator())
-    free, _, _ = roll_out(mind, controller, mind.reset([0, 1]), replace(config, missed_price=0.0), torch.Generator())
-    torch.testing.assert_close(free.target - rollout.target, torch.tensor([0.0, 3.5]).expand(10, 2))
-    assert metrics["missed"] == 0.5
 
 
 def test_cmaes_finds_the_best_action_and_resumes_to_the_same(tmp_path: Path):

@@ -137,20 +137,6 @@ def test_awake_begins_anywhere_and_either_way_if_told(agent: Agent, monkeypatch:
     assert asked == [{}, {"start_tile": "random", "reverse": True}]
 
 
-def test_awake_a_failure_is_driven_again_and_nothing_else(agent: Agent, monkeypatch: pytest.MonkeyPatch):
-    for again, failure in ((True, "off the road"), (True, "a tile"), (True, ""), (False, "off the road")):
-        mind = Awake(agent, 1, limit=10, again=again)
-        grass = np.full((1,), failure == "off the road", np.float32)
-        monkeypatch.setattr("dreamlap.mind.awake.off_road", lambda frames, bar, grass=grass: grass)
-        monkeypatch.setattr(type(mind.tracks[0]), "gaps", int(failure == "a tile"))
-        first = mind.reset([3])
-        steps = [mind.step(torch.zeros(1, 2)) for _ in range(10)]
-        assert steps[-1].truncated.all()
-        assert torch.equal(steps[-1].observation, first) == bool(again and failure), (again, failure)
-        assert [float(step.missed) for step in steps] == [float(failure == "a tile")] + [0.0] * 9
-        mind.close()
-
-
 def test_both_minds_have_one_interface(agent: Agent):
     minds: list[Mind] = [Dream(agent, 2), Awake(agent, 2)]
     for mind in minds:

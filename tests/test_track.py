@@ -214,29 +214,6 @@ def test_random_start_is_drawn_after_the_track() -> None:
     assert len(set(starts)) == len(SEEDS)
 
 
-def test_tiles_that_were_driven_past_are_gaps_until_they_are_touched() -> None:
-    track = FastCarRacing()
-    track.blind = True
-    track.reset(seed=3)
-    assert track.gaps == 0
-    tiles = track.road
-    assert tiles
-
-    def touch(*indices: int) -> int:
-        for i in indices:
-            tiles[i].road_visited = True
-        return track.gaps
-
-    assert touch(*range(30)) == 0
-    assert touch(31) == 1  # one tile ...
-    assert touch(34, 35) == 2  # ... and two ...
-    assert touch(30) == 1  # ... which is made good
-    assert touch(50) == 1  # far ahead: another part of the lap lies near, and nothing was driven past
-    assert touch(len(tiles) - 1) == 1  # the wheels behind the line when the lap begins
-    assert touch(*range(30, len(tiles) - 3)) == 0
-    track.close()
-
-
 def test_in_reverse_the_same_lap_is_driven_the_other_way_round() -> None:
     track = FastCarRacing()
     track.reset(seed=4)

@@ -52,10 +52,6 @@ class PPOConfig:
     """Standard deviation of the exploring noise that C begins with; none: as C brings it along, 0.37 if it is a fresh one."""
     limit: int = 1000
     """The most steps of an episode when awake: after the lap nothing is left to earn, which a critic cannot see coming."""
-    missed_price: float = 0.0
-    """Awake: what passing tiles without touching them costs C while it learns."""
-    again: bool = False
-    """Awake: an episode in which the car left the road, or missed a tile, is driven again, until it does not."""
     reward_scale: float = 0.1
     """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
 
@@ -103,7 +99,7 @@ def roll_out(
     mind: Mind, controller: ActorCritic, observation: Tensor, config: PPOConfig, chance: torch.Generator
 ) -> tuple[Rollout, Tensor, dict[str, float]]:
     """Let C act for T steps -> what happened, the observation to go on from, and what it earned a step."""
-    seen, actions, log_probs, values, objectives, ended, bootstraps, rewards, off_road, missed = ([] for _ in range(10))
+    seen, actions, log_probs, values, objectives, ended, bootstraps, rewards, off_road = ([] for _ in range(9))
     for _ in range(config.steps):
         policy = controller.policy(observation)
         noise = torch.randn(policy.mean.shape, generator=chance, device=observation.device)
@@ -116,9 +112,7 @@ def roll_out(
         observation = step.observation
         rewards.append(step.reward)
         off_road.append(step.off_road)
-        missed.append(step.missed)
-        paid = config.off_road_price * step.off_road + config.missed_price * step.missed
-        objectives.append(config.reward_scale * (step.reward - paid))
+        objectives.append(config.reward_scale * (step.reward - config.off_road_price * step.off_road))
         ended.append(step.terminated | step.truncated)
         bootstraps.append(torch.where(step.terminated, 0.0, controller.value(step.final_observation)))
     value = torch.stack(values)
@@ -126,8 +120,7 @@ def roll_out(
     advantage = advantages(torch.stack(objectives), value, following, over, config.gamma, config.lam)
     target = advantage + value
     rollout = Rollout(torch.stack(seen), torch.stack(actions), torch.stack(log_probs), advantage, target)
-    kept = {"reward": rewards, "off_road": off_road, "missed": missed}
-    metrics = {name: torch.stack(steps).mean().item() for name, steps in kept.items()}
+    metrics = {"reward": torch.stack(rewards).mean().item(), "off_road": torch.stack(off_road).mean().item()}
     return rollout, observation, metrics
 
 

@@ -15,33 +15,13 @@ from dreamlap.track.config import LIMIT
 
 MOST = 128
 """Tracks that one process may hold: each has a picture of its ground, some 20 MB."""
-FAILED = 7.0
-"""Steps wholly off the road that make an episode a failure (the first five, with the camera high, always read so)."""
 
 
 class Awake:
     """N tracks side by side in this process. Seed s begins with track s; the tracks after it are training tracks."""
 
-    def __init__(
-        self,
-        agent: Agent,
-        num_envs: int,
-        limit: int = LIMIT,
-        random_start: float = 0.0,
-        reverse: float = 0.0,
-        again: bool = False,
-    ):
-        """Open N tracks.
-
-        Args:
-            agent: whose V and M these are.
-            num_envs: N.
-            limit: stock steps of an episode, at most.
-            random_start: share of the episodes that begin on a random tile.
-            reverse: share of the episodes that drive the lap the other way round.
-            again: whether an episode in which the car left the road or missed a tile is followed by one that begins alike on
-                the same track, until it does not (after Jiang et al., *Prioritized Level Replay*, 2021).
-        """
+    def __init__(self, agent: Agent, num_envs: int, limit: int = LIMIT, random_start: float = 0.0, reverse: float = 0.0):
+        """`random_start`: share of the episodes that begin on a random tile; `reverse`: share driven the other way round."""
         if num_envs > MOST:
             raise ValueError(
                 f"{num_envs} tracks in one process need {num_envs * 20 // 1000} GB: use at most {MOST} (--ppo.minds 16)"
@@ -52,7 +32,7 @@ class Awake:
         self.device = agent.state.device
         seen = agent.config.track
         self.tracks = [open_world(seen) for _ in range(num_envs)]
-        self.random_start, self.reverse, self.again = random_start, reverse, again
+        self.random_start, self.reverse = random_start, reverse
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
     def reset(self, seeds: Sequence[int]) -> Tensor:
@@ -60,8 +40,6 @@ class Awake:
         self._seeds = list(seeds)
         self._episodes = np.zeros(self.num_envs, np.int64)
         self._age = np.zeros(self.num_envs, np.int64)
-        self._off_road = np.zeros(self.num_envs, np.float32)
-        self._gaps = np.zeros(self.num_envs, np.float32)
         self._state = self.agent.memory.initial(self.num_envs)
         self._action = self._state.new_zeros(self.num_envs, self.action_size)
         for i, seed in enumerate(self._seeds):
@@ -82,14 +60,10 @@ class Awake:
             self._frames[i], reward[i], terminated[i], _, _ = self.tracks[i].step(stock)
         self._age += 1
         truncated = (self._age >= self.limit) & ~terminated
-        under = off_road(self._frames, self.agent.config.track.bar)
-        gaps = np.array([track.gaps for track in self.tracks], np.float32)
-        missed = gaps - self._gaps
-        self._off_road, self._gaps = self._off_road + under, gaps
+        under = self._tensor(off_road(self._frames, self.agent.config.track.bar))
         final = self._observe()
         observation = self._begin_where(terminated | truncated, final)
-        over = self._tensor(terminated), self._tensor(truncated)
-        return Step(observation, self._tensor(reward), *over, self._tensor(under), self._tensor(missed), final)
+        return Step(observation, self._tensor(reward), self._tensor(terminated), self._tensor(truncated), under, final)
 
     @property
     def moments(self) -> Starts:
@@ -114,19 +88,13 @@ class Awake:
         if not ended.any():
             return observation
         for i in np.flatnonzero(ended):
-            if not (self.again and (self._off_road[i] > FAILED or self._gaps[i])):
-                self._episodes[i] += 1
-            self._begin(int(i), self._track(int(i)))
+            self._episodes[i] += 1
+            self._begin(int(i), training_track("awake", int(self._episodes[i]), seed=self._seeds[i]))
         self._age[ended] = 0
-        self._off_road[ended] = self._gaps[ended] = 0.0
         begun = self._tensor(ended)[:, None]
         self._state = torch.where(begun, 0.0, self._state)
         self._action = torch.where(begun, 0.0, self._action)
         return self._observe()
-
-    def _track(self, i: int) -> int:
-        episode = int(self._episodes[i])
-        return training_track("awake", episode, seed=self._seeds[i]) if episode else self._seeds[i]
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -70,8 +70,7 @@ class Dream:
         truncated = (self._age >= self.config.horizon) & ~terminated
         final = self._observation()
         self._begin_where(terminated | truncated, chance[:, -1])
-        off_road, missed = expected.off_road.sigmoid(), torch.zeros_like(expected.reward)
-        return Step(self._observation(), expected.reward, terminated, truncated, off_road, missed, final)
+        return Step(self._observation(), expected.reward, terminated, truncated, expected.off_road.sigmoid(), final)
 
     def render(self) -> np.ndarray:
         """The first dream's frame as V draws it: (S, S, 3) uint8."""

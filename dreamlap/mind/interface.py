@@ -18,7 +18,6 @@ class Step(NamedTuple):
     terminated: Tensor  # (N,) bool: the track, or M, ended the episode
     truncated: Tensor  # (N,) bool: the clock ended it
     off_road: Tensor  # (N,), how far the car has left the road, 0 to 1: see `dreamlap.track.marks.off_road`
-    missed: Tensor  # (N,), how often it drove past tiles that it did not touch (`FastCarRacing.gaps`); a dream has none
     final_observation: Tensor  # (N, Z + H), before the auto-reset: differs from `observation` where an episode ended
 
 

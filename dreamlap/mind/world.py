@@ -20,7 +20,6 @@ class DreamTrack:
     """
 
     car = None  # M knows of no car, so there is no true speed
-    gaps = 0  # nor of tiles
 
     def __init__(self, agent: Agent):
         self.agent, self.mind = agent, Dream(agent, 1, DreamConfig(horizon=ENDLESS))

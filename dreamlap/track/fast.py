@@ -2,7 +2,6 @@
 
 import math
 import operator
-from itertools import pairwise
 from typing import Any, Literal
 
 import cv2
@@ -17,9 +16,6 @@ from dreamlap.track.frames import ROAD_ROWS, STOCK, to_frame
 from dreamlap.track.ground import Ground
 from dreamlap.track.panel import lay_panel
 from dreamlap.track.physics import QuickCar, Referee
-
-AHEAD = 10
-"""A tile touched at most so many tiles ahead of one that was not says that the car has driven past that one."""
 
 
 class FastCarRacing(CarRacing):
@@ -124,17 +120,6 @@ class FastCarRacing(CarRacing):
     def _turn_track(self, tiles: int) -> None:
         """Begins the list of tiles elsewhere: stock's reset puts the car at its head."""
         self.track = self.track[tiles:] + self.track[:tiles]
-
-    @property
-    def gaps(self) -> int:
-        """How often the car has driven past tiles that it did not touch, which costs the lap; the lap's last ten do not count.
-
-        A frame does not always show it: where a sharp corner's inside folds over, the road of other tiles lies there too.
-        """
-        assert self.road is not None
-        touched = [tile.road_visited for tile in self.road[:-AHEAD]]
-        ends = (i for i, (this, following) in enumerate(pairwise(touched)) if this and not following)
-        return sum(any(touched[i + 2 : i + 2 + AHEAD]) for i in ends)
 
     def repaint(self, tile: Any) -> None:
         """Takes the shade off a road tile, as touching it does."""
