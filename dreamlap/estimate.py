@@ -1,4 +1,4 @@
-"""What a run will cost, before it starts: the work counted from the settings, the rates measured on two cores of 2024."""
+"""What a run will cost, before it starts: the work counted from the settings, the rates measured on two cores with bfloat16."""
 
 from typing import NamedTuple
 
@@ -56,7 +56,8 @@ def estimate(config: Config) -> str:
     real, controlled, seconds, disk, memory = cost(config)
     return (
         f"At most {real:,} real steps, {controlled:,} steps of C in the {config.controller.mind} mind; roughly "
-        f"{_duration(seconds)} on two cores without a GPU, {disk:.1f} GB of disk, {memory:.0f} GB of memory."
+        f"{_duration(seconds)} on two fast cores, without a GPU, up to three times that on slow ones without bfloat16; "
+        f"{disk:.1f} GB of disk, {memory:.0f} GB of memory."
     )
 
 
