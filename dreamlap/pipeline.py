@@ -37,7 +37,6 @@ from dreamlap.run import Stage, claim, differences, read_json, versions, write_j
 from dreamlap.seeds import SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
 from dreamlap.show.video import FILMS
-from dreamlap.track.marks import CAMERA_COMES_DOWN
 
 MOMENTS = 50_000
 """Real moments that the dreams of a training start from."""
@@ -297,8 +296,8 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     latents, first_fresh = latents_of(run, number)
     fresh = run.config.memory_training.fresh if number else 0.0
     seed = run.seed("controller", number)
-    earliest = run.config.track.decisions(CAMERA_COMES_DOWN)
-    agent.starts = dream_starts(agent.memory, latents, earliest, first_fresh, fresh, MOMENTS, seed)
+    warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
+    agent.starts = dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, MOMENTS, seed)
     steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}

@@ -134,23 +134,23 @@ def remember(memory: MDNRNN, latents: Latents) -> Tensor:
 
 
 def dream_starts(
-    memory: MDNRNN, latents: Latents, earliest: int, first_fresh: int, fresh: float, count: int, seed: int
+    memory: MDNRNN, latents: Latents, warmup: int, from_start: float, first_fresh: int, fresh: float, count: int, seed: int
 ) -> Starts:
-    """`count` real moments for dreams to go on from, none before step `earliest` of an episode (unless all end before).
+    """`count` real moments for dreams to go on from: a share at the start of episodes, the others after `warmup` steps or more.
 
-    A share `fresh` of them comes from the episodes from number `first_fresh` on: where the present C gets to.
+    A share `fresh` of the others comes from the episodes from number `first_fresh` on: where the present C gets to.
     """
     states = remember(memory, latents)
     chance = generator(seed, "starts")
     step, acted = latents.step, latents.left > 0
-    sighted = acted & (step >= earliest)
-    among = sighted if sighted.any() else acted
     latest = torch.arange(len(step), device=states.device) >= latents.start[first_fresh]
 
     def draw(among: Tensor, share: float) -> Tensor:
         rows = torch.nonzero(among)[:, 0]
         return rows[torch.randint(len(rows), (round(count * share),), generator=chance).to(rows.device)] if len(rows) else rows
 
-    rows = torch.cat([draw(among & latest, fresh), draw(among, 1 - fresh)])
+    late = acted & (step >= warmup)
+    rest = 1 - from_start
+    rows = torch.cat([draw(step == 0, from_start), draw(late & latest, rest * fresh), draw(late, rest * (1 - fresh))])
     rows = rows[torch.randperm(len(rows), generator=chance).to(rows.device)]
     return Starts(latents.mu[rows], states[rows])

@@ -27,6 +27,8 @@ class DreamConfig:
     2019, *When to Trust Your Model*, section 4.2.)"""
     temperature: float = 1.0
     """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
+    from_start: float = 0.1
+    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.warmup)."""
 
 
 class Dream:

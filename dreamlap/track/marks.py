@@ -15,8 +15,7 @@ ROAD_SHARES = (0.285, 0.085)
 ROAD_GRAYS, GRAY = (80, 140), 24
 """Between which levels the road's colour lies, and how far apart its red, green and blue may be."""
 CAMERA_COMES_DOWN = 10
-"""Steps of the track after which the camera is low enough. Before, neither what lies around the car can be read off the frame,
-nor the road before it: a dream that begins there invents a road, and teaches C to wait with the brake on."""
+"""Steps of the track after which the camera is low enough: before, what lies around the car is too small to be read."""
 
 
 def bar_rows(size: int) -> slice:
