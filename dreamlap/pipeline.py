@@ -227,7 +227,7 @@ def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     again = number and run.config.rounds.vision_updates
     new = episodes_of(run, *(range(number + 1) if again else [number]))
     with run.autocast, meter("V looks at the episodes", len(new)) as bar:
-        latents = encode_episodes(agent.vision, bar.over(new), agent.actions, run.config.track)
+        latents = encode_episodes(agent.vision, bar.over(new), agent.actions, run.config.track.bar)
     save_latents(stage.folder / "latents.safetensors", latents)
     stage.finish(seconds=time.time() - began, steps=latents.steps)
 
@@ -283,7 +283,7 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     held_out = [] if number else [episode for episode, learn in zip(first, shown.tolist(), strict=False) if not learn]
     measured = foresight(agent, held_out) if held_out else {}
     if held_out:
-        unseen = encode_episodes(agent.vision, held_out, agent.actions, run.config.track)
+        unseen = encode_episodes(agent.vision, held_out, agent.actions, run.config.track.bar)
         measured["reward_sums"] = calibration(promises(agent.memory, unseen, max(SUMS), run.config.memory.warmup, seed))
     return stage.finish(seconds=time.time() - began, **measured)
 

@@ -69,7 +69,7 @@ def test_windows_are_aligned(tmp_path: Path, episode: Episode, agent: Agent):
     store = EpisodeStore(tmp_path)
     store.write("a", episode)
     store.write("b", episode)
-    latents = encode_episodes(agent.vision, store, PEDAL, TrackConfig())
+    latents = encode_episodes(agent.vision, store, PEDAL, bar=True)
     assert latents.steps == 80
     assert latents.start.tolist() == [0, 41]
     cut = windows(latents, torch.tensor([1, 1]), torch.tensor([3, 35]), 10)

@@ -361,7 +361,7 @@ def test_m_is_taught_rewards_only_where_there_are_some(agent: Agent, tmp_path: P
     store = EpisodeStore(tmp_path / "store")
     store.write("a", drive(0, side=64))
     store.write("b", silent(drive(1, side=64)))
-    latents = encode_episodes(agent.vision, store, PEDAL, TrackConfig())
+    latents = encode_episodes(agent.vision, store, PEDAL, bar=True)
     noise = torch.zeros(1, STEPS + 1, 4)
 
     def losses(*episodes: int) -> dict[str, torch.Tensor]:
@@ -382,7 +382,7 @@ def test_v_and_m_learn_without_rewards(agent: Agent, tmp_path: Path):
     train_vision(Stage(tmp_path / "v"), agent.vision, files, training, True, 0, FULL)
     assert np.isnan(probe_speed(agent.vision, files, files))
     before = agent.memory.scalar_head.weight.detach().clone()
-    latents = encode_episodes(agent.vision, files, PEDAL, TrackConfig())
+    latents = encode_episodes(agent.vision, files, PEDAL, bar=True)
     short, shown = MemoryTraining(updates=2, batch=4, window=4), torch.ones(1, dtype=torch.bool)
     train_memory(Stage(tmp_path / "m"), agent.memory, latents, shown, 0, short, 0, FULL)
     changed = (agent.memory.scalar_head.weight != before).any(1)

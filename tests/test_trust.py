@@ -37,7 +37,7 @@ def drives(champion: Agent, tmp_path_factory: pytest.TempPathFactory) -> Latents
     store = EpisodeStore(tmp_path_factory.mktemp("drives"))
     driver = DriverConfig(str(PRETRAINED / "champion"), noise=(0.0, 0.2))
     collect(store, "drive", 4, driver, champion.config.track, seed=1, steps=200, workers=1)
-    return encode_episodes(champion.vision, list(store), champion.actions, champion.config.track)
+    return encode_episodes(champion.vision, list(store), champion.actions, champion.config.track.bar)
 
 
 def test_a_sound_memory_keeps_its_promises(champion: Agent, drives: Latents):
@@ -66,7 +66,7 @@ def test_promises_are_of_the_steps_that_were_driven(agent: Agent, episode: Episo
         )  # reward, end, off the road: it expects these, always
     store, rewards = EpisodeStore(tmp_path), np.arange(40, dtype=np.float32)
     store.write("a", replace(episode, rewards=rewards))
-    latents = encode_episodes(agent.vision, list(store), agent.actions, agent.config.track)
+    latents = encode_episodes(agent.vision, list(store), agent.actions, agent.config.track.bar)
     made = promises(agent.memory, latents, 10, warmup=16)
     assert made.real_reward.tolist() == [list(range(20, 30)), list(range(30, 40))]
     np.testing.assert_allclose(made.real_off_road, latents.off_road[21:].unflatten(0, (2, 10)))

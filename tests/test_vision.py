@@ -195,7 +195,7 @@ def test_a_thousand_latents_and_cross_entropy(tmp_path: Path):
 ways: dict[str, Callable[[Agent, list[EpisodeFile]], np.ndarray]] = {
     "driving": lambda agent, _: agent.act(np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)),
     "rollouts": lambda agent, _: unseen_drive(agent, 0, steps=3).actions[0],
-    "data for M": lambda agent, data: encode_episodes(agent.vision, data, agent.actions, agent.config.track).mu.numpy(),
+    "data for M": lambda agent, data: encode_episodes(agent.vision, data, agent.actions, True).mu.numpy(),
     "the dream, drawn": lambda agent, _: _dreamed(agent),
     "pictures": lambda agent, data: SHEETS["reconstructions"](agent, data[0].frames()).rows["V"],
 }

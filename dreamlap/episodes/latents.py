@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dreamlap.episodes.store import EpisodeFile
 from dreamlap.run import replacing
-from dreamlap.track import ActionForm, TrackConfig, off_road
+from dreamlap.track import ActionForm, off_road
 from dreamlap.vision import VAE
 
 
@@ -58,27 +58,26 @@ class Latents:
 
 
 @torch.no_grad()
-def encode_episodes(vision: VAE, episodes: Iterable[EpisodeFile], form: ActionForm, track: TrackConfig) -> Latents:
+def encode_episodes(vision: VAE, episodes: Iterable[EpisodeFile], form: ActionForm, bar: bool) -> Latents:
     """Let V look at every frame of `episodes`."""
     device = next(vision.parameters()).device
-    rows = [_encode(vision, episode, form, track, device) for episode in episodes]
+    rows = [_encode(vision, episode, form, bar, device) for episode in episodes]
     return join(rows)
 
 
-def _encode(vision: VAE, episode: EpisodeFile, form: ActionForm, track: TrackConfig, device: torch.device) -> Latents:
+def _encode(vision: VAE, episode: EpisodeFile, form: ActionForm, bar: bool, device: torch.device) -> Latents:
     frames = episode.frames()
     posterior = vision.encode(torch.from_numpy(frames).to(device))
     action = form.from_stock(episode.array("actions"))
     end = np.zeros(len(episode), np.float32)
     end[-1] = episode.terminated
-    step = np.arange(len(frames)) * track.repeat
     return Latents(
         mu=posterior.mu,
         log_sigma=posterior.log_sigma,
         action=_with_last_row(action).to(device),
         reward=_with_last_row(episode.array("rewards")).to(device),
         end=_with_last_row(end).to(device),
-        off_road=torch.from_numpy(off_road(frames, track.bar, step)).to(device),
+        off_road=torch.from_numpy(off_road(frames, bar)).to(device),
         length=torch.tensor([len(episode)], device=device),
     )
 

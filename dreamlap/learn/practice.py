@@ -99,7 +99,7 @@ class Practice(gym.Env[np.ndarray, np.ndarray]):
         start: dict[str, Any] = {"start_tile": "random"} if self.np_random.random() < self.config.random_start else {}
         frame, _ = self.track.reset(seed=int(self.np_random.integers(SELECTION_SEEDS)), options=start)
         self._seen = np.zeros((self.reflex.stack, *frame.shape[:2]), np.uint8)
-        self._idle = self._driven = 0
+        self._idle = 0
         return self._look(frame), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -107,8 +107,7 @@ class Practice(gym.Env[np.ndarray, np.ndarray]):
         tiles, steps = self.core.tile_visited_count, self.reflex.track.repeat
         frame, earned, terminated, truncated, _ = self.track.step(self.form.to_stock(action))
         self._idle = 0 if self.core.tile_visited_count > tiles else self._idle + steps
-        self._driven += steps
-        under = float(off_road(frame[None], self.reflex.track.bar, np.array([self._driven]))[0])
+        under = float(off_road(frame[None], self.reflex.track.bar)[0])
         lost = self._idle >= self.config.patience
         objective = float(earned) - self.config.off_road_price * steps * under - self.config.lost_price * lost
         objective *= self.config.reward_scale

@@ -63,7 +63,7 @@ def foresight(agent: Agent, episodes: Sequence[EpisodeFile], seed: int = 0) -> d
 
 def _likelihood(agent: Agent, episodes: Sequence[EpisodeFile], seed: int) -> dict[str, float]:
     """M told of whole episodes, one after the other; every step counts the same."""
-    latents = encode_episodes(agent.vision, episodes, agent.actions, agent.config.track)
+    latents = encode_episodes(agent.vision, episodes, agent.actions, agent.config.track.bar)
     device, first = latents.mu.device, torch.zeros(1, dtype=torch.int64, device=latents.mu.device)
     lost: dict[str, list[float]] = {"z": [], "reward": []}
     for i, length in enumerate(latents.length.tolist()):

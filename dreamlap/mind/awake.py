@@ -60,8 +60,7 @@ class Awake:
             self._frames[i], reward[i], terminated[i], _, _ = self.tracks[i].step(stock)
         self._age += 1
         truncated = (self._age >= self.limit) & ~terminated
-        seen = self.agent.config.track
-        under = self._tensor(off_road(self._frames, seen.bar, self._age * seen.repeat))
+        under = self._tensor(off_road(self._frames, self.agent.config.track.bar))
         final = self._observe()
         observation = self._begin_where(terminated | truncated, final)
         return Step(observation, self._tensor(reward), self._tensor(terminated), self._tensor(truncated), under, final)

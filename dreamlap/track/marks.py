@@ -14,8 +14,6 @@ ROAD_SHARES = (0.285, 0.085)
 """Share of that place that shows the road while two wheels, and while none, are on it; 0.6 with all of them well on it."""
 ROAD_GRAYS, GRAY = (80, 140), 24
 """Between which levels the road's colour lies, and how far apart its red, green and blue may be."""
-CAMERA_COMES_DOWN = 10
-"""Steps of the track after which the camera is low enough: before, what lies around the car is too small to be read."""
 
 
 def bar_rows(size: int) -> slice:
@@ -23,7 +21,7 @@ def bar_rows(size: int) -> slice:
     return slice(round(size * ROAD_ROWS / STOCK), size)
 
 
-def off_road(frames: np.ndarray, bar: bool, step: np.ndarray) -> np.ndarray:
+def off_road(frames: np.ndarray, bar: bool) -> np.ndarray:
     """How far the car has left the road: 0 while two wheels are on it, 1 when none is. A tile that no wheel touches is missed.
 
     It is read off the road's gray around the car, not off the grass: a wheel on the kerb of a sharp corner touches no tile.
@@ -31,7 +29,6 @@ def off_road(frames: np.ndarray, bar: bool, step: np.ndarray) -> np.ndarray:
     Args:
         frames: (N, S, S, 3) uint8, in the stock colours.
         bar: whether they show the instrument bar (without it they are stretched).
-        step: (N,) steps of the track that their episode had lasted; in its first ones nothing can be read, and it is 0.
 
     Returns:
         (N,) float32.
@@ -40,8 +37,7 @@ def off_road(frames: np.ndarray, bar: bool, step: np.ndarray) -> np.ndarray:
     darkest, brightest = patch.min(-1), patch.max(-1)
     road = (brightest - darkest < GRAY) & (darkest > ROAD_GRAYS[0]) & (brightest < ROAD_GRAYS[1])
     two_wheels, none = ROAD_SHARES
-    off = np.clip((two_wheels - road.mean((1, 2), dtype=np.float32)) / (two_wheels - none), 0.0, 1.0)
-    return np.where(step < CAMERA_COMES_DOWN, np.float32(0), off)
+    return np.clip((two_wheels - road.mean((1, 2), dtype=np.float32)) / (two_wheels - none), 0.0, 1.0)
 
 
 def _in_frame(place: tuple[slice, slice], size: int, bar: bool) -> tuple[slice, slice]:
