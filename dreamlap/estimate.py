@@ -73,7 +73,7 @@ def _short(number: int) -> str:
 
 def _controlled(config: Config) -> tuple[int, int]:
     """Steps that C is trained on, and how many of them are on the track."""
-    later = sum(config.rounds.updates(number) for number in range(1, config.rounds.rounds + 1))
+    later = config.rounds.rounds * config.rounds.controller_updates
     if config.controller.kind == "actor-critic":
         steps = (config.ppo.updates + later) * config.ppo.minds * config.ppo.steps
     else:

@@ -151,7 +151,8 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         return
     began = time.time()
     how = run.config.rounds if number else run.config.collect
-    for name, driver, episodes in _drives(run, number):
+    for driver, episodes in _drives(run, number):
+        name = "agent" if number else Path(driver.kind).name
         seed = run.seed("collect", number, name)
         collect(
             run.store,
@@ -170,18 +171,16 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     stage.finish(seconds=time.time() - began, steps=sum(map(len, driven)), returns=returns)
 
 
-def _drives(run: Run, number: int) -> list[tuple[str, DriverConfig, int]]:
+def _drives(run: Run, number: int) -> list[tuple[DriverConfig, int]]:
     first, later = run.config.collect, run.config.rounds
     if number == 0 and run.data:
         return []
     if number == 0:
         kinds = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot}
         kinds[first.expert_folder] = first.expert
-        return [(Path(kind).name, replace(first.driver, kind=kind), n) for kind, n in kinds.items() if n]
-    noisy = DriverConfig(str(run.stage(number - 1, "controller").folder / "agent"), noise=later.noise)
-    greedy = int(later.greedy * later.episodes)
-    kinds = [("agent", noisy, later.episodes - greedy), ("greedy", replace(noisy, noise=(0.0, 0.0)), greedy)]
-    return [drives for drives in kinds if drives[2]]
+        return [(replace(first.driver, kind=kind), n) for kind, n in kinds.items() if n]
+    folder = str(run.stage(number - 1, "controller").folder / "agent")
+    return [(DriverConfig(folder, noise=later.noise), later.episodes)]
 
 
 def episodes_of(run: Run, *numbers: int) -> list[EpisodeFile]:
@@ -312,7 +311,7 @@ ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": dou
 
 def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
-    config, updates, awake = run.config, run.config.rounds.updates(number), run.config.controller.mind == "awake"
+    config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
     previous = run.stage(number - 1, "controller") if number else None
     price = price_of(run, number)
     if isinstance(agent.controller, ActorCritic):

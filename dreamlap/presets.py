@@ -60,17 +60,12 @@ class RoundsConfig:
     reverse: float = 0.5
     """Share of them that drive the lap the other way round: stock tracks turn left, and what is lost is lost in sharp right
     turns, which are rare on them."""
-    greedy: float = 0.0
-    """Share of them that the agent drives without noise, as for a score: where it comes to a stand, dreams begin then, and a C
-    that explores there finds the gas."""
     noise: tuple[float, float] = (0.0, 0.3)
-    """Standard deviation of the noise on the agent's actions in the others, drawn for every episode between the two."""
+    """Standard deviation of the noise on the agent's actions, drawn for every episode between the two."""
     memory_updates: int = count(250, least=0)
     """Gradient steps of M a round."""
     controller_updates: int = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
-    last_updates: int = count(0, least=0)
-    """So many more in the last round: no other comes to put right what is left."""
     decay: float = 0.1
     """Learning rates of M and C in the last round, as a share of those in the first; they fall by equal factors. (CMA-ES has
     none: it goes on with the sigma and the covariance that it has found.)"""
@@ -79,10 +74,6 @@ class RoundsConfig:
     cannot drive yet, and pays the whole price for trying, learns to stand still."""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
-
-    def updates(self, number: int) -> int:
-        """Updates of C in round `number`, from 1 on."""
-        return self.controller_updates + (self.last_updates if number == self.rounds else 0)
 
     def rate(self, number: int) -> float:
         """The share of the learning rates that is left in round `number`."""
@@ -151,7 +142,6 @@ UNPRIVILEGED = replace(
     collect=replace(DEMO.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
     vision_training=replace(DEMO.vision_training, updates=1500),
     ppo=replace(DEMO.ppo, off_road_price=2.5),
-    rounds=replace(DEMO.rounds, greedy=0.5, last_updates=25, vision_updates=250),
 )
 GROWN = replace(  # V and M of the champion, as they are
     DEMO,

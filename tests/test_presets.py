@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
@@ -90,23 +89,6 @@ def test_rates_fall_and_the_price_of_leaving_the_road_rises_over_the_rounds(tmp_
     for number in (0, 2, 4):
         pipeline.train_controller(run, number, run.stage(number, "controller"), agent, 0)
     assert paid == pytest.approx([4, 8, 16])
-
-
-def test_the_last_round_trains_c_for_longer_and_the_estimate_knows():
-    rounds = RoundsConfig(rounds=3, controller_updates=2, last_updates=7)
-    assert [rounds.updates(n) for n in (1, 2, 3)] == [2, 2, 9]
-    config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(updates=5, minds=8, steps=10))
-    assert cost(config).controlled == (5 + 2 + 2 + 9) * 8 * 10
-
-
-def test_a_share_of_the_later_drives_is_greedy(tmp_path: Path):
-    config = replace(PRESETS["debug"].config, rounds=RoundsConfig(rounds=1, episodes=3, steps=40, greedy=0.5, noise=(0.3, 0.3)))
-    run, agent = pipeline.Run(tmp_path / "run", config), build_agent(config.agent)
-    agent.save(run.stage(0, "controller").folder / "agent")
-    pipeline.collect_round(run, 1, run.stage(1, "collect"), agent)
-    assert run.store.names() == ["r01-agent-00000", "r01-agent-00001", "r01-greedy-00000"]
-    noisy, greedy = (run.store.open(f"r01-{kind}-00000").array("actions") for kind in ("agent", "greedy"))
-    assert np.abs(np.diff(greedy[:, 0])).max() < 0.05 < np.abs(np.diff(noisy[:, 0])).max()
 
 
 def test_a_run_may_begin_with_an_agent_that_is_there():
