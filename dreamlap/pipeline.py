@@ -227,7 +227,7 @@ def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     again = number and run.config.rounds.vision_updates
     new = episodes_of(run, *(range(number + 1) if again else [number]))
     with run.autocast, meter("V looks at the episodes", len(new)) as bar:
-        latents = encode_episodes(agent.vision, bar.over(new), agent.actions, run.config.track.bar)
+        latents = encode_episodes(agent.vision, new, agent.actions, run.config.track.bar, bar.over)
     save_latents(stage.folder / "latents.safetensors", latents)
     stage.finish(seconds=time.time() - began, steps=latents.steps)
 

@@ -1,5 +1,7 @@
 """Episodes: kept whole or not at all, read back exactly, and aligned with what M learns from."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,20 @@ def test_a_frame_costs_one_chunk(tmp_path: Path, episode: Episode, monkeypatch: 
     monkeypatch.setattr(type(sampler.episodes[0]), "chunk", lambda self, i: decoded.append(i) or episode.frames[i * CHUNK :])
     assert sampler[np.array([17, 18, 17])][:, 0, 0, 0].tolist() == [17, 18, 17]
     assert decoded == [1]
+
+
+def test_a_sampler_that_is_gone_keeps_no_frames(tmp_path: Path, episode: Episode):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    sampler = FrameSampler(list(store))
+    sampler[np.zeros(1, np.int64)]
+    gone = weakref.ref(sampler)
+    gc.disable()  # nothing but the last reference may free it
+    try:
+        del sampler
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_a_broken_file_is_named_and_the_others_survive(tmp_path: Path, episode: Episode):

@@ -3,11 +3,10 @@
 A frame of 12 kB becomes 64 floats, so ten thousand episodes are a few gigabytes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -58,32 +57,36 @@ class Latents:
 
 
 @torch.no_grad()
-def encode_episodes(vision: VAE, episodes: Iterable[EpisodeFile], form: ActionForm, bar: bool) -> Latents:
-    """Let V look at every frame of `episodes`."""
-    device = next(vision.parameters()).device
-    rows = [_encode(vision, episode, form, bar, device) for episode in episodes]
-    return join(rows)
+def encode_episodes(
+    vision: VAE,
+    episodes: Iterable[EpisodeFile],
+    form: ActionForm,
+    bar: bool,
+    counted: Callable[[list[EpisodeFile]], Iterable[EpisodeFile]] = iter,
+) -> Latents:
+    """Let V look at every frame of `episodes`; `counted` may watch them go by.
 
-
-def _encode(vision: VAE, episode: EpisodeFile, form: ActionForm, bar: bool, device: torch.device) -> Latents:
-    frames = episode.frames()
-    posterior = vision.encode(torch.from_numpy(frames).to(device))
-    action = form.from_stock(episode.array("actions"))
-    end = np.zeros(len(episode), np.float32)
-    end[-1] = episode.terminated
-    return Latents(
-        mu=posterior.mu,
-        log_sigma=posterior.log_sigma,
-        action=_with_last_row(action).to(device),
-        reward=_with_last_row(episode.array("rewards")).to(device),
-        end=_with_last_row(end).to(device),
-        off_road=torch.from_numpy(off_road(frames, bar)).to(device),
-        length=torch.tensor([len(episode)], device=device),
-    )
-
-
-def _with_last_row(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.concatenate([array, np.zeros_like(array[:1])]).astype(np.float32))
+    The rows are laid out before the first look: if each episode's were kept as they come, they would lie between the frames of
+    one and of the next, and the memory of neither could be used again.
+    """
+    files, device = list(episodes), next(vision.parameters()).device
+    length = torch.tensor([len(file) for file in files], dtype=torch.int64, device=device)
+    rows = sum(map(len, files)) + len(files)
+    sizes = {"mu": (vision.latent,), "log_sigma": (vision.latent,), "action": (form.size,)}
+    sizes |= dict.fromkeys(("reward", "end", "off_road"), ())
+    columns = {name: torch.zeros(rows, *size, device=device) for name, size in sizes.items()}
+    row = 0
+    for file in counted(files):
+        now, next_row = slice(row, row + len(file)), row + len(file) + 1  # the last row has a frame but no action
+        frames = file.frames()
+        posterior = vision.encode(torch.from_numpy(frames).to(device))
+        columns["mu"][row:next_row], columns["log_sigma"][row:next_row] = posterior.mu, posterior.log_sigma
+        columns["action"][now] = torch.from_numpy(form.from_stock(file.array("actions"))).to(columns["action"])
+        columns["reward"][now] = torch.from_numpy(file.array("rewards")).to(columns["reward"])
+        columns["end"][next_row - 2] = float(file.terminated)
+        columns["off_road"][row:next_row] = torch.from_numpy(off_road(frames, bar)).to(device)
+        row = next_row
+    return Latents(**columns, length=length)
 
 
 def join(parts: list[Latents]) -> Latents:

@@ -175,10 +175,8 @@ class FrameSampler:
         self.episodes = episodes
         self.starts = np.cumsum([0, *(episode.shape[0] for episode in episodes)])
         chunk_bytes = CHUNK * int(np.prod(episodes[0].shape[1:]))
-        self._chunk = lru_cache(maxsize=max(1, memory // chunk_bytes))(self._decode)
-
-    def _decode(self, episode: int, chunk: int) -> np.ndarray:
-        return self.episodes[episode].chunk(chunk)
+        # Of the episodes, not of self: a cache that holds its owner would keep the frames after it is gone.
+        self._chunk = lru_cache(maxsize=max(1, memory // chunk_bytes))(lambda episode, chunk: episodes[episode].chunk(chunk))
 
     def __len__(self) -> int:
         return int(self.starts[-1])
