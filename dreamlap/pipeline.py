@@ -316,8 +316,9 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     price = price_of(run, number)
     if isinstance(agent.controller, ActorCritic):
         later = {"updates": updates, "noise": None} if number else {}
-        rate = config.ppo.learning_rate * config.rounds.rate(number)
-        ppo = replace(config.ppo, off_road_price=price, learning_rate=rate, **later)
+        rate = config.rounds.rate(number)
+        falling = {"learning_rate": config.ppo.learning_rate * rate, "entropy": config.ppo.entropy * rate}
+        ppo = replace(config.ppo, off_road_price=price, **falling, **later)
         if awake:
             mind = Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)
         else:

@@ -67,8 +67,8 @@ class RoundsConfig:
     controller_updates: int = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
     decay: float = 0.1
-    """Learning rates of M and C in the last round, as a share of those in the first; they fall by equal factors. (CMA-ES has
-    none: it goes on with the sigma and the covariance that it has found.)"""
+    """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
+    equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
     first_price: float = 1.0
     """What leaving the road costs C in round 0, as a share of what it costs in the last; it rises by equal factors. A C that
     cannot drive yet, and pays the whole price for trying, learns to stand still."""
@@ -141,7 +141,9 @@ UNPRIVILEGED = replace(
     DEMO,
     collect=replace(DEMO.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
     vision_training=replace(DEMO.vision_training, updates=1500),
-    ppo=replace(DEMO.ppo, off_road_price=2.5),
+    controller=replace(DEMO.controller, state_dependent_std=True),
+    ppo=replace(DEMO.ppo, off_road_price=2.5, entropy=0.01),
+    rounds=replace(DEMO.rounds, vision_updates=250),
 )
 GROWN = replace(  # V and M of the champion, as they are
     DEMO,

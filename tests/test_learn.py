@@ -54,6 +54,23 @@ class Corridor:
         return np.zeros((64, 64, 3), np.uint8)
 
 
+class Crossing(Corridor):
+    """The same, but what is seen tells whether the action matters: it does in every other step."""
+
+    def reset(self, seeds: Sequence[int]) -> torch.Tensor:
+        super().reset(seeds)
+        return self.seen()
+
+    def seen(self) -> torch.Tensor:
+        return torch.eye(2)[self.age % 2].expand(self.num_envs, 2)
+
+    def step(self, action: torch.Tensor) -> Step:
+        matters = self.age % 2 == 0
+        step = super().step(action)
+        seen = self.seen()
+        return step._replace(observation=seen, final_observation=seen, reward=step.reward * matters)
+
+
 def test_kl_and_reconstruction_are_sums():
     assert kl_by_dimension(Posterior(torch.zeros(3, 2), torch.zeros(3, 2))).tolist() == [0, 0]
     one = kl_by_dimension(Posterior(torch.full((3, 2), 2.0), torch.full((3, 2), math.log(0.5))))
@@ -77,10 +94,25 @@ def test_advantages_are_the_textbooks():
 
 
 def test_ppo_finds_the_best_action(tmp_path: Path):
+    torch.manual_seed(0)
     controller = ActorCritic(2, 0, 1, widths=(8,))
     config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0)
     train_ppo(Stage(tmp_path), controller, Corridor(64), config, seed=0)
     assert controller.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
+
+
+def test_noise_grows_where_nothing_depends_on_it(tmp_path: Path):
+    torch.manual_seed(0)
+    controller = ActorCritic(2, 0, 1, widths=(8,), state_dependent_std=True)
+    config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0, entropy=0.1)
+    before = controller.policy(torch.eye(2)).stddev
+    assert torch.equal(before, torch.full((2, 1), math.exp(-1.0)))
+    train_ppo(Stage(tmp_path), controller, Crossing(64), config, seed=0)
+    matters, does_not = controller.policy(torch.eye(2)).stddev[:, 0].tolist()
+    assert matters < before[0].item() / 2
+    assert does_not > before[1].item() * 2
+    controller.explore(0.1)
+    torch.testing.assert_close(controller.policy(torch.eye(2)).stddev, torch.full((2, 1), 0.1))
 
 
 def test_cmaes_finds_the_best_action_and_resumes_to_the_same(tmp_path: Path):

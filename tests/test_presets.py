@@ -81,14 +81,16 @@ def test_rates_fall_and_the_price_of_leaving_the_road_rises_over_the_rounds(tmp_
     rounds = RoundsConfig(rounds=4, decay=0.01, first_price=0.25)
     assert [rounds.rate(n) for n in (0, 2, 4)] == pytest.approx([1, 0.1, 0.01])
     assert [rounds.price(n) for n in (0, 2, 4)] == pytest.approx([0.25, 0.5, 1])
-    paid = []
+    given: list[PPOConfig] = []
     monkeypatch.setattr(pipeline, "Dream", lambda *_: None)
-    monkeypatch.setattr(pipeline, "train_ppo", lambda *given: paid.append(given[3].off_road_price))
+    monkeypatch.setattr(pipeline, "train_ppo", lambda *arguments: given.append(arguments[3]))
     config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(minds=2, off_road_price=16.0))
     run, agent = pipeline.Run(tmp_path / "run", config), build_agent(config.agent)
     for number in (0, 2, 4):
         pipeline.train_controller(run, number, run.stage(number, "controller"), agent, 0)
-    assert paid == pytest.approx([4, 8, 16])
+    assert [ppo.off_road_price for ppo in given] == pytest.approx([4, 8, 16])
+    assert [ppo.learning_rate / given[0].learning_rate for ppo in given] == pytest.approx([1, 0.1, 0.01])
+    assert [ppo.entropy / given[0].entropy for ppo in given] == pytest.approx([1, 0.1, 0.01])
 
 
 def test_a_run_may_begin_with_an_agent_that_is_there():

@@ -28,6 +28,9 @@ class ControllerConfig:
     """Whether C sees h beside z; without it M only serves as the dream."""
     bias: bool = True
     """Whether a linear C has a bias: 867 numbers for z 32 and h 256 with it, the paper's; 3,840 for z 1024 without."""
+    state_dependent_std: bool = False
+    """Whether an actor-critic's exploring noise depends on what it sees, or is the same wherever the car is. Where a car stands
+    before a corner, steering changes nothing: there noise can grow, and still be small where the car is fast."""
     smoothing: float = 0.0
     """Share of the last action that stays in the next one: above 0 it drives more calmly, and answers later."""
 
@@ -37,7 +40,9 @@ def build_controller(config: ControllerConfig, latent: int, hidden: int, action:
     if not 0 <= config.smoothing < 1:
         raise ValueError(f"--controller.smoothing is a share, from 0 up to but without 1, not {config.smoothing}")
     seen = hidden if config.sees_memory else 0
-    return Linear(latent, seen, action, config.bias) if config.kind == "linear" else ActorCritic(latent, seen, action)
+    if config.kind == "linear":
+        return Linear(latent, seen, action, config.bias)
+    return ActorCritic(latent, seen, action, state_dependent_std=config.state_dependent_std)
 
 
 def bounded(action: Tensor, form: ActionForm) -> Tensor:

@@ -1,5 +1,6 @@
 """C as an actor and a critic: two small networks on [z, h], for PPO (Schulman et al. 2017)."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,12 +13,23 @@ LOG_STD_RANGE = (-3.0, 0.5)
 class ActorCritic(nn.Module):
     """The actor draws actions from a Gaussian around tanh(f(z, h)), the critic estimates the return from [z, h]."""
 
-    def __init__(self, latent: int, hidden: int, action: int, widths: Sequence[int] = (128, 64)):
+    def __init__(
+        self, latent: int, hidden: int, action: int, widths: Sequence[int] = (128, 64), state_dependent_std: bool = False
+    ):
+        """`state_dependent_std`: whether the noise depends on [z, h] (as in Haarnoja et al. 2018), or not."""
         super().__init__()
         self.inputs = latent + hidden
         self.actor = _network(self.inputs, widths, action, gain=0.01)
         self.critic = _network(self.inputs, widths, 1, gain=1.0)
-        self.log_std = nn.Parameter(torch.full((action,), -1.0))
+        self.log_std = nn.Parameter(torch.empty(action))
+        self.spread = nn.Linear(widths[-1], action, bias=False) if state_dependent_std else None
+        self.explore(math.exp(-1.0))
+
+    def explore(self, std: float) -> None:
+        """Make `std` the standard deviation of the noise, wherever the car is; what is learned goes on from there."""
+        nn.init.constant_(self.log_std, math.log(std))
+        if self.spread is not None:
+            nn.init.zeros_(self.spread.weight)
 
     def act(self, observation: Tensor) -> Tensor:
         """[z, h] (B, Z + H) -> the mean action (B, A) in [-1, 1]."""
@@ -25,8 +37,10 @@ class ActorCritic(nn.Module):
 
     def policy(self, observation: Tensor) -> Independent:
         """The distribution of actions (B, A) that PPO explores with; a draw outside [-1, 1] is clipped by the mind."""
-        std = self.log_std.clamp(*LOG_STD_RANGE).exp()
-        return Independent(Normal(self.act(observation), std, validate_args=False), 1, validate_args=False)
+        seen = self.actor[:-1](observation[..., : self.inputs])
+        log_std = self.log_std if self.spread is None else self.log_std + self.spread(seen)
+        std = log_std.clamp(*LOG_STD_RANGE).exp()
+        return Independent(Normal(torch.tanh(self.actor[-1](seen)), std, validate_args=False), 1, validate_args=False)
 
     def value(self, observation: Tensor) -> Tensor:
         """The expected discounted return from here: (B,)."""

@@ -5,7 +5,6 @@ Schulman et al., *Proximal Policy Optimization Algorithms* (2017), eq. 7; advant
 Letters: T steps of a rollout, N minds.
 """
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,7 +44,7 @@ class PPOConfig:
     minibatch: int = 2048
     """Steps a gradient step."""
     entropy: float = 1e-3
-    """Weight of the entropy bonus."""
+    """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
     off_road_price: float = 16.0
     """What a step wholly off the road costs C while it learns (never in a score): missing one tile costs the lap."""
     noise: float | None = None
@@ -76,7 +75,7 @@ def train_ppo(
 ) -> None:
     """Train `controller` in place in `mind`, dreaming or awake."""
     if config.noise is not None:
-        controller.log_std.data.fill_(math.log(config.noise))
+        controller.explore(config.noise)
     optimizer = torch.optim.Adam(controller.parameters(), config.learning_rate, eps=1e-5)
     observation = torch.empty(0)
 
