@@ -135,14 +135,13 @@ class Config:
         return AgentConfig(self.track, self.vision, self.memory, self.controller)
 
 
-DEMO = Config()
+DEMO = Config(controller=ControllerConfig(state_dependent_std=True), ppo=PPOConfig(entropy=0.01))
 CHAMPION = replace(DEMO, selection=replace(DEMO.selection, tracks=100))
 UNPRIVILEGED = replace(
     DEMO,
     collect=replace(DEMO.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
     vision_training=replace(DEMO.vision_training, updates=1500),
-    controller=replace(DEMO.controller, state_dependent_std=True),
-    ppo=replace(DEMO.ppo, off_road_price=2.5, entropy=0.01),
+    ppo=replace(DEMO.ppo, off_road_price=2.5),
     rounds=replace(DEMO.rounds, vision_updates=250),
 )
 GROWN = replace(  # V and M of the champion, as they are
