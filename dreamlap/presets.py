@@ -136,6 +136,7 @@ class Config:
 
 
 DEMO = Config(controller=ControllerConfig(state_dependent_std=True), ppo=PPOConfig(entropy=0.01))
+SPRINT = replace(DEMO, rounds=replace(DEMO.rounds, rounds=4), selection=replace(DEMO.selection, candidates=2))
 CHAMPION = replace(DEMO, selection=replace(DEMO.selection, tracks=100))
 UNPRIVILEGED = replace(
     DEMO,
@@ -279,8 +280,8 @@ class Preset(NamedTuple):
 
 PRESETS: dict[str, Preset] = {
     "demo": Preset("a car that learned in its dream, in a quarter of an hour on two cores", DEMO, "our own"),
-    "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own"),
-    "champion": Preset("the same, its agent chosen on more tracks: the best score", CHAMPION, "our own"),
+    "sprint": Preset("the demo with half the rounds: above 900 as soon as possible", SPRINT, "our own"),
+    "champion": Preset("the demo, its agent chosen on more tracks: the best score", CHAMPION, "our own"),
     "unprivileged": Preset(
         "the demo without the autopilot: V and M saw wandering drivers, and then the agent itself", UNPRIVILEGED, "our own"
     ),
