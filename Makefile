@@ -16,7 +16,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
 	@touch $@
 
-demo: install    ## train a car in its dream and see it drive: a quarter to half an hour
+demo: install    ## train a car in its dream and see it drive: a quarter of an hour, and five minutes to score and film it
 	$(BIN)/dreamlap run demo
 
 test: install    ## lint, types, all tests
@@ -35,7 +35,7 @@ seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: s
 scores:          ## the README's table of scores, from the raw returns in scores/final
 	$(BIN)/python -m benchmarks.scores
 
-ablations: install   ## the demo with one thing changed at a time, three training seeds each: half a day
+ablations: install   ## the champion with one thing changed at a time, three training seeds each: half a day
 	$(BIN)/python -m benchmarks.ablations
 
 clean:           ## remove the virtual environment; runs stay

@@ -1,13 +1,13 @@
-"""What each part is good for: the demo's system with one thing changed, trained anew, and a table of all: `make ablations`.
+"""What each part is good for: the champion with one thing changed, trained anew, and a table of all: `make ablations`.
 
     python -m benchmarks.ablations [NAME ...]
 
-Everything is trained at the demo's budget with three training seeds (the last ones with one), and scored on 100 selection
+Everything is trained at the champion's budget with three training seeds (the last ones with one), and scored on 100 selection
 tracks of the fast track that nothing else is chosen by: figures to compare with each other, no scores. What is finished is not
 done again: the command may be broken off and given again, and the table holds what there is, the first seed of each before the
-second. An ablation shares with the demo of its seed the stages of round 0 before what it changes: then they differ by that, and
-not by the chance of another V. Raw returns go to `scores/ablations/`, the table to `docs/ablations.md`. All of it takes up to
-half a day on two cores.
+second. An ablation shares with the unchanged run of its seed the stages of round 0 before what it changes: then they differ by
+that, and not by the chance of another V. Raw returns go to `scores/ablations/`, the table to `docs/ablations.md`. All of it
+takes up to half a day on two cores.
 """
 
 import shutil
@@ -36,19 +36,19 @@ LINEAR += ("--cmaes.off_road_price", "8", "--rounds.first_price", "0.25", "--rou
 
 
 class Ablation(NamedTuple):
-    """The demo with one thing changed."""
+    """The champion with one thing changed."""
 
     about: str
     flags: tuple[str, ...] = ()
-    """They come after those of `CONSTANT`, which all of them have: the noise that the demo had when the first were trained."""
+    """They come after `CONSTANT`, which all of them have: the noise that the preset had when the first were trained."""
     seeds: int = 3
     since: str = "collect"
     """The first stage of round 0 that it changes; `rounds`: none."""
 
 
 ABLATIONS = {
-    "demo": Ablation("V + M, in the dream: what the others change"),
-    "state-dependent-std": Ablation("C's noise depends on what it sees: the demo as it is now", SEEING, since="controller"),
+    "whole": Ablation("V + M, in the dream: what the others change"),
+    "state-dependent-std": Ablation("C's noise depends on what it sees: the preset as it is now", SEEING, since="controller"),
     "v-only": Ablation("C sees z alone, M is its dream and nothing else", ("--controller.no-sees-memory",), since="controller"),
     "awake": Ablation("V + M, C trained on the track by as many updates of 16 × 128 steps", AWAKE, since="controller"),
     "awake-v-only": Ablation("the same, C sees z alone", (*AWAKE, "--controller.no-sees-memory"), since="controller"),
@@ -103,23 +103,23 @@ def one(name: str, seed: int) -> None:
     if raw.exists():
         return
     console.rule(f"{name}, seed {seed}")
-    demo = Path("runs", f"ablation-demo-{seed}")
-    if ABLATIONS[name].since != "collect" and demo.exists() and not run.exists():
-        share(demo, run, ABLATIONS[name].since)
+    whole = Path("runs", f"ablation-whole-{seed}")
+    if ABLATIONS[name].since != "collect" and whole.exists() and not run.exists():
+        share(whole, run, ABLATIONS[name].since)
     flags = ("--name", run.name, "--seed", str(seed), *CONSTANT, *ABLATIONS[name].flags, "--selection.candidates", "1")
-    subprocess.run([sys.executable, "-m", "dreamlap", "train", "controller", "demo", *flags], check=True)
+    subprocess.run([sys.executable, "-m", "dreamlap", "train", "controller", "champion", *flags], check=True)
     last = max(run.glob("round-*/controller/agent"), key=lambda path: int(path.parts[-3].split("-")[1]))
     write_json(raw, evaluate(last, TRACKS, track="fast"))
 
 
-def share(demo: Path, run: Path, since: str) -> None:
-    """Begin `run` with the episodes of round 0 and its stages before `since`, as the run `demo` has them."""
+def share(whole: Path, run: Path, since: str) -> None:
+    """Begin `run` with the episodes of round 0 and its stages before `since`, as the run `whole` has them."""
     stages = [*ROUND, "rounds"]
     partial = run.with_name(f".{run.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     for stage in stages[: stages.index(since)]:
-        shutil.copytree(demo / "round-0" / stage, partial / "round-0" / stage)
-    shutil.copytree(demo / "episodes", partial / "episodes", ignore=lambda _, names: [n for n in names if n[:3] != "r00"])
+        shutil.copytree(whole / "round-0" / stage, partial / "round-0" / stage)
+    shutil.copytree(whole / "episodes", partial / "episodes", ignore=lambda _, names: [n for n in names if n[:3] != "r00"])
     partial.rename(run)
 
 
@@ -145,9 +145,9 @@ def page(found: Mapping[str, dict[str, Any]]) -> str:
 
 HEAD = """# What each part is good for
 
-Made by `make ablations` of the raw returns in `scores/ablations/`: the demo with one thing changed, trained anew at the demo's
-budget; the agent of the last round, unchosen, on 100 selection tracks (904,000 to 904,099) of the fast track. In all but
-`state-dependent-std` C explores with the same noise wherever the car is, as the demo did when this table was begun.
+Made by `make ablations` of the raw returns in `scores/ablations/`: the preset `champion` with one thing changed, trained anew
+at its budget; the agent of the last round, unchosen, on 100 selection tracks (904,000 to 904,099) of the fast track. In all but
+`state-dependent-std` C explores with the same noise wherever the car is, as the preset did when this table was begun.
 
 """
 

@@ -135,21 +135,20 @@ class Config:
         return AgentConfig(self.track, self.vision, self.memory, self.controller)
 
 
-DEMO = Config(controller=ControllerConfig(state_dependent_std=True), ppo=PPOConfig(entropy=0.01))
-SPRINT = replace(DEMO, rounds=replace(DEMO.rounds, rounds=4), selection=replace(DEMO.selection, candidates=2))
-CHAMPION = replace(DEMO, selection=replace(DEMO.selection, tracks=100))
+CHAMPION = Config(controller=ControllerConfig(state_dependent_std=True), ppo=PPOConfig(entropy=0.01))
+DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=4), selection=SelectionConfig(candidates=2))
 UNPRIVILEGED = replace(
-    DEMO,
-    collect=replace(DEMO.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
-    vision_training=replace(DEMO.vision_training, updates=1500),
-    ppo=replace(DEMO.ppo, off_road_price=2.5),
-    rounds=replace(DEMO.rounds, vision_updates=250),
+    CHAMPION,
+    collect=replace(CHAMPION.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
+    vision_training=replace(CHAMPION.vision_training, updates=1500),
+    ppo=replace(CHAMPION.ppo, off_road_price=2.5),
+    rounds=replace(CHAMPION.rounds, vision_updates=250),
 )
 GROWN = replace(  # V and M of the champion, as they are
-    DEMO,
-    collect=replace(DEMO.collect, correlated=0, autopilot=0, expert=2, expert_folder="champion", steps=300),
-    vision_training=replace(DEMO.vision_training, updates=0),
-    memory_training=replace(DEMO.memory_training, updates=0),
+    CHAMPION,
+    collect=replace(CHAMPION.collect, correlated=0, autopilot=0, expert=2, expert_folder="champion", steps=300),
+    vision_training=replace(CHAMPION.vision_training, updates=0),
+    memory_training=replace(CHAMPION.memory_training, updates=0),
     start="champion",
 )
 TUNED = replace(
@@ -167,16 +166,16 @@ TUNED = replace(
         noise=0.12,
         limit=400,
     ),
-    rounds=replace(DEMO.rounds, episodes=1, memory_updates=0, controller_updates=40),
-    selection=CHAMPION.selection,
+    rounds=replace(CHAMPION.rounds, episodes=1, memory_updates=0, controller_updates=40),
+    selection=SelectionConfig(tracks=100),
 )
 LINEAR = replace(
     GROWN,
     collect=replace(GROWN.collect, expert=48, reverse=0.3),
     controller=ControllerConfig(kind="linear"),
     cmaes=CMAESConfig(generations=80, population=24, rollouts=64, steps=120, sigma=0.005, directions=48, off_road_price=32.0),
-    rounds=replace(DEMO.rounds, rounds=0),
-    selection=replace(DEMO.selection, candidates=1),
+    rounds=replace(CHAMPION.rounds, rounds=0),
+    selection=SelectionConfig(candidates=1),
 )
 
 HA2018 = Config(
@@ -280,10 +279,10 @@ class Preset(NamedTuple):
 
 PRESETS: dict[str, Preset] = {
     "demo": Preset("a car that learned in its dream, in a quarter of an hour on two cores", DEMO, "our own"),
-    "sprint": Preset("the demo with half the rounds: above 900 as soon as possible", SPRINT, "our own"),
-    "champion": Preset("the demo, its agent chosen on more tracks: the best score", CHAMPION, "our own"),
+    "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own"),
+    "champion": Preset("the demo with twice the rounds: the best score from the dream alone", CHAMPION, "our own"),
     "unprivileged": Preset(
-        "the demo without the autopilot: V and M saw wandering drivers, and then the agent itself", UNPRIVILEGED, "our own"
+        "the same without the autopilot: V and M saw wandering drivers, and then the agent itself", UNPRIVILEGED, "our own"
     ),
     "champion-tuned": Preset(
         "the champion, whose C goes on learning on the track itself: not from the dream alone any more", TUNED, "our own"

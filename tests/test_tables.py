@@ -46,9 +46,9 @@ def test_final_scores_are_on_all_test_tracks_and_nothing_else():
 
 
 def test_ablations_are_told_by_name_with_all_their_seeds():
-    found = {"demo-0": _score([900.0, 940.0], 2), "demo-2": _score([880.0, 920.0], 1)}
+    found = {"whole-0": _score([900.0, 940.0], 2), "whole-2": _score([880.0, 920.0], 1)}
     assert (
-        "| `demo` | V + M, in the dream: what the others change | **910** | 920 ± 28, 900 ± 28 | 880 | 3 of 4 |"
+        "| `whole` | V + M, in the dream: what the others change | **910** | 920 ± 28, 900 ± 28 | 880 | 3 of 4 |"
         in ablations.page(found)
     )
     text = ablations.PAGE.read_text("utf-8") if ablations.PAGE.exists() else ""
@@ -59,21 +59,21 @@ def test_ablations_are_told_by_name_with_all_their_seeds():
 def test_every_ablation_is_a_setting_that_exists():
     from dreamlap.cli.runs import parse
 
-    base = parse("run", ["demo", *ablations.CONSTANT])
+    base = parse("run", ["champion", *ablations.CONSTANT])
     for ablation in ablations.ABLATIONS.values():
-        command = parse("run", ["demo", *ablations.CONSTANT, *ablation.flags])
+        command = parse("run", ["champion", *ablations.CONSTANT, *ablation.flags])
         assert (command.config != base.config) == bool(ablation.flags)
         assert ablation.since in (*ROUND, "rounds")
 
 
 def test_an_ablation_shares_what_comes_before_its_change_and_nothing_else(tmp_path: Path):
-    demo, run = tmp_path / "demo", tmp_path / "run"
+    whole, run = tmp_path / "whole", tmp_path / "run"
     for stage in ("collect", "vision", "encode", "trust", "memory", "controller"):
-        write_json(demo / "round-0" / stage / "done.json", {})
-    write_json(demo / "round-1/collect/done.json", {})
+        write_json(whole / "round-0" / stage / "done.json", {})
+    write_json(whole / "round-1/collect/done.json", {})
     for episode in ("r00-autopilot-00000.episode", "r01-agent-00000.episode"):
-        write_json(demo / "episodes" / episode, {})
-    ablations.share(demo, run, "memory")
+        write_json(whole / "episodes" / episode, {})
+    ablations.share(whole, run, "memory")
     assert sorted(path.name for path in (run / "round-0").iterdir()) == ["collect", "encode", "trust", "vision"]
     assert [path.name for path in (run / "episodes").iterdir()] == ["r00-autopilot-00000.episode"]
     assert sorted(path.name for path in run.iterdir()) == ["episodes", "round-0"]
