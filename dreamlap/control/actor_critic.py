@@ -33,7 +33,7 @@ class ActorCritic(nn.Module):
 
     def act(self, observation: Tensor) -> Tensor:
         """[z, h] (B, Z + H) -> the mean action (B, A) in [-1, 1]."""
-        return torch.tanh(self.actor(observation[..., : self.inputs]))
+        return self.policy(observation).mean
 
     def policy(self, observation: Tensor) -> Independent:
         """The distribution of actions (B, A) that PPO explores with; a draw outside [-1, 1] is clipped by the mind."""
