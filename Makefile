@@ -35,7 +35,7 @@ seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: s
 scores:          ## the README's table of scores, from the raw returns in scores/final
 	$(BIN)/python -m benchmarks.scores
 
-ablations: install   ## the champion with one thing changed at a time, three training seeds each: half a day
+ablations: install   ## the sprint with one thing changed at a time, three training seeds each: half a day
 	$(BIN)/python -m benchmarks.ablations
 
 clean:           ## remove the virtual environment; runs stay

@@ -59,9 +59,9 @@ def test_ablations_are_told_by_name_with_all_their_seeds():
 def test_every_ablation_is_a_setting_that_exists():
     from dreamlap.cli.runs import parse
 
-    base = parse("run", ["champion", *ablations.CONSTANT])
+    base = parse("run", ["sprint"])
     for ablation in ablations.ABLATIONS.values():
-        command = parse("run", ["champion", *ablations.CONSTANT, *ablation.flags])
+        command = parse("run", ["sprint", *ablation.flags])
         assert (command.config != base.config) == bool(ablation.flags)
         assert ablation.since in (*ROUND, "rounds")
 
