@@ -177,7 +177,7 @@ def _drives(run: Run, number: int) -> list[tuple[DriverConfig, int]]:
         return []
     if number == 0:
         kinds = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot}
-        kinds[first.expert_folder] = first.expert
+        kinds[first.expert_folder or run.config.start or "expert"] = first.expert
         return [(replace(first.driver, kind=kind), n) for kind, n in kinds.items() if n]
     folder = str(run.stage(number - 1, "controller").folder / "agent")
     return [(DriverConfig(folder, noise=later.noise), later.episodes)]

@@ -33,8 +33,9 @@ class CollectConfig:
     """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
     expert: int = count(0, least=0)
     """Episodes of an agent that is there already: the PPO expert, or any other."""
-    expert_folder: str = "expert"
-    """Folder of that agent; `expert` is one that comes along, `runs/expert` what `dreamlap train expert` leaves."""
+    expert_folder: str = ""
+    """Folder of that agent, such as the `runs/expert` that `dreamlap train expert` leaves; empty: the agent that the run begins
+    with (`start`), or else the expert that comes along."""
     steps: int = count(1000, least=40)
     """The most steps of an episode."""
     random_start: float = 0.5
@@ -146,7 +147,7 @@ UNPRIVILEGED = replace(
 )
 GROWN = replace(  # V and M of the champion, as they are
     CHAMPION,
-    collect=replace(CHAMPION.collect, correlated=0, autopilot=0, expert=2, expert_folder="champion", steps=300),
+    collect=replace(CHAMPION.collect, correlated=0, autopilot=0, expert=2, steps=300),
     vision_training=replace(CHAMPION.vision_training, updates=0),
     memory_training=replace(CHAMPION.memory_training, updates=0),
     start="champion",

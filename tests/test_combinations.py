@@ -19,7 +19,7 @@ from dreamlap.learn.ppo import PPOConfig
 from dreamlap.learn.vision import VisionTraining
 from dreamlap.memory import MemoryConfig
 from dreamlap.pipeline import Run, learn
-from dreamlap.presets import Config, RoundsConfig
+from dreamlap.presets import CollectConfig, Config, RoundsConfig
 from dreamlap.track import TrackConfig
 from dreamlap.vision import VisionConfig
 
@@ -67,3 +67,26 @@ def test_any_v_goes_with_any_m_and_any_c(vision: str, memory: str, controller: t
             action = agent.act(frame)
             assert np.isfinite(action).all()
             frame, *_ = track.step(action)
+
+
+def test_a_run_that_begins_with_an_agent_is_driven_by_it_and_keeps_what_it_does_not_train(tmp_path: Path):
+    config = Config(
+        collect=CollectConfig(correlated=0, autopilot=0, expert=1, steps=60),
+        vision=VISIONS["light"],
+        vision_training=VisionTraining(updates=0),
+        memory=MEMORIES["lstm"],
+        memory_training=MemoryTraining(updates=0),
+        ppo=PPOConfig(updates=1, minds=2, steps=4, minibatch=4),
+        rounds=RoundsConfig(rounds=0),
+        start=str(tmp_path / "grown"),
+        workers=1,
+    )
+    grown = build_agent(config.agent, seed=7)
+    grown.save(tmp_path / "grown")
+    run = Run(tmp_path / "run", config)
+    agent = learn(run)
+    assert list(run.store.names()) == ["r00-grown-00000"]
+    for part in ("vision", "memory"):
+        torch.testing.assert_close(getattr(agent, part).state_dict(), getattr(grown, part).state_dict())
+    weights = grown.controller.state_dict()
+    assert any(not torch.equal(weights[name], value) for name, value in agent.controller.state_dict().items())
