@@ -298,6 +298,8 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     seed = run.seed("controller", number)
     warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
     agent.starts = dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, MOMENTS, seed)
+    if number and number == run.config.rounds.restart:
+        agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
     steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
@@ -312,11 +314,13 @@ ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": dou
 def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
     config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
-    previous = run.stage(number - 1, "controller") if number else None
+    begun = config.rounds.begun(number)
+    going_on = number > begun
+    previous = run.stage(number - 1, "controller") if going_on else None
     price = price_of(run, number)
     if isinstance(agent.controller, ActorCritic):
-        later = {"updates": updates, "noise": None} if number else {}
-        rate = config.rounds.rate(number)
+        later = {"updates": updates, "noise": None} if going_on else {}
+        rate = config.rounds.rate(number, begun)
         falling = {"learning_rate": config.ppo.learning_rate * rate, "entropy": config.ppo.entropy * rate}
         ppo = replace(config.ppo, off_road_price=price, **falling, **later)
         if awake:
@@ -325,10 +329,10 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
             mind = Dream(agent, ppo.minds, config.dream)
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)
         return ppo.updates * ppo.minds * ppo.steps
-    cmaes = replace(config.cmaes, off_road_price=price, generations=updates if number else config.cmaes.generations)
+    cmaes = replace(config.cmaes, off_road_price=price, generations=updates if going_on else config.cmaes.generations)
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
-    show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
+    show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
     train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps

@@ -117,3 +117,10 @@ def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.Mo
     assert isinstance(mind, Dream)
     with pytest.raises(ValueError, match=r"--track\.actions pedal -> stock"):
         pipeline.first_agent(replace(config, track=replace(config.track, actions="stock")))
+
+
+def test_a_controller_that_begins_anew_has_rates_of_its_own():
+    rounds = RoundsConfig(rounds=6, restart=2, decay=0.01)
+    assert [rounds.rate(n, rounds.begun(n)) for n in (0, 1, 2, 4, 6)] == pytest.approx([1, 0.01 ** (1 / 6), 1, 0.1, 0.01])
+    with pytest.raises(ValueError, match="begin anew in round 7 of 6"):
+        replace(rounds, restart=7)
