@@ -31,7 +31,7 @@ CONSTANT = ("--controller.no-state-dependent-std", "--ppo.entropy", "0.001")
 AWAKE = ("--controller.mind", "awake", "--ppo.minds", "32", "--ppo.steps", "128", "--ppo.reset_every", "10")
 AWAKE += ("--ppo.updates", "50", "--rounds.controller_updates", "20", "--ppo.limit", "400", "--ppo.off_road_price", "2.5")
 LINEAR = ("--controller.kind", "linear", "--cmaes.directions", "48", "--cmaes.generations", "60", "--cmaes.steps", "60")
-LINEAR += ("--cmaes.off_road_price", "8", "--rounds.first_price", "0.25", "--rounds.controller_updates", "40")
+LINEAR += ("--cmaes.off_road_price", "4", "--rounds.controller_updates", "40")
 
 
 class Ablation(NamedTuple):

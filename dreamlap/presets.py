@@ -71,8 +71,8 @@ class RoundsConfig:
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
     equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
     first_price: float = 1.0
-    """What leaving the road costs C in round 0, as a share of what it costs in the last; it rises by equal factors. A C that
-    cannot drive yet, and pays the whole price for trying, learns to stand still."""
+    """What leaving the road costs C before it begins anew, as a share of what it costs from then on. In the dreams of an M that
+    knows little, a C that pays the whole price for trying learns to stand still."""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
     restart: int = count(0, least=0)
@@ -94,7 +94,7 @@ class RoundsConfig:
 
     def price(self, number: int) -> float:
         """The share of the price of leaving the road that C pays in round `number`."""
-        return self.first_price ** (1 - number / max(1, self.rounds))
+        return self.first_price if number < self.restart else 1.0
 
 
 @dataclass(frozen=True)
