@@ -153,7 +153,7 @@ def test_the_same_seed_makes_the_same_agent():
     assert not torch.equal(one.memory.z_head.weight, other.memory.z_head.weight)
 
 
-@pytest.mark.parametrize("name", ["expert", "champion", "champion-tuned"])
+@pytest.mark.parametrize("name", ["expert", "champion", "champion-tuned", "unprivileged"])
 def test_an_agent_that_comes_along_drives(name: str):
     agent = dreamlap.load(name)
     track = gym.make("dreamlap/CarRacing-v3")

@@ -19,7 +19,7 @@ def evaluate(
     """Score an agent on tracks that it was not trained on.
 
     Args:
-        agent: Folder of the agent, or of its run; `champion`, `champion-tuned` and `expert` come along.
+        agent: Folder of the agent, or of its run; `unprivileged`, `champion`, `champion-tuned` and `expert` come along.
         seeds: Tracks A:B, from A up to but without B; by default 900000:900020, or with --final 1000000:1000100.
         final: Drive the test tracks, 1000000 and above, for a final score; never to choose or tune anything.
         workers: Processes that drive.

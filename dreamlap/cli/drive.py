@@ -59,8 +59,8 @@ def play(
     two seconds more; one that was discarded or left is not kept.
 
     Args:
-        driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`champion`, `champion-tuned` and
-            `expert` come along).
+        driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`unprivileged`, `champion`,
+            `champion-tuned` and `expert` come along).
         dream: Drive in the dream of the agent in this folder, instead of on the track.
         record: Folder to keep whole episodes in, beside those that it holds; `dreamlap run demo --data FOLDER` learns from it.
         episodes: How many.
