@@ -19,7 +19,7 @@ from dreamlap.control import ActorCritic, Linear
 from dreamlap.device import choose_autocast, choose_device
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeFile, EpisodeStore
-from dreamlap.episodes.latents import Latents, encode_episodes, join, load_latents, save_latents
+from dreamlap.episodes.latents import Latents, encode_episodes, join, load_latents, newest, save_latents
 from dreamlap.episodes.record import collect
 from dreamlap.evaluate import evaluate
 from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
@@ -245,7 +245,8 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     if stage.done or not number or run.config.controller.mind != "dream":
         return
     began = time.time()
-    latents = load_latents(run.stage(number, "encode").folder / "latents.safetensors", run.device)
+    seen = load_latents(run.stage(number, "encode").folder / "latents.safetensors", run.device)
+    latents = newest(seen, len(episodes_of(run, number)))  # if V has learned since, it has looked at the older ones again, too
     asked = promises(agent.memory, latents, SIGHT, run.config.memory.warmup, run.seed("trust", number))
     found = verdict(asked, price_of(run, number - 1))
     stage.finish(seconds=time.time() - began, **found)

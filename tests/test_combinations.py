@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import torch
 
+from dreamlap import pipeline
 from dreamlap.agent import build_agent, load_agent
 from dreamlap.control import ControllerConfig
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeStore
+from dreamlap.episodes.latents import Latents
 from dreamlap.episodes.record import collect
 from dreamlap.estimate import cost
 from dreamlap.learn.cmaes import CMAESConfig
 from dreamlap.learn.memory import MemoryTraining
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.learn.vision import VisionTraining
-from dreamlap.memory import MemoryConfig
+from dreamlap.measure.trust import Promises
+from dreamlap.memory import MDNRNN, MemoryConfig
 from dreamlap.pipeline import Run, learn
 from dreamlap.presets import CollectConfig, Config, RoundsConfig
 from dreamlap.run import read_json
@@ -114,3 +117,36 @@ def test_c_begins_anew_in_the_round_that_says_so(restart: int, updates: list[int
     first, second, _ = (load_agent(stage.folder / "agent").controller for stage in stages)
     moved = max((a - b).abs().max().item() for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert (moved > 0.1) == bool(restart)  # a gradient step at a rate of 5e-4 is smaller than that, fresh weights are larger
+
+
+@pytest.mark.parametrize("vision_updates", [0, 1])
+def test_the_dream_is_doubted_by_what_c_did_last(
+    vision_updates: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = Config(
+        vision=VISIONS["light"],
+        vision_training=VisionTraining(updates=1, batch=4),
+        memory=MEMORIES["lstm"],
+        memory_training=MemoryTraining(updates=1, batch=2, window=8),
+        ppo=PPOConfig(updates=1, minds=2, steps=4, minibatch=8),
+        rounds=RoundsConfig(
+            rounds=1, episodes=3, steps=60, memory_updates=1, controller_updates=1, vision_updates=vision_updates
+        ),
+        workers=1,
+    )
+    asked: list[Latents] = []
+
+    def promises(memory: MDNRNN, latents: Latents, *how: int) -> Promises:
+        asked.append(latents)
+        return ask(memory, latents, *how)
+
+    ask = pipeline.promises
+    monkeypatch.setattr(pipeline, "promises", promises)
+    run = Run(tmp_path / "run", config, data)
+    learn(run)
+    driven = [episode.array("rewards").sum() for episode in pipeline.episodes_of(run, 1)]
+    assert len(driven) == 3
+    latents = asked[-1]  # the ones before are of held-out episodes
+    assert [
+        latents.reward[row : row + steps].sum().item() for row, steps in zip(latents.start, latents.length, strict=True)
+    ] == (pytest.approx(driven, rel=1e-4))

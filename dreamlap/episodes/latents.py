@@ -94,6 +94,13 @@ def join(parts: list[Latents]) -> Latents:
     return Latents(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Latents)))
 
 
+def newest(latents: Latents, episodes: int) -> Latents:
+    """The last `episodes` of them (at least one)."""
+    row = latents.start[-episodes]
+    rows = {field.name: getattr(latents, field.name)[row:] for field in fields(Latents)}
+    return Latents(**rows | {"length": latents.length[-episodes:]})
+
+
 @dataclass(frozen=True)
 class Windows:
     """B windows of T steps; steps after an episode's end are masked out."""
