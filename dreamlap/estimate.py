@@ -73,13 +73,11 @@ def _short(number: int) -> str:
 
 def _controlled(config: Config) -> tuple[int, int]:
     """Steps that C is trained on, and how many of them are on the track."""
-    begins = 2 if config.rounds.restart else 1
-    later = (config.rounds.rounds + 1 - begins) * config.rounds.controller_updates
+    later = config.rounds.rounds * config.rounds.controller_updates
     if config.controller.kind == "actor-critic":
-        steps = (begins * config.ppo.updates + later) * config.ppo.minds * config.ppo.steps
+        steps = (config.ppo.updates + later) * config.ppo.minds * config.ppo.steps
     else:
-        cmaes = config.cmaes
-        steps = (begins * cmaes.generations + later) * cmaes.population * cmaes.rollouts * cmaes.steps
+        steps = (config.cmaes.generations + later) * config.cmaes.population * config.cmaes.rollouts * config.cmaes.steps
     return steps, steps if config.controller.mind == "awake" else 0
 
 

@@ -248,7 +248,7 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     seen = load_latents(run.stage(number, "encode").folder / "latents.safetensors", run.device)
     latents = newest(seen, len(episodes_of(run, number)))  # if V has learned since, it has looked at the older ones again, too
     asked = promises(agent.memory, latents, SIGHT, run.config.memory.warmup, run.seed("trust", number))
-    found = verdict(asked, price_of(run, number - 1))
+    found = verdict(asked, price_of(run))
     stage.finish(seconds=time.time() - began, **found)
     if found["alarm"]:
         console.print(
@@ -259,11 +259,10 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         )
 
 
-def price_of(run: Run, number: int) -> float:
-    """What a step off the road costs C while it learns in round `number`."""
+def price_of(run: Run) -> float:
+    """What a step off the road costs C while it learns."""
     config = run.config
-    last = config.ppo.off_road_price if config.controller.kind == "actor-critic" else config.cmaes.off_road_price
-    return last * config.rounds.price(number)
+    return (config.ppo if config.controller.kind == "actor-critic" else config.cmaes).off_road_price
 
 
 def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -299,8 +298,6 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     seed = run.seed("controller", number)
     warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
     agent.starts = dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, MOMENTS, seed)
-    if number and number == run.config.rounds.restart:
-        agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
     steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
@@ -315,25 +312,22 @@ ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": dou
 def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
     config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
-    begun = config.rounds.begun(number)
-    going_on = number > begun
-    previous = run.stage(number - 1, "controller") if going_on else None
-    price = price_of(run, number)
+    previous = run.stage(number - 1, "controller") if number else None
     if isinstance(agent.controller, ActorCritic):
-        later = {"updates": updates, "noise": None} if going_on else {}
-        rate = config.rounds.rate(number, begun)
+        later = {"updates": updates, "noise": None} if number else {}
+        rate = config.rounds.rate(number)
         falling = {"learning_rate": config.ppo.learning_rate * rate, "entropy": config.ppo.entropy * rate}
-        ppo = replace(config.ppo, off_road_price=price, **falling, **later)
+        ppo = replace(config.ppo, **falling, **later)
         if awake:
             mind = Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)
         else:
             mind = Dream(agent, ppo.minds, config.dream)
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)
         return ppo.updates * ppo.minds * ppo.steps
-    cmaes = replace(config.cmaes, off_road_price=price, generations=updates if going_on else config.cmaes.generations)
+    cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
-    show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
+    show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
     train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps

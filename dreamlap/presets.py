@@ -70,31 +70,12 @@ class RoundsConfig:
     decay: float = 0.1
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
     equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
-    first_price: float = 1.0
-    """What leaving the road costs C before it begins anew, as a share of what it costs from then on. In the dreams of an M that
-    knows little, a C that pays the whole price for trying learns to stand still."""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
-    restart: int = count(0, least=0)
-    """Round in which C begins anew, with fresh weights and the updates of round 0; 0: never. What C learned in the first, poor
-    dreams, such as to stand still before a corner, it may never unlearn (Nikishin et al. 2022, *The Primacy Bias*)."""
 
-    def __post_init__(self) -> None:
-        """Refuse what could never happen."""
-        if self.restart > self.rounds:
-            raise ValueError(f"C cannot begin anew in round {self.restart} of {self.rounds}: --rounds.restart must be smaller")
-
-    def rate(self, number: int, begun: int = 0) -> float:
-        """The share of the learning rates that is left in round `number` of what began in round `begun`."""
-        return self.decay ** ((number - begun) / max(1, self.rounds - begun))
-
-    def begun(self, number: int) -> int:
-        """The round in which the C of round `number` began."""
-        return self.restart if number >= self.restart else 0
-
-    def price(self, number: int) -> float:
-        """The share of the price of leaving the road that C pays in round `number`."""
-        return self.first_price if number < self.restart else 1.0
+    def rate(self, number: int) -> float:
+        """The share of the learning rates that is left in round `number`."""
+        return self.decay ** (number / max(1, self.rounds))
 
 
 @dataclass(frozen=True)

@@ -77,21 +77,19 @@ def test_the_table_of_systems_has_a_row_for_each():
     assert "promised 40 in its first dream, 50 in its own dream, and got 12" in text
 
 
-def test_rates_fall_and_a_c_that_begins_anew_pays_the_whole_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    rounds = RoundsConfig(rounds=4, restart=2, decay=0.01, first_price=0.25)
-    assert [rounds.price(n) for n in range(5)] == [0.25, 0.25, 1, 1, 1]
-    assert RoundsConfig(rounds=4, first_price=0.25).price(0) == 1  # the one C there is pays the whole price
+def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rounds = RoundsConfig(rounds=4, decay=0.01)
+    assert [rounds.rate(n) for n in (0, 2, 4)] == pytest.approx([1, 0.1, 0.01])
     given: list[PPOConfig] = []
     monkeypatch.setattr(pipeline, "Dream", lambda *_: None)
     monkeypatch.setattr(pipeline, "train_ppo", lambda *arguments: given.append(arguments[3]))
     config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(minds=2, off_road_price=16.0))
     run, agent = pipeline.Run(tmp_path / "run", config), build_agent(config.agent)
-    for number in (0, 1, 2, 3, 4):
+    for number in (0, 2, 4):
         pipeline.train_controller(run, number, run.stage(number, "controller"), agent, 0)
-    assert [ppo.off_road_price for ppo in given] == [4, 4, 16, 16, 16]
-    falling = pytest.approx([1, 0.01**0.25, 1, 0.1, 0.01])
-    assert [ppo.learning_rate / given[0].learning_rate for ppo in given] == falling
-    assert [ppo.entropy / given[0].entropy for ppo in given] == falling
+    assert [ppo.off_road_price for ppo in given] == [16, 16, 16]
+    assert [ppo.learning_rate / given[0].learning_rate for ppo in given] == pytest.approx([1, 0.1, 0.01])
+    assert [ppo.entropy / given[0].entropy for ppo in given] == pytest.approx([1, 0.1, 0.01])
 
 
 def test_a_run_may_begin_with_an_agent_that_is_there():
@@ -118,10 +116,3 @@ def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.Mo
     assert isinstance(mind, Dream)
     with pytest.raises(ValueError, match=r"--track\.actions pedal -> stock"):
         pipeline.first_agent(replace(config, track=replace(config.track, actions="stock")))
-
-
-def test_a_controller_that_begins_anew_has_rates_of_its_own():
-    rounds = RoundsConfig(rounds=6, restart=2, decay=0.01)
-    assert [rounds.rate(n, rounds.begun(n)) for n in (0, 1, 2, 4, 6)] == pytest.approx([1, 0.01 ** (1 / 6), 1, 0.1, 0.01])
-    with pytest.raises(ValueError, match="begin anew in round 7 of 6"):
-        replace(rounds, restart=7)
