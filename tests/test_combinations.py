@@ -1,4 +1,4 @@
-"""Every V with every M with every C, in the dream and awake: each trains a step, and drives."""
+"""Every V with every M with every C, in the dream and awake: each trains a step, and drives. And small runs of other kinds."""
 
 from itertools import product
 from pathlib import Path
@@ -125,4 +125,4 @@ def test_the_dream_is_doubted_by_what_c_did_last(
     latents = asked[-1]  # the ones before are of held-out episodes
     assert [
         latents.reward[row : row + steps].sum().item() for row, steps in zip(latents.start, latents.length, strict=True)
-    ] == (pytest.approx(driven, rel=1e-4))
+    ] == pytest.approx(driven, rel=1e-4)
