@@ -5,6 +5,7 @@ Models* (2018). Importing this package registers `dreamlap/CarRacing-v3`, `dream
 Gymnasium.
 """
 
+import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ try:
     __version__ = version("dreamlap")
 except PackageNotFoundError:  # a source tree that was not installed
     __version__ = "0+source"
+
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+"""One seed, one agent: only if sums are added up in one order. MKL, which multiplies torch's matrices on most CPUs, promises it
+only when told so before its first product (its developer guide: conditional numerical reproducibility).
+"""
 
 register()
 
