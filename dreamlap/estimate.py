@@ -73,11 +73,12 @@ def _short(number: int) -> str:
 
 def _controlled(config: Config) -> tuple[int, int]:
     """Steps that C is trained on, and how many of them are on the track."""
-    later = config.rounds.rounds * config.rounds.controller_updates
+    ppo, cmaes, rounds = config.ppo, config.cmaes, range(config.rounds.rounds + 1)
     if config.controller.kind == "actor-critic":
-        steps = (config.ppo.updates + later) * config.ppo.minds * config.ppo.steps
+        steps = sum(config.rounds.updates(n, ppo.updates) for n in rounds) * ppo.minds * ppo.steps
     else:
-        steps = (config.cmaes.generations + later) * config.cmaes.population * config.cmaes.rollouts * config.cmaes.steps
+        generations = sum(config.rounds.updates(n, cmaes.generations) for n in rounds)
+        steps = generations * cmaes.population * cmaes.rollouts * cmaes.steps
     return steps, steps if config.controller.mind == "awake" else 0
 
 

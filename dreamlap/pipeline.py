@@ -269,8 +269,8 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Train M, if the preset asks for it."""
     config, later = run.config.memory_training, run.config.rounds
     if number:
-        rate = config.learning_rate * later.rate(number)
-        config = replace(config, updates=later.memory_updates, learning_rate=rate)
+        rate = later.rate(number, later.begun(number - 1))  # it learns what the C of the round before did
+        config = replace(config, updates=later.memory_updates, learning_rate=config.learning_rate * rate)
     if stage.done or not config.updates:
         return restore(stage, memory=agent.memory)
     began = time.time()
@@ -298,6 +298,8 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     seed = run.seed("controller", number)
     warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
     agent.starts = dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, MOMENTS, seed)
+    if number and number == run.config.rounds.restart:
+        agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
     steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
@@ -311,23 +313,28 @@ ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": dou
 
 def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
-    config, updates, awake = run.config, run.config.rounds.controller_updates, run.config.controller.mind == "awake"
-    previous = run.stage(number - 1, "controller") if number else None
+    config, rounds, awake = run.config, run.config.rounds, run.config.controller.mind == "awake"
+    begun = rounds.begun(number)
+    previous = run.stage(number - 1, "controller") if number > begun else None
     if isinstance(agent.controller, ActorCritic):
-        later = {"updates": updates, "noise": None} if number else {}
-        rate = config.rounds.rate(number)
-        falling = {"learning_rate": config.ppo.learning_rate * rate, "entropy": config.ppo.entropy * rate}
-        ppo = replace(config.ppo, **falling, **later)
+        rate = rounds.rate(number, begun)
+        ppo = replace(
+            config.ppo,
+            updates=rounds.updates(number, config.ppo.updates),
+            learning_rate=config.ppo.learning_rate * rate,
+            entropy=config.ppo.entropy * rate,
+            noise=None if previous else config.ppo.noise,
+        )
         if awake:
             mind = Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)
         else:
             mind = Dream(agent, ppo.minds, config.dream)
         train_ppo(stage, agent.controller, mind, ppo, seed, previous)
         return ppo.updates * ppo.minds * ppo.steps
-    cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
+    cmaes = replace(config.cmaes, generations=rounds.updates(number, config.cmaes.generations))
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
-    show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
+    show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
     train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps

@@ -72,10 +72,31 @@ class RoundsConfig:
     equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
+    restart: int = count(0, least=0)
+    """Round in which C begins anew, with fresh weights, in the dream that the first C's drives have made; 0: never. What a C
+    learned in the first, poor dreams, such as to stand still before a corner, it may never unlearn (Nikishin et al. 2022, *The
+    Primacy Bias in Deep Reinforcement Learning*)."""
+    restart_updates: int = count(85, least=1)
+    """Updates (generations, for CMA-ES) of the C that begins anew, in that round; then it goes on as the first one did."""
 
-    def rate(self, number: int) -> float:
-        """The share of the learning rates that is left in round `number`."""
-        return self.decay ** (number / max(1, self.rounds))
+    def __post_init__(self) -> None:
+        """Refuse what could never happen."""
+        if self.restart > self.rounds:
+            raise ValueError(f"C cannot begin anew in round {self.restart} of {self.rounds}: --rounds.restart must be smaller")
+
+    def updates(self, number: int, first: int) -> int:
+        """Updates of C in round `number`, if those of round 0 are `first`."""
+        later = self.restart_updates if number == self.restart else self.controller_updates
+        return later if number else first
+
+    def begun(self, number: int) -> int:
+        """The round in which the C of round `number` began."""
+        return self.restart if number >= self.restart else 0
+
+    def rate(self, number: int, begun: int) -> float:
+        """The share of the learning rates that is left in round `number`, while it is about a C that began in round `begun`."""
+        last = self.restart - 1 if begun < self.restart else self.rounds
+        return self.decay ** ((number - begun) / max(1, last - begun))
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Every V with every M with every C, in the dream and awake: each trains a step, and drives. And small runs of other kinds."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.latents import Latents
 from dreamlap.episodes.record import collect
+from dreamlap.estimate import cost
 from dreamlap.learn.cmaes import CMAESConfig
 from dreamlap.learn.memory import MemoryTraining
 from dreamlap.learn.ppo import PPOConfig
@@ -23,6 +25,7 @@ from dreamlap.measure.trust import Promises
 from dreamlap.memory import MDNRNN, MemoryConfig
 from dreamlap.pipeline import Run, learn
 from dreamlap.presets import CollectConfig, Config, RoundsConfig
+from dreamlap.run import read_json
 from dreamlap.track import TrackConfig
 from dreamlap.vision import VisionConfig
 
@@ -93,6 +96,33 @@ def test_a_run_that_begins_with_an_agent_is_driven_by_it_and_keeps_what_it_does_
         torch.testing.assert_close(getattr(agent, part).state_dict(), getattr(grown, part).state_dict())
     weights = grown.controller.state_dict()
     assert any(not torch.equal(weights[name], value) for name, value in agent.controller.state_dict().items())
+
+
+@pytest.mark.parametrize(("restart", "updates"), [(0, [3, 1, 1]), (1, [3, 4, 1])])
+def test_c_begins_anew_in_the_round_that_says_so(restart: int, updates: list[int], data: Path, tmp_path: Path):
+    rounds = RoundsConfig(rounds=2, episodes=1, steps=40, memory_updates=1, controller_updates=1)
+    config = Config(
+        vision=VISIONS["light"],
+        vision_training=VisionTraining(updates=1, batch=4),
+        memory=MEMORIES["lstm"],
+        memory_training=MemoryTraining(updates=1, batch=2, window=8),
+        ppo=PPOConfig(updates=3, minds=2, steps=4, minibatch=8),
+        rounds=replace(rounds, restart=restart, restart_updates=4),
+        workers=1,
+    )
+    run = Run(tmp_path / "run", config, data)
+    learn(run)
+    stages = [run.stage(number, "controller") for number in range(3)]
+    driven = [read_json(stage.folder / "done.json")["steps"] for stage in stages]
+    assert [steps // (config.ppo.minds * config.ppo.steps) for steps in driven] == updates
+    assert cost(config).controlled == sum(driven)
+    first, second, third = (load_agent(stage.folder / "agent").controller for stage in stages)
+    assert (_moved(first, second) > 0.1) == bool(restart)  # gradient steps of 5e-4 are smaller than that, fresh weights larger
+    assert 0 < _moved(second, third) < 0.1
+
+
+def _moved(one: torch.nn.Module, other: torch.nn.Module) -> float:
+    return max((a - b).abs().max().item() for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("vision_updates", [0, 1])

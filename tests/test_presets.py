@@ -79,7 +79,7 @@ def test_the_table_of_systems_has_a_row_for_each():
 
 def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rounds = RoundsConfig(rounds=4, decay=0.01)
-    assert [rounds.rate(n) for n in (0, 2, 4)] == pytest.approx([1, 0.1, 0.01])
+    assert [rounds.rate(n, 0) for n in (0, 2, 4)] == pytest.approx([1, 0.1, 0.01])
     given: list[PPOConfig] = []
     monkeypatch.setattr(pipeline, "Dream", lambda *_: None)
     monkeypatch.setattr(pipeline, "train_ppo", lambda *arguments: given.append(arguments[3]))
@@ -116,3 +116,13 @@ def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.Mo
     assert isinstance(mind, Dream)
     with pytest.raises(ValueError, match=r"--track\.actions pedal -> stock"):
         pipeline.first_agent(replace(config, track=replace(config.track, actions="stock")))
+
+
+def test_a_controller_that_begins_anew_has_rates_and_updates_of_its_own():
+    rounds = RoundsConfig(rounds=6, restart=3, decay=0.01, controller_updates=15, restart_updates=85)
+    assert [rounds.begun(n) for n in range(7)] == [0, 0, 0, 3, 3, 3, 3]
+    falling = [1, 0.1, 0.01, 1, 0.01 ** (1 / 3), 0.01 ** (2 / 3), 0.01]
+    assert [rounds.rate(n, rounds.begun(n)) for n in range(7)] == pytest.approx(falling)
+    assert [rounds.updates(n, 25) for n in range(7)] == [25, 15, 15, 85, 15, 15, 15]
+    with pytest.raises(ValueError, match="begin anew in round 7 of 6"):
+        replace(rounds, restart=7)
