@@ -69,7 +69,8 @@ class RoundsConfig:
     """Updates (generations, for CMA-ES) of C a round."""
     decay: float = 0.1
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
-    equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
+    equal factors, and from the whole again once C begins anew. (CMA-ES has none: it goes on with the sigma and the covariance
+    that it has found.)"""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
     restart: int = count(0, least=0)
