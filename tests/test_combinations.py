@@ -98,18 +98,21 @@ def test_a_run_that_begins_with_an_agent_is_driven_by_it_and_keeps_what_it_does_
     assert any(not torch.equal(weights[name], value) for name, value in agent.controller.state_dict().items())
 
 
+QUICK = Config(
+    vision=VISIONS["light"],
+    vision_training=VisionTraining(updates=1, batch=4),
+    memory=MEMORIES["lstm"],
+    memory_training=MemoryTraining(updates=1, batch=2, window=8),
+    ppo=PPOConfig(updates=3, minds=2, steps=4, minibatch=8),
+    workers=1,
+)
+"""A run that is over in seconds; the tests below say what its rounds are."""
+
+
 @pytest.mark.parametrize(("restart", "updates"), [(0, [3, 1, 1]), (1, [3, 4, 1])])
 def test_c_begins_anew_in_the_round_that_says_so(restart: int, updates: list[int], data: Path, tmp_path: Path):
     rounds = RoundsConfig(rounds=2, episodes=1, steps=40, memory_updates=1, controller_updates=1)
-    config = Config(
-        vision=VISIONS["light"],
-        vision_training=VisionTraining(updates=1, batch=4),
-        memory=MEMORIES["lstm"],
-        memory_training=MemoryTraining(updates=1, batch=2, window=8),
-        ppo=PPOConfig(updates=3, minds=2, steps=4, minibatch=8),
-        rounds=replace(rounds, restart=restart, restart_updates=4),
-        workers=1,
-    )
+    config = replace(QUICK, rounds=replace(rounds, restart=restart, restart_updates=4))
     run = Run(tmp_path / "run", config, data)
     learn(run)
     stages = [run.stage(number, "controller") for number in range(3)]
@@ -129,17 +132,8 @@ def _moved(one: torch.nn.Module, other: torch.nn.Module) -> float:
 def test_the_dream_is_doubted_by_what_c_did_last(
     vision_updates: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    config = Config(
-        vision=VISIONS["light"],
-        vision_training=VisionTraining(updates=1, batch=4),
-        memory=MEMORIES["lstm"],
-        memory_training=MemoryTraining(updates=1, batch=2, window=8),
-        ppo=PPOConfig(updates=1, minds=2, steps=4, minibatch=8),
-        rounds=RoundsConfig(
-            rounds=1, episodes=3, steps=60, memory_updates=1, controller_updates=1, vision_updates=vision_updates
-        ),
-        workers=1,
-    )
+    rounds = RoundsConfig(rounds=1, episodes=3, steps=60, memory_updates=1, controller_updates=1)
+    config = replace(QUICK, rounds=replace(rounds, vision_updates=vision_updates))
     asked: list[Latents] = []
 
     def promises(memory: MDNRNN, latents: Latents, *how: int) -> Promises:
