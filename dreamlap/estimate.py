@@ -73,12 +73,12 @@ def _short(number: int) -> str:
 
 def _controlled(config: Config) -> tuple[int, int]:
     """Steps that C is trained on, and how many of them are on the track."""
-    ppo, cmaes, rounds = config.ppo, config.cmaes, range(config.rounds.rounds + 1)
+    ppo, cmaes, later = config.ppo, config.cmaes, config.rounds.rounds * config.rounds.controller_updates
     if config.controller.kind == "actor-critic":
-        steps = sum(config.rounds.updates(n, ppo.updates) for n in rounds) * ppo.minds * ppo.steps
+        anew = config.anew.controllers * sum(lesson.updates for lesson in config.anew.course(ppo))
+        steps = (ppo.updates + later + anew) * ppo.minds * ppo.steps
     else:
-        generations = sum(config.rounds.updates(n, cmaes.generations) for n in rounds)
-        steps = generations * cmaes.population * cmaes.rollouts * cmaes.steps
+        steps = (cmaes.generations + later) * cmaes.population * cmaes.rollouts * cmaes.steps
     return steps, steps if config.controller.mind == "awake" else 0
 
 

@@ -113,7 +113,10 @@ def run_all(run: Run) -> None:
 
 
 def learn(run: Run, until: str = "controller") -> Agent:
-    """All rounds of collecting and training -> the agent after the last one. `until` ends after that stage of round 0."""
+    """All rounds of collecting and training, and the Cs that begin anew after them -> the last agent.
+
+    `until` ends after that stage of round 0.
+    """
     agent = first_agent(run.config).to(run.device)
     for number in range(run.config.rounds.rounds + 1):
         for name, stage_function in ROUND.items():
@@ -121,6 +124,8 @@ def learn(run: Run, until: str = "controller") -> Agent:
             stage_function(run, number, stage, agent)
             if name == until != "controller":
                 return agent
+    for number in range(run.config.rounds.rounds + 1, run.config.last + 1):
+        act(run, number, run.stage(number, "controller"), agent)
     return agent
 
 
@@ -269,8 +274,8 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Train M, if the preset asks for it."""
     config, later = run.config.memory_training, run.config.rounds
     if number:
-        rate = later.rate(number, later.begun(number - 1))  # it learns what the C of the round before did
-        config = replace(config, updates=later.memory_updates, learning_rate=config.learning_rate * rate)
+        rate = config.learning_rate * later.rate(number)
+        config = replace(config, updates=later.memory_updates, learning_rate=rate)
     if stage.done or not config.updates:
         return restore(stage, memory=agent.memory)
     began = time.time()
@@ -289,16 +294,16 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
 
 
 def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
-    """Train C, in the dream or awake, and keep the agent that there is now."""
+    """Train C, in the dream or awake, and keep the agent that there is now. After the last round it begins anew."""
     if stage.done:
         return restore(stage, controller=agent.controller)
-    began = time.time()
-    latents, first_fresh = latents_of(run, number)
+    began, rounds = time.time(), run.config.rounds.rounds
+    latents, first_fresh = latents_of(run, min(number, rounds))
     fresh = run.config.memory_training.fresh if number else 0.0
     seed = run.seed("controller", number)
     warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
     agent.starts = dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, MOMENTS, seed)
-    if number and number == run.config.rounds.restart:
+    if number > rounds:
         agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
     steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
@@ -313,28 +318,22 @@ ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": dou
 
 def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
-    config, rounds, awake = run.config, run.config.rounds, run.config.controller.mind == "awake"
-    begun = rounds.begun(number)
-    previous = run.stage(number - 1, "controller") if number > begun else None
+    config, awake = run.config, run.config.controller.mind == "awake"
+    grown, updates = number <= config.rounds.rounds, config.rounds.controller_updates
+    previous = run.stage(number - 1, "controller") if number and grown else None
     if isinstance(agent.controller, ActorCritic):
-        rate = rounds.rate(number, begun)
-        ppo = replace(
-            config.ppo,
-            updates=rounds.updates(number, config.ppo.updates),
-            learning_rate=config.ppo.learning_rate * rate,
-            entropy=config.ppo.entropy * rate,
-            noise=None if previous else config.ppo.noise,
-        )
+        ppo, later = config.ppo, {"updates": updates, "noise": None} if number else {}
+        course = [ppo.at(config.rounds.rate(number), **later)] if grown else config.anew.course(ppo)
         if awake:
             mind = Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)
         else:
             mind = Dream(agent, ppo.minds, config.dream)
-        train_ppo(stage, agent.controller, mind, ppo, seed, previous)
-        return ppo.updates * ppo.minds * ppo.steps
-    cmaes = replace(config.cmaes, generations=rounds.updates(number, config.cmaes.generations))
+        train_ppo(stage, agent.controller, mind, course, seed, previous)
+        return sum(lesson.updates for lesson in course) * ppo.minds * ppo.steps
+    cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
-    show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
+    show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
     train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps
@@ -349,12 +348,12 @@ def restore(stage: Stage, **parts: torch.nn.Module) -> None:
 
 
 def choose(run: Run) -> None:
-    """Let the last rounds' agents drive selection tracks, if there are several, and keep the best one as the run's agent."""
+    """Let the last agents drive selection tracks, if there are several, and keep the best one as the run's agent."""
     stage = Stage(run.folder / "select")
     if stage.done:
         return
     began = time.time()
-    last, config = run.config.rounds.rounds, run.config.selection
+    last, config = run.config.last, run.config.selection
     seeds = range(CHOOSING, CHOOSING + config.tracks)
     numbers, candidates = range(max(0, last - config.candidates + 1), last + 1), {}
     for number in numbers if len(numbers) > 1 else ():
@@ -372,7 +371,7 @@ def cost_of(run: Run, choosing: float) -> dict[str, Any]:
     """What goes with a score: how the run came to its agent, everything counted up to now, with the seconds of `choosing`."""
     done = {
         (number, name): read_json(run.stage(number, name).folder / "done.json")
-        for number in range(run.config.rounds.rounds + 1)
+        for number in range(run.config.last + 1)
         for name in ROUND
         if run.stage(number, name).done
     }

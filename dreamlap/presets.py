@@ -69,35 +69,37 @@ class RoundsConfig:
     """Updates (generations, for CMA-ES) of C a round."""
     decay: float = 0.1
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
-    equal factors, and from the whole again once C begins anew. (CMA-ES has none: it goes on with the sigma and the covariance
-    that it has found.)"""
+    equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
     vision_updates: int = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
-    restart: int = count(0, least=0)
-    """Round in which C begins anew, with fresh weights, in the dream that the first C's drives have made; 0: never. What a C
-    learned in the first, poor dreams, such as to stand still before a corner, it may never unlearn (Nikishin et al. 2022, *The
-    Primacy Bias in Deep Reinforcement Learning*)."""
-    restart_updates: int = count(85, least=1)
-    """Updates (generations, for CMA-ES) of the C that begins anew, in that round; then it goes on as the first one did."""
 
-    def __post_init__(self) -> None:
-        """Refuse what could never happen."""
-        if self.restart > self.rounds:
-            raise ValueError(f"C cannot begin anew in round {self.restart} of {self.rounds}: --rounds.restart must be smaller")
+    def rate(self, number: int) -> float:
+        """The share of the learning rates that is left in round `number`."""
+        return self.decay ** (number / max(1, self.rounds))
 
-    def updates(self, number: int, first: int) -> int:
-        """Updates of C in round `number`, if those of round 0 are `first`."""
-        later = self.restart_updates if number == self.restart else self.controller_updates
-        return later if number else first
 
-    def begun(self, number: int) -> int:
-        """The round in which the C of round `number` began."""
-        return self.restart if number >= self.restart else 0
+@dataclass(frozen=True)
+class AnewConfig:
+    """Controllers that begin anew once the rounds are over, in the dream that they have made.
 
-    def rate(self, number: int, begun: int) -> float:
-        """The share of the learning rates that is left in round `number`, while it is about a C that began in round `begun`."""
-        last = self.restart - 1 if begun < self.restart else self.rounds
-        return self.decay ** ((number - begun) / max(1, last - begun))
+    What a C learned in the first, poor dreams, such as to stand still before a corner, it may never unlearn (Nikishin et al.
+    2022, *The Primacy Bias in Deep Reinforcement Learning*).
+    """
+
+    controllers: int = 0
+    """How many, each with other weights and other dreams; nothing is driven and neither V nor M learn in between."""
+    updates: int = count(18, least=1)
+    """Updates of each of a controller's eight lessons."""
+    off_road_price: float = 8.0
+    """Price of the last three lessons: those before are to find the way round, these not to miss a tile."""
+
+    def course(self, ppo: PPOConfig) -> list[PPOConfig]:
+        """Eight lessons: five at `ppo`'s price, whose rates fall to a tenth by equal factors, and the last three of them again
+        at the higher price.
+        """
+        shares = [0.1 ** (n / 4) for n in range(5)]
+        lessons = [(share, ppo.off_road_price) for share in shares] + [(share, self.off_road_price) for share in shares[2:]]
+        return [ppo.at(share, updates=self.updates, off_road_price=price) for share, price in lessons]
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class Config:
     ppo: PPOConfig = PPOConfig()
     cmaes: CMAESConfig = CMAESConfig()
     rounds: RoundsConfig = RoundsConfig()
+    anew: AnewConfig = AnewConfig()
     selection: SelectionConfig = SelectionConfig()
     start: str = ""
     """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
@@ -144,6 +147,16 @@ class Config:
     """Of the matrix products while V and M are trained; `auto` takes bfloat16 where the hardware has it."""
     workers: int = 2
     """Processes that drive tracks; it changes the time, not the result."""
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody could train."""
+        if self.anew.controllers and self.controller.kind == "linear":
+            raise ValueError("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")
+
+    @property
+    def last(self) -> int:
+        """The number of the last C: of the last round, or of those that begin anew after it."""
+        return self.rounds.rounds + self.anew.controllers
 
     @property
     def agent(self) -> AgentConfig:

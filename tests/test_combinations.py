@@ -24,7 +24,7 @@ from dreamlap.learn.vision import VisionTraining
 from dreamlap.measure.trust import Promises
 from dreamlap.memory import MDNRNN, MemoryConfig
 from dreamlap.pipeline import Run, learn
-from dreamlap.presets import CollectConfig, Config, RoundsConfig
+from dreamlap.presets import AnewConfig, CollectConfig, Config, RoundsConfig, SelectionConfig
 from dreamlap.run import read_json
 from dreamlap.track import TrackConfig
 from dreamlap.vision import VisionConfig
@@ -109,19 +109,24 @@ QUICK = Config(
 """A run that is over in seconds; the tests below say what its rounds are."""
 
 
-@pytest.mark.parametrize(("restart", "updates"), [(0, [3, 1, 1]), (1, [3, 4, 1])])
-def test_c_begins_anew_in_the_round_that_says_so(restart: int, updates: list[int], data: Path, tmp_path: Path):
-    rounds = RoundsConfig(rounds=2, episodes=1, steps=40, memory_updates=1, controller_updates=1)
-    config = replace(QUICK, rounds=replace(rounds, restart=restart, restart_updates=4))
+def test_controllers_begin_anew_in_the_dream_of_the_last_round(data: Path, tmp_path: Path):
+    rounds = RoundsConfig(rounds=1, episodes=1, steps=40, memory_updates=1, controller_updates=1)
+    selection = SelectionConfig(candidates=3, tracks=2)
+    config = replace(QUICK, rounds=rounds, anew=AnewConfig(controllers=2, updates=1), selection=selection)
     run = Run(tmp_path / "run", config, data)
     learn(run)
-    stages = [run.stage(number, "controller") for number in range(3)]
+    stages = [run.stage(number, "controller") for number in range(4)]
     driven = [read_json(stage.folder / "done.json")["steps"] for stage in stages]
-    assert [steps // (config.ppo.minds * config.ppo.steps) for steps in driven] == updates
+    assert [steps // (config.ppo.minds * config.ppo.steps) for steps in driven] == [3, 1, 8, 8]
     assert cost(config).controlled == sum(driven)
-    first, second, third = (load_agent(stage.folder / "agent").controller for stage in stages)
-    assert (_moved(first, second) > 0.1) == bool(restart)  # gradient steps of 5e-4 are smaller than that, fresh weights larger
-    assert 0 < _moved(second, third) < 0.1
+    agents = [load_agent(stage.folder / "agent") for stage in stages]
+    c = [agent.controller for agent in agents]
+    assert 0 < _moved(c[0], c[1]) < 0.1  # eight gradient steps of 5e-4 are smaller than that, fresh weights larger
+    assert min(_moved(c[1], c[2]), _moved(c[1], c[3]), _moved(c[2], c[3])) > 0.1
+    assert _moved(agents[1].memory, agents[3].memory) == _moved(agents[1].vision, agents[3].vision) == 0
+    assert len({tuple(episode.path.name for episode in pipeline.episodes_of(run, n)) for n in (2, 3)}) == 1  # none
+    pipeline.choose(run)
+    assert list(read_json(run.folder / "select" / "done.json")["means"]) == ["1", "2", "3"]
 
 
 def _moved(one: torch.nn.Module, other: torch.nn.Module) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.nn.utils import vector_to_parameters
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from dreamlap.agent import Agent, AgentConfig, build_agent
 from dreamlap.control import ActorCritic, Linear
@@ -97,8 +97,22 @@ def test_ppo_finds_the_best_action(tmp_path: Path):
     torch.manual_seed(0)
     controller = ActorCritic(2, 0, 1, widths=(8,))
     config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0)
-    train_ppo(Stage(tmp_path), controller, Corridor(64), config, seed=0)
+    train_ppo(Stage(tmp_path), controller, Corridor(64), [config], seed=0)
     assert controller.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
+
+
+def test_ppo_takes_its_lessons_one_after_the_other(tmp_path: Path):
+    lesson = PPOConfig(updates=2, minds=4, steps=4, minibatch=16)
+    courses = {"one": [lesson], "idle": [lesson, lesson.at(0.0)], "two": [lesson, lesson.at(0.5, updates=1)]}
+    learned = {}
+    for name, course in courses.items():
+        torch.manual_seed(0)
+        learned[name] = ActorCritic(2, 0, 1, widths=(8,))
+        train_ppo(Stage(tmp_path / name), learned[name], Corridor(4), course, seed=0)
+        assert len(Stage(tmp_path / name).metrics()) == sum(lesson.updates for lesson in course)
+    one, idle, two = (parameters_to_vector(controller.parameters()) for controller in learned.values())
+    assert torch.equal(one, idle)  # at a learning rate of 0 nothing is learned
+    assert not torch.equal(one, two)
 
 
 def test_noise_grows_where_nothing_depends_on_it(tmp_path: Path):
@@ -107,7 +121,7 @@ def test_noise_grows_where_nothing_depends_on_it(tmp_path: Path):
     config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0, entropy=0.1)
     before = controller.policy(torch.eye(2)).stddev
     assert torch.equal(before, torch.full((2, 1), math.exp(-1.0)))
-    train_ppo(Stage(tmp_path), controller, Crossing(64), config, seed=0)
+    train_ppo(Stage(tmp_path), controller, Crossing(64), [config], seed=0)
     matters, does_not = controller.policy(torch.eye(2)).stddev[:, 0].tolist()
     assert matters < before[0].item() / 2
     assert does_not > before[1].item() * 2

@@ -13,11 +13,11 @@ from benchmarks.seeds import SMALL, page
 from dreamlap import pipeline
 from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
-from dreamlap.control import Linear
+from dreamlap.control import ControllerConfig, Linear
 from dreamlap.estimate import cost
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.mind import Dream
-from dreamlap.presets import PRESETS, RoundsConfig
+from dreamlap.presets import PRESETS, AnewConfig, Config, RoundsConfig
 
 DOCS = Path(__file__).parents[1] / "docs/presets.md"
 
@@ -79,10 +79,10 @@ def test_the_table_of_systems_has_a_row_for_each():
 
 def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rounds = RoundsConfig(rounds=4, decay=0.01)
-    assert [rounds.rate(n, 0) for n in (0, 2, 4)] == pytest.approx([1, 0.1, 0.01])
+    assert [rounds.rate(n) for n in (0, 2, 4)] == pytest.approx([1, 0.1, 0.01])
     given: list[PPOConfig] = []
     monkeypatch.setattr(pipeline, "Dream", lambda *_: None)
-    monkeypatch.setattr(pipeline, "train_ppo", lambda *arguments: given.append(arguments[3]))
+    monkeypatch.setattr(pipeline, "train_ppo", lambda *arguments: given.extend(arguments[3]))
     config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(minds=2, off_road_price=16.0))
     run, agent = pipeline.Run(tmp_path / "run", config), build_agent(config.agent)
     for number in (0, 2, 4):
@@ -118,11 +118,13 @@ def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.Mo
         pipeline.first_agent(replace(config, track=replace(config.track, actions="stock")))
 
 
-def test_a_controller_that_begins_anew_has_rates_and_updates_of_its_own():
-    rounds = RoundsConfig(rounds=6, restart=3, decay=0.01, controller_updates=15, restart_updates=85)
-    assert [rounds.begun(n) for n in range(7)] == [0, 0, 0, 3, 3, 3, 3]
-    falling = [1, 0.1, 0.01, 1, 0.01 ** (1 / 3), 0.01 ** (2 / 3), 0.01]
-    assert [rounds.rate(n, rounds.begun(n)) for n in range(7)] == pytest.approx(falling)
-    assert [rounds.updates(n, 25) for n in range(7)] == [25, 15, 15, 85, 15, 15, 15]
-    with pytest.raises(ValueError, match="begin anew in round 7 of 6"):
-        replace(rounds, restart=7)
+def test_a_controller_that_begins_anew_learns_to_drive_and_then_not_to_miss_a_tile():
+    ppo = PPOConfig(learning_rate=1e-3, entropy=0.01, off_road_price=2.5, updates=25)
+    course = AnewConfig(controllers=1, updates=18, off_road_price=8).course(ppo)
+    assert [lesson.updates for lesson in course] == [18] * 8
+    assert [lesson.off_road_price for lesson in course] == [2.5] * 5 + [8] * 3
+    shares = [1, 0.1**0.25, 0.1**0.5, 0.1**0.75, 0.1, 0.1**0.5, 0.1**0.75, 0.1]
+    assert [lesson.learning_rate for lesson in course] == pytest.approx([1e-3 * share for share in shares])
+    assert [lesson.entropy for lesson in course] == pytest.approx([0.01 * share for share in shares])
+    with pytest.raises(ValueError, match=r"only an actor-critic can begin anew: --anew\.controllers 0"):
+        Config(controller=ControllerConfig(kind="linear"), anew=AnewConfig(controllers=1))

@@ -5,8 +5,9 @@ Schulman et al., *Proximal Policy Optimization Algorithms* (2017), eq. 7; advant
 Letters: T steps of a rollout, N minds.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -54,6 +55,10 @@ class PPOConfig:
     reward_scale: float = 0.1
     """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
 
+    def at(self, share: float, **other: Any) -> "PPOConfig":
+        """The same with a share of the learning rate and of the bonus on entropy, and with `other` settings."""
+        return replace(self, learning_rate=self.learning_rate * share, entropy=self.entropy * share, **other)
+
 
 class Rollout(NamedTuple):
     """T steps of N minds."""
@@ -69,28 +74,31 @@ def train_ppo(
     stage: Stage,
     controller: ActorCritic,
     mind: Mind,
-    config: PPOConfig,
+    course: Sequence[PPOConfig],
     seed: int,
     previous: Stage | None = None,
 ) -> None:
-    """Train `controller` in place in `mind`, dreaming or awake."""
-    if config.noise is not None:
-        controller.explore(config.noise)
-    optimizer = torch.optim.Adam(controller.parameters(), config.learning_rate, eps=1e-5)
+    """Train `controller` in place in `mind`, dreaming or awake: the lessons of `course`, one after the other."""
+    first = course[0]
+    if first.noise is not None:
+        controller.explore(first.noise)
+    optimizer = torch.optim.Adam(controller.parameters(), first.learning_rate, eps=1e-5)
+    lessons = [lesson for lesson in course for _ in range(lesson.updates)]
     observation = torch.empty(0)
 
     def update(i: int) -> dict[str, float]:
         nonlocal observation
+        config = lessons[i]
         set_rate(optimizer, config.learning_rate)
-        if i % config.reset_every == 0:
-            first = derive(seed, "mind", i)
-            observation = mind.reset([(first + n) % SELECTION_SEEDS for n in range(mind.num_envs)])  # tracks to train on
+        if i % first.reset_every == 0:
+            track = derive(seed, "mind", i)
+            observation = mind.reset([(track + n) % SELECTION_SEEDS for n in range(mind.num_envs)])  # tracks to train on
         chance = generator(seed, "ppo", i, device=observation.device)
         rollout, observation, metrics = roll_out(mind, controller, observation, config, chance)
         return metrics | improve(controller, optimizer, rollout, config, chance)
 
     parts = {"controller": controller, "optimizer": optimizer}
-    run_updates(stage, "C learns to drive", config.updates, parts, update, previous, config.reset_every)
+    run_updates(stage, "C learns to drive", len(lessons), parts, update, previous, first.reset_every)
 
 
 @torch.no_grad()
