@@ -107,7 +107,7 @@ class SelectionConfig:
     """How the agent that a run leaves behind is chosen among its rounds, and scored."""
 
     candidates: int = 4
-    """The last rounds' agents to choose from; at most 10 by the protocol."""
+    """The last agents to choose from, those that began anew among them; at most 10 by the protocol."""
     tracks: int = count(32, least=2)
     """Selection tracks that each candidate drives, on the fast track."""
     scored: int = count(20, least=2)
@@ -172,6 +172,8 @@ UNPRIVILEGED = replace(
     vision_training=replace(CHAMPION.vision_training, updates=1500),
     ppo=replace(CHAMPION.ppo, off_road_price=2.5),
     rounds=replace(CHAMPION.rounds, vision_updates=250),
+    anew=AnewConfig(controllers=4),
+    selection=SelectionConfig(candidates=5, tracks=64),
 )
 GROWN = replace(  # V and M of the champion, as they are
     CHAMPION,
