@@ -86,7 +86,7 @@ class AnewConfig:
     2022, *The Primacy Bias in Deep Reinforcement Learning*).
     """
 
-    controllers: int = 0
+    controllers: int = count(0, least=0)
     """How many, each with other weights and other dreams; nothing is driven and neither V nor M learn in between."""
     updates: int = count(18, least=1)
     """Updates of each of a controller's eight lessons."""

@@ -154,7 +154,7 @@ def test_figures_are_drawn(theme, agent: Agent) -> None:
 def run(tmp_path: Path, agent: Agent) -> Path:
     """A run of two rounds whose second was killed while M learned; all its names are hostile."""
     folder = tmp_path / "a run & <b>more"
-    write_json(folder / "config.json", {"name": HOSTILE, "controller": {"mind": "dream"}})
+    write_json(folder / "config.json", {"name": HOSTILE, "controller": {"mind": "dream"}, "anew": {"controllers": 2}})
     write_json(folder / "versions.json", {"machine": HOSTILE})
     for number in range(2):
         Stage(folder / f"round-{number}" / "collect").finish(seconds=61.0, steps=1200, returns=[1.0, 2.0])
@@ -184,6 +184,7 @@ def test_the_report_needs_nothing_but_itself_and_lets_nothing_in(run: Path) -> N
     assert "800 ± 1" in page  # test tracks before selection tracks
     assert "1 test track of stock" in page
     assert "dream.mp4 cannot be read" in page
+    assert "C begins anew in the dream that they have made (2 ×)" in page
     assert "2,400" in page  # real steps of both rounds
     assert page.count("video/mp4") == 1
     assert "A drive on a track that V has not been trained on" in page

@@ -40,8 +40,13 @@ class RunReader:
         return (self.json("config.json") or {}).get("start", "")
 
     @cached_property
+    def anew(self) -> int:
+        """How many Cs were to begin anew after the rounds."""
+        return ((self.json("config.json") or {}).get("anew") or {}).get("controllers", 0)
+
+    @cached_property
     def rounds(self) -> list[int]:
-        """The numbers of the rounds that have begun."""
+        """The numbers of the rounds that have begun; the last of them may be Cs that begin anew."""
         names = (re.fullmatch(r"round-(\d+)", path.name) for path in self.folder.glob("round-*"))
         return sorted(int(name[1]) for name in names if name)
 
@@ -80,7 +85,7 @@ class RunReader:
 
     @cached_property
     def selection(self) -> dict[str, Any]:
-        """What came of choosing between the rounds' agents."""
+        """What came of choosing between the last agents."""
         return self.json("select/done.json") or {}
 
     def candidates(self) -> dict[int, list[float]]:

@@ -294,6 +294,8 @@ def _returns(run: RunReader) -> Html:
     if run.rounds == [0]:
         return Html("")  # a curve of one point says nothing that the table does not
     caption = "Round 0 collects with other drivers, every later round with the agent of the round before."
+    if run.anew:
+        caption += f" After the rounds, C begins anew in the dream that they have made ({run.anew} ×); these collect nothing."
     return figure(lambda theme: rounds_curve(candidates, collected, theme), "returns by round", caption)
 
 
