@@ -313,7 +313,9 @@ PRESETS: dict[str, Preset] = {
     "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own"),
     "champion": Preset("the demo with twice the rounds: the best score from the dream alone", CHAMPION, "our own"),
     "unprivileged": Preset(
-        "the same without the autopilot: V and M saw wandering drivers, and then the agent itself", UNPRIVILEGED, "our own"
+        "the same without the autopilot: V and M saw wandering drivers and then the agent itself; at the end C begins anew",
+        UNPRIVILEGED,
+        "our own",
     ),
     "champion-tuned": Preset(
         "the champion, whose C goes on learning on the track itself: not from the dream alone any more", TUNED, "our own"
