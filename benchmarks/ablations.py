@@ -48,12 +48,8 @@ ABLATIONS = {
     "whole": Ablation("V + M, in the dream: what the others change"),
     "constant-std": Ablation("C explores with the same noise wherever the car is", CONSTANT, since="controller"),
     "v-only": Ablation("C sees z alone, M is its dream and nothing else", ("--controller.no-sees-memory",), since="controller"),
-    "awake": Ablation("V + M, C trained on the track for half a million steps, price 2.5", AWAKE, since="controller"),
-    "awake-v-only": Ablation("the same, C sees z alone", (*AWAKE, "--controller.no-sees-memory"), since="controller"),
-    "awake-untrained-m": Ablation(
-        "the same, C sees z and the h of an M that never learned",
-        (*AWAKE, "--memory_training.learning_rate", "0"),
-        since="memory",
+    "untrained-m": Ablation(
+        "C sees z and the h of an M that never learned; M is its dream", ("--memory.kind", "reservoir"), since="memory"
     ),
     "rounds-1": Ablation("one round after the first", ("--rounds.rounds", "1"), since="rounds"),
     "rounds-2": Ablation("two rounds", ("--rounds.rounds", "2"), since="rounds"),
@@ -70,6 +66,7 @@ ABLATIONS = {
     "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1, since="controller"),
     "temperature-1.3": Ablation("tau 1.3", ("--dream.temperature", "1.3"), 1, since="controller"),
     "linear": Ablation("a linear C, by CMA-ES in the dream", LINEAR, 1, since="controller"),
+    "awake": Ablation("C trained on the track for half a million steps, price 2.5", AWAKE, 1, since="controller"),
     "nvae": Ablation("NVAE instead of the light V", ("--vision.kind", "nvae"), 1, since="vision"),
 }
 """Name -> what is changed."""

@@ -84,7 +84,8 @@ def _controlled(config: Config) -> tuple[int, int]:
 
 def _memory_flops(config: Config) -> float:
     """Operations of one step of M: the gates, and the heads."""
-    hidden, latent, gates = config.memory.hidden, config.vision.latent, {"lstm": 4, "gru": 3}[config.memory.kind]
+    hidden, latent = config.memory.hidden, config.vision.latent
+    gates = {"lstm": 4, "gru": 3, "reservoir": 2 * 4}[config.memory.kind]
     inputs = latent + action_form(config.track.actions).size + hidden
     return 2 * (gates * hidden * inputs + hidden * (3 * config.memory.mixtures * latent + 3))
 

@@ -56,8 +56,8 @@ def test_vision_and_memory_are_usable_alone(agent: Agent):
     assert agent.vision.decode(z).shape == (2, 64, 64, 3)
 
 
-@pytest.mark.parametrize(("kind", "size"), [("lstm", 16), ("gru", 8)])
-def test_step_by_step_is_the_same_as_a_sequence(kind: Literal["lstm", "gru"], size: int):
+@pytest.mark.parametrize(("kind", "size"), [("lstm", 16), ("gru", 8), ("reservoir", 32)])
+def test_step_by_step_is_the_same_as_a_sequence(kind: Literal["lstm", "gru", "reservoir"], size: int):
     memory = build_memory(MemoryConfig(kind, hidden=8, mixtures=3), latent=4, action=2)
     chance = torch.Generator().manual_seed(0)
     z, action = torch.randn(2, 7, 4, generator=chance), torch.randn(2, 7, 2, generator=chance)
@@ -67,10 +67,22 @@ def test_step_by_step_is_the_same_as_a_sequence(kind: Literal["lstm", "gru"], si
     state = begun
     for t in range(7):
         state = memory.step(z[:, t], action[:, t], state)
-        torch.testing.assert_close(memory.h(state), hs[:, t])
+        torch.testing.assert_close(memory.foresee(state), memory.predict(hs[:, t]))
     torch.testing.assert_close(state, last)
     assert memory.predict(hs).z.mu.shape == (2, 7, 3, 4)
     assert memory.predict(hs).reward.shape == (2, 7)
+
+
+def test_a_reservoir_foresees_as_an_lstm_and_shows_c_another():
+    torch.manual_seed(0)
+    lstm = build_memory(MemoryConfig("lstm", hidden=8, mixtures=3), latent=4, action=2)
+    torch.manual_seed(0)
+    reservoir = build_memory(MemoryConfig("reservoir", hidden=8, mixtures=3), latent=4, action=2)
+    z, action = torch.randn(2, 4), torch.randn(2, 2)
+    state, double = lstm.step(z, action, lstm.initial(2)), reservoir.step(z, action, reservoir.initial(2))
+    torch.testing.assert_close(reservoir.foresee(double), lstm.foresee(state))
+    assert reservoir.h(double).shape == lstm.h(state).shape
+    assert not torch.allclose(reservoir.h(double), lstm.h(state), atol=1e-3)
 
 
 def test_an_agent_with_another_memory_drives_and_dreams(tmp_path: Path):

@@ -35,7 +35,7 @@ VISIONS = {
     "nvae": VisionConfig("nvae", latent=4, width=8, groups=(1, 1, 1)),
     "wide": VisionConfig("conv", latent=1024),
 }
-MEMORIES = {"lstm": MemoryConfig("lstm", hidden=8, mixtures=2), "gru": MemoryConfig("gru", hidden=8, mixtures=2)}
+MEMORIES = {kind: MemoryConfig(kind, hidden=8, mixtures=2) for kind in ("lstm", "gru", "reservoir")}
 CONTROLLERS = product(("linear", "actor-critic"), ("dream", "awake"))
 
 

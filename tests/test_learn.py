@@ -240,14 +240,20 @@ def _latents(episodes: int = 6, steps: int = 30) -> Latents:
     return Latents(mu, log_sigma, action, reward, end, off_road, torch.full((episodes,), steps))
 
 
-@pytest.mark.parametrize("made_of", [MemoryConfig("lstm", 8, 3), MemoryConfig("gru", 8, 3), MemoryConfig("lstm", 8, 1)])
+MEMORIES = (MemoryConfig("lstm", 8, 3), MemoryConfig("gru", 8, 3), MemoryConfig("lstm", 8, 1), MemoryConfig("reservoir", 8, 3))
+
+
+@pytest.mark.parametrize("made_of", MEMORIES)
 def test_memory_learns_what_follows_from_an_action(made_of: MemoryConfig, tmp_path: Path):
     memory = build_agent(AgentConfig(vision=VisionConfig(latent=4), memory=made_of), seed=1).memory
+    begun = {name: weights.clone() for name, weights in memory.state_dict().items()}
     config = MemoryTraining(updates=150, batch=16, window=20, learning_rate=1e-2)
     train_memory(Stage(tmp_path), memory, _latents(), ALL, 0, config, 0, FULL)
     metrics = Stage(tmp_path).metrics()
     assert metrics[-1]["reward"] < 0.1 * metrics[0]["reward"]
     assert metrics[-1]["z"] < metrics[0]["z"] - 2
+    stayed = {name for name, weights in memory.state_dict().items() if torch.equal(weights, begun[name])}
+    assert stayed == {name for name in begun if name.startswith("untrained")}
 
 
 def test_windows_lie_within_their_episodes_and_half_are_fresh():

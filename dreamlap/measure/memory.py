@@ -152,7 +152,7 @@ def dream_along(memory: MDNRNN, z: Tensor, state: Tensor, actions: Tensor, seed:
         chance = uniforms(seeds, torch.full_like(seeds, t), 2 * memory.latent)
         choice, noise = chance.chunk(2, -1)
         state = memory.step(dreamed[-1], actions[:, t], state)
-        expected = memory.predict(memory.h(state))
+        expected = memory.foresee(state)
         dreamed.append(sample(expected.z, choice, normals(noise)))
         reward[:, t], off_road[:, t] = expected.reward, expected.off_road.sigmoid()
     return Along(torch.stack(dreamed, 1), reward, off_road)

@@ -6,17 +6,18 @@ Letters: B batch, T time, Z latent, A action, H hidden, K mixtures, S state.
 from dataclasses import dataclass
 from typing import Literal
 
-from dreamlap.memory.mdn_rnn import MDNGRU, MDNLSTM, MDNRNN, Prediction
+from dreamlap.memory.mdn_rnn import MDNGRU, MDNLSTM, MDNRNN, MDNReservoir, Prediction
 
-__all__ = ["MDNGRU", "MDNLSTM", "MDNRNN", "MemoryConfig", "Prediction", "build_memory"]
+__all__ = ["MDNGRU", "MDNLSTM", "MDNRNN", "MDNReservoir", "MemoryConfig", "Prediction", "build_memory"]
 
 
 @dataclass(frozen=True)
 class MemoryConfig:
     """What M is made of."""
 
-    kind: Literal["lstm", "gru"] = "lstm"
-    """`lstm`: the paper's. `gru`: gated recurrent units, without a cell."""
+    kind: Literal["lstm", "gru", "reservoir"] = "lstm"
+    """`lstm`: the paper's. `gru`: gated recurrent units, without a cell. `reservoir`: an LSTM, whose h C does not see; it sees
+    that of one that never learned (a control)."""
     hidden: int = 256
     """How many numbers h has."""
     mixtures: int = 5
@@ -27,5 +28,5 @@ class MemoryConfig:
 
 def build_memory(config: MemoryConfig, latent: int, action: int) -> MDNRNN:
     """A new M with fresh weights for latents of `latent` and actions of `action` numbers."""
-    kinds = {"lstm": MDNLSTM, "gru": MDNGRU}
+    kinds = {"lstm": MDNLSTM, "gru": MDNGRU, "reservoir": MDNReservoir}
     return kinds[config.kind](latent, action, config.hidden, config.mixtures)

@@ -59,6 +59,10 @@ class MDNRNN(nn.Module, ABC):
         """The part of the state that C sees: (B, H)."""
         return state[..., : self.hidden]
 
+    def foresee(self, state: Tensor) -> Prediction:
+        """What M expects of the step that led to `state` (B, S)."""
+        return self.predict(self.h(state))
+
     def predict(self, h: Tensor) -> Prediction:
         """Read the heads off h_{t+1} (..., H)."""
         reward, end, off_road = self.scalar_head(h).unbind(-1)
@@ -75,19 +79,37 @@ class MDNLSTM(MDNRNN):
 
     def forward(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """See `MDNRNN.forward`."""
-        h, c = (part.unsqueeze(0).contiguous() for part in state.chunk(2, -1))
-        hs, (h, c) = self.lstm(torch.cat([z, action], -1), (h, c))
-        return hs, torch.cat([h[0], c[0]], -1)
+        return _sequence(self.lstm, z, action, state)
 
     def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
         """See `MDNRNN.step`."""
-        h, c = state.chunk(2, -1)
-        x = torch.cat([z, action, h], -1)
-        w_input, w_hidden, b_input, b_hidden = self.lstm.all_weights[0]  # torch's names: weight_ih_l0, ...
-        gates = torch.addmm(b_input + b_hidden, x, torch.cat([w_input, w_hidden], -1).T)
-        i, f, g, o = gates.chunk(4, -1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-        return torch.cat([torch.sigmoid(o) * torch.tanh(c), c], -1)
+        return _step(self.lstm, z, action, state)
+
+
+class MDNReservoir(MDNLSTM):
+    """A control: it foresees as an LSTM that learns, while C sees the h of another that never does (Jaeger 2001, *The "echo
+    state" approach*). What is lost beside `MDNLSTM` is what a *learned* memory is worth to C. S = 4H, the untrained half first.
+    """
+
+    def __init__(self, latent: int, action: int, hidden: int = 256, mixtures: int = 5):
+        super().__init__(latent, action, hidden, mixtures)
+        self.state_size = 4 * hidden
+        self.untrained = nn.LSTM(latent + action, hidden, batch_first=True).requires_grad_(False)
+
+    def foresee(self, state: Tensor) -> Prediction:
+        """See `MDNRNN.foresee`: of the learned half."""
+        return super().foresee(state.chunk(2, -1)[1])
+
+    def forward(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `MDNRNN.forward`; h is what learns, not what C sees."""
+        untrained, learned = state.chunk(2, -1)
+        hs, learned = super().forward(z, action, learned)
+        return hs, torch.cat([_sequence(self.untrained, z, action, untrained)[1], learned], -1)
+
+    def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
+        """See `MDNRNN.step`."""
+        untrained, learned = state.chunk(2, -1)
+        return torch.cat([_step(self.untrained, z, action, untrained), super().step(z, action, learned)], -1)
 
 
 class MDNGRU(MDNRNN):
@@ -106,3 +128,21 @@ class MDNGRU(MDNRNN):
     def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
         """See `MDNRNN.step`."""
         return torch.gru_cell(torch.cat([z, action], -1), state, *self.gru.all_weights[0])
+
+
+def _sequence(lstm: nn.LSTM, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """An LSTM goes over z (B, T, Z) and action (B, T, A) from its state [h, c] (B, 2H) -> h (B, T, H), last state."""
+    h, c = (part.unsqueeze(0).contiguous() for part in state.chunk(2, -1))
+    hs, (h, c) = lstm(torch.cat([z, action], -1), (h, c))
+    return hs, torch.cat([h[0], c[0]], -1)
+
+
+def _step(lstm: nn.LSTM, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
+    """One step of an LSTM, by hand: a sequence of one costs several times as much."""
+    h, c = state.chunk(2, -1)
+    x = torch.cat([z, action, h], -1)
+    w_input, w_hidden, b_input, b_hidden = lstm.all_weights[0]  # torch's names: weight_ih_l0, ...
+    gates = torch.addmm(b_input + b_hidden, x, torch.cat([w_input, w_hidden], -1).T)
+    i, f, g, o = gates.chunk(4, -1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.cat([torch.sigmoid(o) * torch.tanh(c), c], -1)

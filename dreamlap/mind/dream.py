@@ -63,7 +63,7 @@ class Dream:
         chance = uniforms(self._seeds, self._clock, 2 * latent + 2)
         self._action = self.agent.execute(action, self._action)
         self._state = self.memory.step(self._z, self._action, self._state)
-        expected = self.memory.predict(self.memory.h(self._state))
+        expected = self.memory.foresee(self._state)
         self._z = sample(expected.z, chance[:, :latent], normals(chance[:, latent : 2 * latent]), self.config.temperature)
         self._clock, self._age = self._clock + 1, self._age + 1
         terminated = chance[:, -2] < expected.end.sigmoid()

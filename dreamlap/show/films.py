@@ -62,7 +62,7 @@ def looks_of(agent: Agent | Expert, frame: np.ndarray) -> tuple[np.ndarray, ...]
     if isinstance(agent, Expert):
         return shown, np.repeat(to_gray(small)[..., None], 3, -1)
     z, _ = agent.perceive(small[None], agent.state)
-    expected = mixture.mean(agent.memory.predict(agent.memory.h(agent.state)).z)
+    expected = mixture.mean(agent.memory.foresee(agent.state).z)
     drawn, foreseen = agent.vision.decode(torch.cat([z, expected])).cpu().numpy()
     return shown, drawn, foreseen
 
