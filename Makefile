@@ -32,7 +32,7 @@ bench: install   ## steps a second of the dream and of the tracks, as ratios: so
 seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: some three quarters of an hour
 	$(BIN)/python -m benchmarks.seeds
 
-scores:          ## the README's table of scores, from the raw returns in scores/final
+scores:          ## the README's tables of scores, from the raw returns in scores/final
 	$(BIN)/python -m benchmarks.scores
 
 ablations: install   ## the sprint with one thing changed at a time, three training seeds each: half a day

@@ -1,25 +1,29 @@
-"""The README's table of scores, made of the raw returns in `scores/final/`, beside the published ones.
+"""The tables of scores, made of raw returns: the agents that come along, our presets beside the published ones, older recipes.
 
     python -m benchmarks.scores
 
-A file there is what `dreamlap evaluate runs/NAME --final --json scores/final/PRESET-SEED.json` wrote: the hundred test tracks,
-driven by what a preset left with one training seed. Files of one preset make one row.
+A file in `scores/final/` is what `dreamlap evaluate runs/NAME --final --json scores/final/PRESET-SEED.json` wrote: the hundred
+test tracks, driven by what a preset left with one training seed. Files of one preset make one row; PRESET-at-COMMIT is what it
+was before.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.seeds import table
+from dreamlap.agent import PRETRAINED
 from dreamlap.progress import console
 from dreamlap.run import read_json, replacing
 
 HERE = Path(__file__).parents[1]
-FINAL, README = HERE / "scores" / "final", HERE / "README.md"
-BEGIN, END = "<!-- made by python -m benchmarks.scores -->\n", "<!-- end -->"
+FINAL, README, RESULTS = HERE / "scores" / "final", HERE / "README.md", HERE / "docs" / "results.md"
+BEGIN, END = "<!-- {} by python -m benchmarks.scores -->\n", "<!-- end -->"
+HEAD = ("who", "mean ± sd of each training seed", "min", "laps", "C learned", "cost")
+HEAD_OF_AGENTS = ("agent", "mean ± sd", "median", "min", "laps", "C learned")
 
 PUBLISHED = (
     ("AttentionAgent (Tang, Nguyen & Ha 2020), CarRacing-v0", "914 ± 15", "awake", "256 × 16 rollouts × 2,000 generations"),
@@ -33,11 +37,39 @@ PUBLISHED = (
 
 
 def main() -> None:
-    """Put the table into the README."""
-    text = with_table(README.read_text("utf-8"), rows(finals()))
-    with replacing(README) as partial:
-        partial.write_text(text, "utf-8")
-    console.print(f"wrote the table of {README.name}")
+    """Put the tables into their pages."""
+    for path, tables in pages().items():
+        text = filled(path.read_text("utf-8"), tables)
+        with replacing(path) as partial:
+            partial.write_text(text, "utf-8")
+        console.print(f"wrote the tables of {path.name}")
+
+
+def pages() -> dict[Path, dict[str, str]]:
+    """The tables that every page has, by name."""
+    found = finals()
+    older = {name: scores for name, scores in found.items() if "-at-" in name}
+    ours = {name: scores for name, scores in found.items() if name not in older}
+    return {
+        README: {"agents": table(HEAD_OF_AGENTS, agents()), "presets": table(HEAD, rows(ours, PUBLISHED))},
+        RESULTS: {"older recipes": table(HEAD, rows(older))},
+    }
+
+
+def agents() -> list[tuple[str, ...]]:
+    """A row for each agent that comes along with a final score, the best first."""
+    found = {path.parent.name: read_json(path) for path in PRETRAINED.glob("*/score.json")}
+    return [
+        (
+            f"`{name}`",
+            f"**{score['mean']:.1f} ± {score['sd']:.1f}**",
+            f"{score['median']:.1f}",
+            f"{score['min']:.1f}",
+            f"{score['laps']} of {len(score['returns'])}",
+            score["trained"]["mind"],
+        )
+        for name, score in sorted(found.items(), key=lambda item: -item[1]["mean"])
+    ]
 
 
 def finals() -> dict[str, list[dict[str, Any]]]:
@@ -48,10 +80,10 @@ def finals() -> dict[str, list[dict[str, Any]]]:
     return dict(sorted(found.items(), key=lambda item: -np.mean([score["mean"] for score in item[1]])))
 
 
-def rows(found: Mapping[str, list[dict[str, Any]]]) -> list[tuple[str, ...]]:
+def rows(found: Mapping[str, list[dict[str, Any]]], published: Sequence[tuple[str, ...]] = ()) -> list[tuple[str, ...]]:
     """A row for each preset, then the published ones."""
     ours = [_row(name, scores) for name, scores in found.items()]
-    return ours + [(who, score, "", "", where, cost) for who, score, where, cost in PUBLISHED]
+    return ours + [(who, score, "", "", where, cost) for who, score, where, cost in published]
 
 
 def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -79,11 +111,12 @@ COSTS = (
 )
 
 
-def with_table(text: str, body: list[tuple[str, ...]]) -> str:
-    """The text with the table between its two marks."""
-    before, rest = text.split(BEGIN)
-    head = ("who", "mean ± sd of each training seed", "min", "laps", "C learned", "cost")
-    return before + BEGIN + table(head, body) + END + rest.split(END, 1)[1]
+def filled(text: str, tables: Mapping[str, str]) -> str:
+    """The text with each table between its two marks."""
+    for name, made in tables.items():
+        before, rest = text.split(BEGIN.format(name))
+        text = before + BEGIN.format(name) + made + END + rest.split(END, 1)[1]
+    return text
 
 
 if __name__ == "__main__":

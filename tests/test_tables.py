@@ -21,20 +21,24 @@ def _score(returns: list[float], laps: int) -> dict:
 
 
 def test_scores_of_several_training_seeds_are_one_row():
-    row, *published = scores.rows({"sprint": [_score([900.0, 940.0], 2), _score([880.0, 920.0], 1)]})
+    row, *published = scores.rows({"sprint": [_score([900.0, 940.0], 2), _score([880.0, 920.0], 1)]}, scores.PUBLISHED)
     assert row[0] == "**`sprint`**"
     assert row[1] == "**910**: 920 ± 28, 900 ± 28"
     assert row[2:] == ("880", "3 of 4", "dream", "220 k real steps; 4 M dream steps; 11 min")
     assert any("World Models" in who and result == "906 ± 21" for who, result, *_ in published)
-    text = scores.with_table(f"before\n{scores.BEGIN}old\n{scores.END}\nafter", [row])
-    assert "old" not in text
-    assert text.startswith("before\n")
-    assert text.endswith("| 880 | 3 of 4 | dream | 220 k real steps; 4 M dream steps; 11 min |\n<!-- end -->\nafter")
 
 
-def test_the_readme_shows_what_the_raw_scores_say():
-    text = scores.README.read_text("utf-8")
-    assert scores.with_table(text, scores.rows(scores.finals())) == text
+def test_a_table_takes_the_place_of_the_one_between_its_marks():
+    one, two = scores.BEGIN.format("one"), scores.BEGIN.format("two")
+    text = f"before\n{one}old\n{scores.END}\nbetween\n{two}old\n{scores.END}\nafter"
+    made = scores.filled(text, {"two": "2\n", "one": "1\n"})
+    assert made == f"before\n{one}1\n{scores.END}\nbetween\n{two}2\n{scores.END}\nafter"
+
+
+def test_every_page_shows_what_the_raw_scores_say():
+    for path, tables in scores.pages().items():
+        text = path.read_text("utf-8")
+        assert scores.filled(text, tables) == text, path.name
 
 
 def test_final_scores_are_on_all_test_tracks_and_nothing_else():
