@@ -21,9 +21,9 @@ import numpy as np
 
 from benchmarks.seeds import table
 from dreamlap.evaluate import evaluate
+from dreamlap.files import read_json, replacing, write_json
 from dreamlap.pipeline import ROUND
 from dreamlap.progress import console
-from dreamlap.run import read_json, replacing, write_json
 
 TRACKS = range(904_000, 904_100)
 RAW, PAGE = Path("scores/ablations"), Path("docs/ablations.md")

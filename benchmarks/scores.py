@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.seeds import table
 from dreamlap.agent import PRETRAINED
+from dreamlap.files import read_json, replacing
 from dreamlap.progress import console
-from dreamlap.run import read_json, replacing
 
 HERE = Path(__file__).parents[1]
 FINAL, README, RESULTS = HERE / "scores" / "final", HERE / "README.md", HERE / "docs" / "results.md"

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dreamlap.files import read_json, replacing, write_json
 from dreamlap.progress import console
-from dreamlap.run import read_json, replacing, write_json
 
 SHORT = ["--selection.film_steps", "200"]
 """Films of four seconds: thousands of frames of a car that hardly moves are of no use."""

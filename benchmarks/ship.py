@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamlap.agent import PRETRAINED, load_agent
-from dreamlap.run import write_json
+from dreamlap.files import write_json
 from dreamlap.show.reading import RunReader
 
 MOST = 20_000_000

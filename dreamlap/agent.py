@@ -9,8 +9,9 @@ stock `CarRacing-v3`:
     frame, reward, terminated, truncated, _ = track.step(agent.act(frame))
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,14 +21,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamlap.control import ActorCritic, ControllerConfig, Linear, bounded, build_controller
+from dreamlap.errors import Refused
 from dreamlap.expert import KIND, Expert, read_expert
+from dreamlap.files import Owned, place, read_object, write_json
 from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
-from dreamlap.run import read_json, write_json
 from dreamlap.seeds import derive
-from dreamlap.settings import from_dict
+from dreamlap.settings import deviations, from_dict, settings
 from dreamlap.track import TrackConfig, action_form, seen_by
 from dreamlap.vision import VAE, VisionConfig, build_vision
-from dreamlap.weights import FORMAT, load_tensors, load_weights, save_tensors
+from dreamlap.weights import FORMAT, checksum_of, load_tensors, load_weights, save_tensors
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Agents that come with the package, by name."""
@@ -40,7 +42,7 @@ class Starts(NamedTuple):
     state: Tensor  # (P, state), M's memory of the real steps before
 
 
-@dataclass(frozen=True)
+@settings
 class AgentConfig:
     """What an agent is made of: enough to build its parts before their weights are read."""
 
@@ -48,6 +50,21 @@ class AgentConfig:
     vision: VisionConfig = VisionConfig()
     memory: MemoryConfig = MemoryConfig()
     controller: ControllerConfig = ControllerConfig()
+
+    def __post_init__(self) -> None:
+        """Refuse frames of a size that this V cannot see."""
+        size, vision = self.track.size, self.vision
+        if vision.kind == "conv" and size != 64:
+            raise Refused(f"--track.size {size}: the ConvVAE (--vision.kind conv) sees 64x64 pixels. Use --vision.kind light")
+        if vision.kind == "light" and size % 16:
+            raise Refused(f"--track.size {size}: the light V (--vision.kind light) needs a multiple of 16, such as 48 or 64")
+        if vision.kind == "nvae":
+            if not 1 <= len(vision.groups) <= 4:
+                raise Refused("--vision.groups: an NVAE has one to four scales, such as --vision.groups 2 3 3")
+            if size % (step := 4 << len(vision.groups) - 1):
+                raise Refused(
+                    f"--track.size {size}: an NVAE of {len(vision.groups)} scales (--vision.groups) needs a multiple of {step}"
+                )
 
 
 class Agent:
@@ -81,7 +98,7 @@ class Agent:
             self.action = self.execute(self.controller.act(observation), self.action)
             self.state = self.memory.step(z, self.action, self.state)
         self._held = (self._held + 1) % self.config.track.repeat
-        return self.actions.to_stock(self.action[0].cpu().numpy())
+        return self.actions.to_stock(self.action[0].cpu().numpy())  # refuses what is no number
 
     @torch.no_grad()
     def perceive(self, frames: np.ndarray, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,14 +126,24 @@ class Agent:
         self.reset()
         return self
 
+    @property
+    def fingerprint(self) -> str:
+        """What it is, whatever its folder is called: 32 hex digits of its settings and the weights of V, M and C."""
+        weights = {f"{name}.{key}": value for name, part in self._parts().items() for key, value in part.state_dict().items()}
+        return checksum_of(weights, json.dumps(deviations(self.config), sort_keys=True))
+
     def save(self, folder: Path) -> None:
-        """Write the agent; the JSON comes last, so a half-written folder is not an agent."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, part in self._parts().items():
-            save_tensors(folder / f"{name}.safetensors", part.state_dict())
-        if self.starts is not None:
-            save_tensors(folder / "starts.safetensors", {"z": self.starts.z, "state": self.starts.state})
-        write_json(folder / "agent.json", {"format": FORMAT, "config": asdict(self.config), "about": self.about})
+        """Write the agent; the JSON comes last, so a half-written folder is not an agent.
+
+        Raises:
+            Refused: a weight is NaN or infinite, or another process is writing into the folder.
+        """
+        with Owned(folder):
+            for name, part in self._parts().items():
+                save_tensors(folder / f"{name}.safetensors", part.state_dict())
+            if self.starts is not None:
+                save_tensors(folder / "starts.safetensors", self.starts._asdict())
+            write_json(folder / "agent.json", {"format": FORMAT, "config": asdict(self.config), "about": self.about})
 
     def _parts(self) -> Mapping[str, nn.Module]:
         return {"vision": self.vision, "memory": self.memory, "controller": self.controller}
@@ -136,35 +163,67 @@ def build_agent(config: AgentConfig, seed: int = 0) -> Agent:
 def load(path: Path | str, device: torch.device | str = "cpu") -> Agent | Expert:
     """Load an agent from its folder (a run's folder will do), or an expert: both drive by `reset` and `act`.
 
-    What dreamlap brings along goes by its name: `load("expert")`.
+    Agents included in the package go by their names: `load("expert")`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        Refused: its files are broken, changed, of a newer version, or not what they say.
     """
-    folder = Path(path)
+    folder = agent_folder(path)
+    saved = read_object(folder / "agent.json")
+    if (form := saved.get("format")) != FORMAT:
+        newer = ": a newer version of dreamlap wrote it (pip install --upgrade dreamlap)"
+        raise Refused(
+            f"{folder} holds an agent of format {form!r:.20}, and this dreamlap reads format {FORMAT}"
+            + newer * (isinstance(form, int) and form > FORMAT)
+        )
+    for name in ("config", "about"):
+        if not isinstance(saved.setdefault(name, {} if name == "about" else None), dict):
+            raise Refused(f"{folder / 'agent.json'} lacks its {name!r}: copy the agent again")
+    return (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved).to(device)
+
+
+def agent_folder(path: Path | str) -> Path:
+    """The folder of the agent that `path` means: itself, a run's, or that of an agent included in the package.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    folder = place(path)
     if not folder.exists() and len(folder.parts) == 1 and (PRETRAINED / folder).exists():
         folder = PRETRAINED / folder
-    if not (folder / "agent.json").exists() and (folder / "agent" / "agent.json").exists():
-        folder = folder / "agent"
-    if not (folder / "agent.json").exists():
-        raise FileNotFoundError(f"no agent in {path}: an agent is a folder with an agent.json, such as runs/demo/agent")
-    saved = read_json(folder / "agent.json")
-    if saved.get("format") != FORMAT:
-        raise ValueError(f"{folder} holds an agent of format {saved.get('format')}, this dreamlap reads format {FORMAT}")
-    return (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved).to(device)
+    for candidate in (folder, folder / "agent"):
+        if (candidate / "agent.json").exists():
+            return candidate
+    included = ", ".join(sorted(one.name for one in PRETRAINED.iterdir()))
+    raise FileNotFoundError(
+        f"no agent in {path}: an agent is a folder with an agent.json, such as runs/demo/agent, or one of {included}"
+    )
 
 
 def load_agent(path: Path | str, device: torch.device | str = "cpu") -> Agent:
     """Load an agent that has V, M and C, for whatever needs more of it than driving."""
     loaded = load(path, device)
     if not isinstance(loaded, Agent):
-        raise ValueError(f"{path} holds an expert: it has no V and no M, so it cannot dream or show what it remembers")
+        raise Refused(f"{path} holds an expert: it has no V and no M, so it cannot dream or show what it remembers")
     return loaded
 
 
 def _read_agent(folder: Path, saved: dict[str, Any]) -> Agent:
-    agent = build_agent(from_dict(AgentConfig, saved["config"], str(folder / "agent.json")))
+    """Built without memory for its weights, which only files of the right sizes then fill."""
+    config = from_dict(AgentConfig, saved["config"], str(folder / "agent.json"))
+    with torch.device("meta"):
+        agent = build_agent(config)
     for name, part in agent._parts().items():
         load_weights(part, folder / f"{name}.safetensors")
-    if (folder / "starts.safetensors").exists():
-        starts = load_tensors(folder / "starts.safetensors")
+    agent.reset()
+    if (path := folder / "starts.safetensors").exists():
+        starts = load_tensors(path)
+        sizes = {"z": config.vision.latent, "state": agent.memory.state_size}
+        fits = starts.keys() == sizes.keys() and all(starts[name].shape[1:] == (size,) for name, size in sizes.items())
+        if not fits or len(starts["z"]) != len(starts["state"]) or not len(starts["z"]):
+            found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in starts.items())
+            raise Refused(f"{path} does not fit what agent.json describes: it holds {found}. Copy the agent again")
         agent.starts = Starts(**starts)
     agent.about = saved["about"]
     return agent

@@ -4,13 +4,15 @@ import os
 
 import torch
 
+from dreamlap.errors import Refused
+
 
 def choose_device(name: str) -> torch.device:
     """The device of that name; `auto` takes a GPU where there is one. On a CPU, all cores are used."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no CUDA GPU here; use --device cpu")
+        raise Refused("--device cuda: torch sees no CUDA GPU here; use --device cpu")
     if name == "cpu":
         torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     return torch.device(name)

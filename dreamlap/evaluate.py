@@ -18,7 +18,9 @@ import numpy as np
 
 from dreamlap.agent import Agent, load
 from dreamlap.drivers import seat
+from dreamlap.errors import Refused
 from dreamlap.expert import Expert
+from dreamlap.files import read_json, write_json
 from dreamlap.mind.world import open_world
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
@@ -43,7 +45,8 @@ def evaluate(path: Path | str, seeds: Sequence[int], workers: int = 2, track: st
     `track`: "stock" for a score by the protocol; "fast" for a quick look; or the folder of an agent in whose dream is driven,
     "dream" being the agent's own. The result says of itself which it was.
     """
-    about = {"agent": str(path), "track": track, "trained": load(path).about}
+    agent = load(path)
+    about = {"agent": str(path), "fingerprint": agent.fingerprint, "track": track, "trained": agent.about}
     driven: list[tuple[float, int, bool]] = []
     with meter(f"drives {track} tracks", len(seeds)) as bar:
         together = SIDE_BY_SIDE if track == "fast" else 1
@@ -61,6 +64,18 @@ def evaluate(path: Path | str, seeds: Sequence[int], workers: int = 2, track: st
         "commit": commit(),
         "versions": versions(),
     }
+
+
+def score_kept(path: Path, agent: Path, seeds: Sequence[int], workers: int, track: str = "stock") -> dict[str, Any]:
+    """The score in the file `path`, if it is that of this agent on these tracks; if not, it is made and kept there."""
+    if path.exists():
+        kept = read_json(path)
+        same = isinstance(kept, dict) and kept.get("seeds") == list(seeds) and kept.get("track") == track
+        if same and kept.get("fingerprint", known := load(agent).fingerprint) == known:
+            return kept
+    result = evaluate(agent, seeds, workers, track)
+    write_json(path, result)
+    return result
 
 
 def score(returns: Sequence[float]) -> dict[str, Any]:
@@ -91,7 +106,7 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     by_track = dict(zip(second["seeds"], second["returns"], strict=True))
     shared = [(seed, value) for seed, value in zip(first["seeds"], first["returns"], strict=True) if seed in by_track]
     if not shared:
-        raise ValueError("the two scores have no track in common: evaluate both with the same --seeds")
+        raise Refused("the two scores have no track in common: evaluate both with the same --seeds")
     differences = np.array([value - by_track[seed] for seed, value in shared])
     return {
         "seeds": [seed for seed, _ in shared],
@@ -110,9 +125,9 @@ def seed_range(text: str, final: bool) -> range:
         return FINAL if final else SELECTION
     start, _, stop = text.partition(":")
     if not (start.isdigit() and stop.isdigit() and int(start) < int(stop)):
-        raise ValueError(f"--seeds takes a range A:B with A below B, such as 900000:900020, not {text!r}")
+        raise Refused(f"--seeds takes a range A:B with A below B, such as 900000:900020, not {text!r}")
     if int(stop) > TEST_SEEDS and not final:
-        raise ValueError(f"seeds from {TEST_SEEDS} on are test tracks: for a final score, and nothing else, add --final")
+        raise Refused(f"seeds from {TEST_SEEDS} on are test tracks: for a final score, and nothing else, add --final")
     return range(int(start), int(stop))
 
 

@@ -6,9 +6,10 @@ It shows what the usual way without a world model comes to, and it collects data
 Letters: N tracks, K frames in a stack, S side of a frame, A action.
 """
 
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
@@ -16,25 +17,25 @@ import torch
 from torch import Tensor, nn
 
 from dreamlap.control import bounded
-from dreamlap.run import write_json
-from dreamlap.settings import from_dict
+from dreamlap.files import Owned, write_json
+from dreamlap.settings import deviations, from_dict, least, settings
 from dreamlap.track import TrackConfig, action_form, seen_by
-from dreamlap.weights import FORMAT, load_weights, save_tensors
+from dreamlap.weights import FORMAT, checksum_of, load_weights, save_tensors
 
 KIND = "expert"
 """What agent.json says of an expert."""
 
 
-@dataclass(frozen=True)
+@settings
 class ReflexConfig:
     """What an expert sees, and how often it decides."""
 
     track: TrackConfig = TrackConfig(repeat=4)
-    stack: int = 2
+    stack: Annotated[int, least(1, 64)] = 2
     """Gray frames that it sees at once: those of its last decisions."""
-    channels: tuple[int, int, int] = (16, 32, 32)
+    channels: Annotated[tuple[int, int, int], least(1, 4096)] = (16, 32, 32)
     """Of its three convolutions; 32, 64, 64 are those of Mnih et al. (2015)."""
-    features: int = 256
+    features: Annotated[int, least(1, 65536)] = 256
     """Width of the layer between the convolutions and the action."""
 
 
@@ -120,9 +121,15 @@ class Expert:
 
     def save(self, folder: Path) -> None:
         """Write it as an agent's folder; the JSON comes last, so a half-written folder is not an agent."""
-        save_tensors(folder / "reflex.safetensors", self.reflex.state_dict())
-        about = {"format": FORMAT, "kind": KIND, "config": asdict(self.config), "about": self.about}
-        write_json(folder / "agent.json", about)
+        with Owned(folder):
+            save_tensors(folder / "reflex.safetensors", self.reflex.state_dict())
+            about = {"format": FORMAT, "kind": KIND, "config": asdict(self.config), "about": self.about}
+            write_json(folder / "agent.json", about)
+
+    @property
+    def fingerprint(self) -> str:
+        """What it is, whatever its folder is called: 32 hex digits of its settings and weights."""
+        return checksum_of(self.reflex.state_dict(), json.dumps(deviations(self.config), sort_keys=True))
 
 
 def build_expert(config: ReflexConfig) -> Expert:
@@ -132,8 +139,11 @@ def build_expert(config: ReflexConfig) -> Expert:
 
 def read_expert(folder: Path, saved: dict[str, Any]) -> Expert:
     """The expert in a folder whose agent.json says `saved`."""
-    expert = build_expert(from_dict(ReflexConfig, saved["config"], str(folder / "agent.json")))
+    config = from_dict(ReflexConfig, saved["config"], str(folder / "agent.json"))
+    with torch.device("meta"):  # no memory is taken before the files are known to fit
+        expert = build_expert(config)
     load_weights(expert.reflex, folder / "reflex.safetensors")
+    expert.reset()
     expert.about = saved["about"]
     return expert
 

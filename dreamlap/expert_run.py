@@ -12,18 +12,21 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import torch
 
 from dreamlap.agent import load
 from dreamlap.device import choose_device
-from dreamlap.evaluate import drive_episode, evaluate
-from dreamlap.expert import Expert
+from dreamlap.errors import Refused
+from dreamlap.evaluate import drive_episode, score_kept
+from dreamlap.expert import Expert, build_expert
+from dreamlap.files import Owned, check_folder, read_json
 from dreamlap.learn.expert import train_expert
 from dreamlap.learn.practice import ExpertConfig
 from dreamlap.parallel import one_thread
-from dreamlap.run import Stage, claim, commit, read_json, write_json
+from dreamlap.run import Stage, claim, commit
 from dreamlap.seeds import SELECTION_SEEDS
 from dreamlap.show.report import write_report
-from dreamlap.show.video import drive_video
+from dreamlap.show.video import drive_video, label_of
 
 JUDGING = SELECTION_SEEDS + 3000
 """The first of the selection tracks that choose what is kept; those that score it are others."""
@@ -31,21 +34,46 @@ JUDGING = SELECTION_SEEDS + 3000
 
 def run_expert(folder: Path, config: ExpertConfig) -> None:
     """Everything, from an empty folder to a scored expert."""
-    claim(folder, asdict(config))
-    stage = Stage(folder / "practice")
+    check_tracks(config)
+    device = choose_device(config.device)
+    check_folder(folder)
+    with Owned(folder):
+        stage = Stage(folder / "practice")
+        free = ("workers", "device", "scored", "film_steps")  # all else shaped the practice
+        claim(folder, ExpertConfig, asdict(config), {}, lambda name: "practice" if stage.begun and name not in free else None)
+        practise(folder, config, stage, device)
+        write_report(folder)
+
+
+def check_tracks(config: ExpertConfig) -> None:
+    """Refuse frames that three convolutions cannot see, and dreams, before anything is written.
+
+    Raises:
+        Refused: the message names the flag.
+    """
+    seen = config.reflex.track
+    if seen.dream:
+        raise Refused("--reflex.track.dream: an expert practises on the real track alone. Leave it out")
+    build_expert(config.reflex)
+    if config.tracks * config.steps % config.minibatch == 1:
+        raise Refused(f"--minibatch {config.minibatch}: of {config.tracks} x {config.steps} decisions one is left over")
+
+
+def practise(folder: Path, config: ExpertConfig, stage: Stage, device: torch.device) -> None:
+    """Train the expert if that is not done, score it, film it."""
     if not stage.done:
         began = time.time()
-        train_expert(stage, config, choose_device(config.device), partial(judge, folder / "agent", config))
+        train_expert(stage, config, device, partial(judge, folder / "agent", config))
         lines = stage.metrics()
         decisions = len(lines) * config.tracks * config.steps
         scores = {str(line["update"]): line["score"] for line in lines if "score" in line}
         stage.finish(seconds=time.time() - began, steps=decisions * config.reflex.track.repeat, scores=scores)
-    if not (path := folder / "scores" / "selection.json").exists():
-        seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + config.scored)
-        write_json(path, evaluate(folder / "agent", seeds, config.workers))
-    if not (path := folder / "videos" / "drive.mp4").exists():
-        drive_video(load(folder), path=path, seed=SELECTION_SEEDS, steps=config.film_steps)
-    write_report(folder)
+    seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + config.scored)
+    score_kept(folder / "scores" / "selection.json", folder / "agent", seeds, config.workers)
+    expert, path = load(folder), folder / "videos" / "drive.mp4"
+    made_of = f"{expert.fingerprint} {config.film_steps}"
+    if label_of(path) not in (made_of, ""):
+        drive_video(expert, path=path, seed=SELECTION_SEEDS, steps=config.film_steps, label=made_of)
 
 
 def judge(kept: Path, config: ExpertConfig, expert: Expert, update: int) -> float:

@@ -8,6 +8,8 @@ import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from dreamlap.errors import Failed
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -18,7 +20,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], worke
     try:
         yield from cast(Iterator[Result], Parallel(n_jobs=workers, return_as="generator")(jobs))
     except TerminatedWorkerError as error:
-        raise RuntimeError(
+        raise Failed(
             "a working process died: out of memory, or killed. What was written is kept; run the same command again to go on, "
             f"with fewer --workers if memory was short. ({error})"
         ) from error

@@ -3,25 +3,26 @@
 Every stage is a folder that is done or not. The same call on the same folder goes on where it stopped.
 """
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent, Starts, build_agent, load_agent
-from dreamlap.control import ActorCritic, Linear
-from dreamlap.device import choose_autocast, choose_device
+from dreamlap.control import ActorCritic
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import Latents, encode_episodes, join, load_latents, newest, save_latents
 from dreamlap.episodes.record import collect
-from dreamlap.evaluate import evaluate
+from dreamlap.errors import Refused
+from dreamlap.evaluate import evaluate, score_kept
+from dreamlap.files import read_json, write_json
 from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
 from dreamlap.learn.imitation import imitate
 from dreamlap.learn.memory import dream_starts, train_memory
@@ -31,12 +32,14 @@ from dreamlap.measure.memory import foresight
 from dreamlap.measure.trust import DRUNK, SIGHT, SUMS, agreement, calibration, drunk, population, promises, verdict
 from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
+from dreamlap.plan import Run, begun_with, first_drives, imitates, length
 from dreamlap.presets import Config
 from dreamlap.progress import console, meter
-from dreamlap.run import Stage, claim, differences, read_json, versions, write_json
+from dreamlap.run import Stage, versions
 from dreamlap.seeds import SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
-from dreamlap.show.video import FILMS
+from dreamlap.show.video import FILMS, label_of
+from dreamlap.weights import checksum, checksum_of
 
 MOMENTS = 50_000
 """Real moments that the dreams of a training start from."""
@@ -51,56 +54,8 @@ SHORT = 300
 CHOOSING = SELECTION_SEEDS + 1000
 """The first of the selection tracks that choose between rounds; those that score the choice are others."""
 
-Display = Callable[[Agent, torch.Tensor, int], None]
-"""Shows the agent with other weights (D,) for its C, those of a generation's best candidate, and the generation's number."""
-
-
-class Run:
-    """A run folder and the settings it was begun with."""
-
-    def __init__(self, folder: Path, config: Config, data: Path | None = None, display: Display | None = None):
-        """`data`: a folder of episodes to learn from in round 0, in place of what the preset's drivers would drive.
-
-        `display`: shows the best candidate of each generation of CMA-ES.
-        """
-        self.folder, self.config, self.data, self.display = folder, config, data, display
-        self.device = choose_device(config.device)
-        self.autocast = choose_autocast(config.precision, self.device)
-        self.store = EpisodeStore(folder / "episodes")
-        claim(folder, {**asdict(config), "data": str(data) if data else None})
-
-    def stage(self, number: int, name: str) -> Stage:
-        """The folder of a stage of round `number`."""
-        return Stage(self.folder / f"round-{number}" / name)
-
-    def seed(self, *names: int | str) -> int:
-        """A seed for what is called `names`."""
-        return derive(self.config.seed, *names)
-
-
-def check_data(data: Path, config: Config, until: str) -> None:
-    """Refuse a folder of episodes from which a run could not learn up to the stage `until`, before anything is begun.
-
-    Raises:
-        ValueError: there are none, or their frames are of another size than V sees, or C would need rewards that they lack.
-    """
-    episodes, side = list(EpisodeStore(data)), config.track.size
-    if not episodes:
-        raise ValueError(f"no episodes in {data}: `dreamlap collect` drives some, `dreamlap data import` brings some in")
-    for episode in episodes:
-        if episode.shape[1:3] != (side, side):
-            high, wide = episode.shape[1:3]
-            raise ValueError(
-                f"the frames of {episode.path} are {wide}x{high}, and V is to see {side}x{side}: "
-                f"say --track.size {wide}, or bring them in again with `dreamlap data import --resize {side}`"
-            )
-    dreams = until == "controller" and config.controller.mind == "dream"
-    if dreams and not any(episode.knows("rewards") for episode in episodes):
-        raise ValueError(
-            f"the episodes in {data} hold no rewards, so M would never learn what earns one, and C has nothing to go by in "
-            "its dream. Give episodes with rewards; or train V and M alone, by `dreamlap train memory`; or C on the track, by "
-            "--controller.mind awake"
-        )
+StageFunction = Callable[[Run, int, Stage, Agent], None]
+"""Makes a stage of a round if it is not done, and leaves the agent as the stage left it."""
 
 
 def run_all(run: Run) -> None:
@@ -120,13 +75,27 @@ def learn(run: Run, until: str = "controller") -> Agent:
     agent = first_agent(run.config).to(run.device)
     for number in range(run.config.rounds.rounds + 1):
         for name, stage_function in ROUND.items():
-            stage = run.stage(number, name)
-            stage_function(run, number, stage, agent)
+            take(run, number, name, stage_function, agent)
             if name == until != "controller":
                 return agent
     for number in range(run.config.rounds.rounds + 1, run.config.last + 1):
-        act(run, number, run.stage(number, "controller"), agent)
+        take(run, number, "controller", act, agent)
     return agent
+
+
+def take(run: Run, number: int, name: str, stage_function: StageFunction, agent: Agent) -> None:
+    """Go through a stage of round `number`, and note what it leaves for the stages that build on it."""
+    stage = run.enter(number, name)
+    stage_function(run, number, stage, agent)
+    if (product := stage.result.get("product")) is not None:
+        if (part := PRODUCES[name]) in ("episodes", "latents"):
+            run.lineage[part] = [*run.lineage[part], product]
+        else:
+            run.lineage[part] = product
+
+
+PRODUCES = {"collect": "episodes", "vision": "vision", "encode": "latents", "memory": "memory", "controller": "controller"}
+"""What each stage leaves for others to build on; `trust` leaves nothing."""
 
 
 def first_agent(config: Config) -> Agent:
@@ -135,31 +104,30 @@ def first_agent(config: Config) -> Agent:
     A linear C that begins with an agent of another kind does as that one does, as well as one matrix can.
 
     Raises:
-        ValueError: that agent is made otherwise than `config` asks for.
+        Refused: that agent is made otherwise than `config` asks for.
     """
     if not config.start:
         return build_agent(config.agent, config.seed)
-    begun, asked = load_agent(config.start), build_agent(config.agent, config.seed)
-    pupil = asked.controller if isinstance(asked.controller, Linear) and isinstance(begun.controller, ActorCritic) else None
-    its, ours = begun.config.controller, config.controller
-    settled = replace(ours, smoothing=its.smoothing) if pupil else replace(its, mind=ours.mind)
-    if differing := differences(asdict(replace(begun.config, controller=settled)), asdict(config.agent)):
-        raise ValueError(f"{config.start} is made otherwise than the settings ask for: {'; '.join(differing)}")
-    if pupil:
-        imitate(pupil, begun.controller, Dream(begun, PUPILS, config.dream), derive(config.seed, "imitate"))
-    return Agent(config.agent, begun.vision, begun.memory, pupil or begun.controller)
+    begun = begun_with(config)
+    if not imitates(begun, config):
+        return Agent(config.agent, begun.vision, begun.memory, begun.controller)
+    student = linear_of(build_agent(config.agent, config.seed))
+    imitate(student, begun.controller, Dream(begun, PUPILS, config.dream), derive(config.seed, "imitate"))
+    return Agent(config.agent, begun.vision, begun.memory, student)
 
 
 def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Round 0 is driven by the drivers of the preset, the others by the agent of the round before."""
+    if stage.done and lost_episodes(run, stage):
+        stage.reopen()
     if stage.done:
         return
-    began = time.time()
+    began, names = time.time(), []
     how = run.config.rounds if number else run.config.collect
     for driver, episodes in _drives(run, number):
-        name = "agent" if number else Path(driver.kind).name
+        name = "agent" if number else driver.name
         seed = run.seed("collect", number, name)
-        collect(
+        names += collect(
             run.store,
             f"r{number:02d}-{name}",
             episodes,
@@ -171,28 +139,42 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
             how.reverse,
             run.config.workers,
         )
-    driven = episodes_of(run, number)
+    driven = [run.store.open(name) for name in names] or list(EpisodeStore(run.data or ""))
     returns = [float(episode.array("rewards").sum()) for episode in driven if episode.knows("rewards")]
-    stage.finish(seconds=time.time() - began, steps=sum(map(len, driven)), returns=returns)
+    kept = {} if run.data and not number else {episode.path.stem: episode.identity for episode in driven}
+    product = checksum([], *sorted(episode.identity for episode in driven))
+    stage.finish(seconds=time.time() - began, steps=sum(map(len, driven)), returns=returns, episodes=kept, product=product)
+
+
+def lost_episodes(run: Run, stage: Stage) -> bool:
+    """Whether an episode that a stage collected is no longer there as it was. (Older versions did not write them down.)"""
+    for name, identity in stage.result.get("episodes", {}).items():
+        if name not in run.store or run.store.open(name).identity != identity:
+            console.print(f"{stage.folder} is made again: its episode {name} is missing or has changed")
+            return True
+    return False
 
 
 def _drives(run: Run, number: int) -> list[tuple[DriverConfig, int]]:
-    first, later = run.config.collect, run.config.rounds
-    if number == 0 and run.data:
-        return []
+    later = run.config.rounds
     if number == 0:
-        kinds = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot}
-        kinds[first.expert_folder or run.config.start or "expert"] = first.expert
-        return [(replace(first.driver, kind=kind), n) for kind, n in kinds.items() if n]
+        return [] if run.data else first_drives(run.config)
     folder = str(run.stage(number - 1, "controller").folder / "agent")
     return [(DriverConfig(folder, noise=later.noise), later.episodes)]
 
 
 def episodes_of(run: Run, *numbers: int) -> list[EpisodeFile]:
     """The episodes collected in these rounds, in order."""
-    prefixes = tuple(f"r{number:02d}-" for number in numbers)
     given = list(EpisodeStore(run.data)) if run.data and 0 in numbers else []
-    return given + [run.store.open(name) for name in run.store.names() if name.startswith(prefixes)]
+    return given + [run.store.open(name) for number in numbers for name in names_of(run, number)]
+
+
+def names_of(run: Run, number: int) -> list[str]:
+    """The names of the episodes that this round has collected. Other files in the folder are not the run's."""
+    kept = run.stage(number, "collect").result.get("episodes")
+    if kept is None:  # an older version did not write them down
+        kept = [name for name in run.store.names() if re.fullmatch(rf"r{number:02d}-.+-\d{{5}}", name)]
+    return sorted(kept)
 
 
 def see(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -205,7 +187,7 @@ def see(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     seed, previous = run.seed("vision", number), run.stage(number - 1, "vision") if number else None
     train_vision(stage, agent.vision, shown, config, run.config.track.bar, seed, run.autocast, previous)
     measured = eyesight(agent.vision, shown, held_out, run.config.track.bar, seed)
-    return stage.finish(seconds=time.time() - began, **measured)
+    return stage.finish(seconds=time.time() - began, product=checksum_of(agent.vision.state_dict()), **measured)
 
 
 def _later_vision(config: Config) -> VisionTraining:
@@ -215,13 +197,22 @@ def _later_vision(config: Config) -> VisionTraining:
 def split(run: Run, number: int) -> tuple[list[EpisodeFile], list[EpisodeFile]]:
     """The episodes up to this round to learn from, and the few that are held out (if the first is the only one, it is both)."""
     first, later = episodes_of(run, 0), episodes_of(run, *range(1, number + 1))
-    shown = [episode for episode, learn in zip(first, shown_of(len(first)).tolist(), strict=True) if learn]
-    return shown + later, first[::HELD_OUT]
+    learn = shown_of(first).tolist()
+    shown = [episode for episode, may in zip(first, learn, strict=True) if may]
+    return shown + later, [episode for episode, may in zip(first, learn, strict=True) if not may] or first
 
 
-def shown_of(first: int) -> Tensor:
-    """Which of the `first` episodes of the first collection V and M may learn from: (first,) bool."""
-    return (torch.arange(first) % HELD_OUT != 0) | (first == 1)
+def shown_of(first: list[EpisodeFile]) -> Tensor:
+    """Which episodes of the first collection V and M may learn from, (E,) bool: all but every sixteenth.
+
+    Where only some have rewards, M must see one of them: then others are held out.
+    """
+    number = torch.arange(len(first))
+    if len(first) == 1:
+        return number == 0
+    rewarded = torch.tensor([episode.knows("rewards") for episode in first])
+    choices = [number % HELD_OUT != held for held in range(min(HELD_OUT, len(first)))]
+    return next((shown for shown in choices if (shown & rewarded).any()), choices[0])
 
 
 def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -233,8 +224,8 @@ def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     new = episodes_of(run, *(range(number + 1) if again else [number]))
     with run.autocast, meter("V looks at the episodes", len(new)) as bar:
         latents = encode_episodes(agent.vision, new, agent.actions, run.config.track.bar, bar.over)
-    save_latents(stage.folder / "latents.safetensors", latents)
-    stage.finish(seconds=time.time() - began, steps=latents.steps)
+    product = save_latents(stage.folder / "latents.safetensors", latents)
+    stage.finish(seconds=time.time() - began, steps=latents.steps, product=product)
 
 
 def latents_of(run: Run, number: int) -> tuple[Latents, int]:
@@ -257,10 +248,11 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     stage.finish(seconds=time.time() - began, **found)
     if found["alarm"]:
         console.print(
-            f"[bold yellow]The dream of round {number - 1} cannot be trusted[/]: for what C then did, M promised "
+            f"The dream of round {number - 1} cannot be trusted: for what C then did, M promised "
             f"{found['promised']:.2f} a step, less the price of leaving the road, and the track gave {found['given']:.2f}. "
             "If that goes on, give M more to learn from (--rounds.episodes, --rounds.memory_updates) or C less time to exploit "
-            "it (--rounds.controller_updates, --dream.horizon)."
+            "it (--rounds.controller_updates, --dream.horizon).",
+            style="yellow",
         )
 
 
@@ -283,14 +275,14 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number else None
     shown = torch.ones(len(latents.length), dtype=torch.bool)
     first = episodes_of(run, 0)
-    shown[: len(first)] = shown_of(len(first))
+    shown[: len(first)] = shown_of(first)
     train_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous)
     held_out = [] if number else [episode for episode, learn in zip(first, shown.tolist(), strict=False) if not learn]
     measured = foresight(agent, held_out) if held_out else {}
     if held_out:
         unseen = encode_episodes(agent.vision, held_out, agent.actions, run.config.track.bar)
         measured["reward_sums"] = calibration(promises(agent.memory, unseen, max(SUMS), run.config.memory.warmup, seed))
-    return stage.finish(seconds=time.time() - began, **measured)
+    return stage.finish(seconds=time.time() - began, product=checksum_of(agent.memory.state_dict()), **measured)
 
 
 def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -309,7 +301,8 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
     agent.save(stage.folder / "agent")
-    return stage.finish(seconds=time.time() - began, steps=steps)
+    product, asked = checksum_of(agent.controller.state_dict()), {} if number else {"updates": length(run.config)}
+    return stage.finish(seconds=time.time() - began, steps=steps, product=product, **asked)
 
 
 ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": doubt, "memory": expect, "controller": act}
@@ -340,27 +333,36 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
 
 
 def restore(stage: Stage, **parts: torch.nn.Module) -> None:
-    """Give the parts the weights that a finished stage left, if it trained any."""
-    saved = stage.load() or {}
+    """Give the parts the weights that a finished stage left, if it trained any.
+
+    Raises:
+        Refused: the checkpoint is not the one that the stage ended with.
+    """
+    saved, product = stage.load() or {}, stage.result.get("product")
     for name, part in parts.items():
         if name in saved:
             part.load_state_dict(saved[name])
+            if product is not None and product != checksum_of(part.state_dict()):
+                raise Refused(f"{stage.checkpoint} is not what the finished stage left: delete it to train the stage again")
 
 
 def choose(run: Run) -> None:
     """Let the last agents drive selection tracks, if there are several, and keep the best one as the run's agent."""
-    stage = Stage(run.folder / "select")
-    if stage.done:
-        return
-    began = time.time()
+    stage, began = Stage(run.folder / "select"), time.time()
     last, config = run.config.last, run.config.selection
-    seeds = range(CHOOSING, CHOOSING + config.tracks)
-    numbers, candidates = range(max(0, last - config.candidates + 1), last + 1), {}
+    numbers = range(max(0, last - config.candidates + 1), last + 1)
+    folders = {number: run.stage(number, "controller").folder / "agent" for number in numbers}
+    inputs = {"agents": [load_agent(folder).fingerprint for folder in folders.values()], "tracks": config.tracks}
+    if stage.build_on(inputs):
+        stage.reset()
+        stage.build_on(inputs)
+    if isinstance(stage.result.get("best"), int) and (run.folder / "agent" / "agent.json").exists():
+        return
+    seeds, candidates = range(CHOOSING, CHOOSING + config.tracks), {}
     for number in numbers if len(numbers) > 1 else ():
-        folder = run.stage(number, "controller").folder / "agent"
-        candidates[number] = evaluate(folder, seeds, run.config.workers, track="fast")
+        candidates[number] = evaluate(folders[number], seeds, run.config.workers, track="fast")
     best = max(candidates, key=lambda number: candidates[number]["mean"], default=last)
-    agent = load_agent(run.stage(best, "controller").folder / "agent")
+    agent = load_agent(folders[best])
     agent.about |= cost_of(run, time.time() - began)
     agent.save(run.folder / "agent")
     means = {str(number): result["mean"] for number, result in candidates.items()}
@@ -369,21 +371,18 @@ def choose(run: Run) -> None:
 
 def cost_of(run: Run, choosing: float) -> dict[str, Any]:
     """What goes with a score: how the run came to its agent, everything counted up to now, with the seconds of `choosing`."""
-    done = {
-        (number, name): read_json(run.stage(number, name).folder / "done.json")
-        for number in range(run.config.last + 1)
-        for name in ROUND
-        if run.stage(number, name).done
-    }
+    stages = [(name, run.stage(number, name)) for number in range(run.config.last + 1) for name in ROUND]
+    done = [(name, stage.result) for name, stage in stages if stage.done]
     given = len(EpisodeStore(run.data).names()) if run.data else 0
-    acted = sum(result["steps"] for (_, name), result in done.items() if name == "controller")
+    collected = [name for number in range(run.config.rounds.rounds + 1) for name in names_of(run, number)]
+    drivers = Counter(name.split("-", 1)[1].rsplit("-", 1)[0] for name in collected)
     return {
         "mind": run.config.controller.mind,
         "seed": run.config.seed,
         **({"start": run.config.start} if run.config.start else {}),
-        f"{run.config.controller.mind}_steps": acted,
-        "seconds": round(choosing + sum(result.get("seconds", 0.0) for result in done.values())),
-        "drivers": dict(Counter(name.split("-")[1] for name in run.store.names())) | ({"given": given} if given else {}),
+        f"{run.config.controller.mind}_steps": sum(result.get("steps", 0) for name, result in done if name == "controller"),
+        "seconds": round(choosing + sum(result.get("seconds", 0.0) for _, result in done)),
+        "drivers": dict(drivers) | ({"given": given} if given else {}),
     }
 
 
@@ -397,28 +396,34 @@ def score(run: Run) -> dict[str, Any]:
     if run.config.track.dream:
         tracks |= {"dreams/first.json": run.config.track.dream, "dreams/own.json": "dream"}
     for name, track in tracks.items():
-        if not (path := run.folder / name).exists():
-            write_json(path, evaluate(run.folder / "agent", seeds, run.config.workers, track))
+        score_kept(run.folder / name, run.folder / "agent", seeds, run.config.workers, track)
     return read_json(run.folder / "scores" / "selection.json")
 
 
 def weigh(run: Run) -> None:
     """What the dream promises controllers good and bad, those of all rounds and drunk ones, beside what the track gives."""
-    path, folders = run.folder / "trust.json", sorted(run.folder.glob("round-*/controller/agent"))
-    if path.exists() or run.config.controller.mind != "dream":
+    path, last = run.folder / "trust.json", run.config.last
+    if run.config.controller.mind != "dream":
         return
-    agent = load_agent(run.folder / "agent")
-    weights = {folder.parts[-3].replace("-", " "): load_agent(folder).controller.state_dict() for folder in folders}
-    weights |= {f"drunk {strength}": drunk(agent.controller, strength, run.seed("drunk")) for strength in DRUNK}
+    agent, weights = load_agent(run.folder / "agent"), {}
+    for number in range(last + 1):
+        weights[f"round {number}"] = load_agent(run.stage(number, "controller").folder / "agent").controller.state_dict()
     horizon = min(run.config.dream.horizon, run.config.selection.weighed - agent.config.memory.warmup)
+    settings = f"{agent.fingerprint} {horizon} {run.config.selection.weighed} {run.config.seed}"
+    inputs = checksum([], settings, *(checksum_of(each) for each in weights.values()))
+    if path.exists() and (found := read_json(path)) and isinstance(found, dict) and found.get("inputs", inputs) == inputs:
+        return
+    weights |= {f"drunk {strength}": drunk(agent.controller, strength, run.seed("drunk")) for strength in DRUNK}
     asked = population(agent, weights, run.config.selection.weighed, horizon, run.seed("trust"))
-    write_json(path, {"horizon": horizon, **agreement(asked), "controllers": asked})
+    write_json(path, {"inputs": inputs, "horizon": horizon, **agreement(asked), "controllers": asked})
 
 
 def show(run: Run) -> None:
     """Videos of a drive, of a dream and of what M predicts of a drive, and the report."""
     agent, steps = load_agent(run.folder / "agent"), run.config.selection.film_steps
     for name, film in FILMS.items():
-        if not (path := run.folder / "videos" / f"{name}.mp4").exists():
-            film(agent, path=path, seed=SELECTION_SEEDS, steps=min(steps, SHORT) if name == "prediction" else steps)
+        length = min(steps, SHORT) if name == "prediction" else steps
+        path, made_of = run.folder / "videos" / f"{name}.mp4", f"{agent.fingerprint} {length}"
+        if label_of(path) not in (made_of, ""):
+            film(agent, path=path, seed=SELECTION_SEEDS, steps=length, label=made_of)
     write_report(run.folder)

@@ -4,73 +4,76 @@
 `--scale` shrinks in proportion.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import replace
+from typing import Annotated, Literal, NamedTuple
 
 from dreamlap.agent import AgentConfig
 from dreamlap.control import ControllerConfig
 from dreamlap.drivers import DriverConfig
+from dreamlap.errors import Refused
 from dreamlap.learn.cmaes import CMAESConfig
 from dreamlap.learn.memory import MemoryTraining
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.learn.vision import VisionTraining
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import DreamConfig
-from dreamlap.settings import count
+from dreamlap.mind.awake import MOST
+from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, settings, span
 from dreamlap.track import TrackConfig
+from dreamlap.track.config import LIMIT
 from dreamlap.vision import VisionConfig
 
 
-@dataclass(frozen=True)
+@settings
 class CollectConfig:
     """What V and M see before there is an agent."""
 
-    random: int = count(0, least=0)
+    random: Annotated[int, least(0)] = count(0, least=0)
     """Episodes of independent uniform actions, the paper's."""
-    correlated: int = count(8, least=0)
+    correlated: Annotated[int, least(0)] = count(8, least=0)
     """Episodes of wandering actions: they leave the road and show what that is like."""
-    autopilot: int = count(104, least=0)
+    autopilot: Annotated[int, least(0)] = count(104, least=0)
     """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
-    expert: int = count(0, least=0)
+    expert: Annotated[int, least(0)] = count(0, least=0)
     """Episodes of an agent that is there already: the PPO expert, or any other."""
     expert_folder: str = ""
     """Folder of that agent, such as the `runs/expert` that `dreamlap train expert` leaves; empty: the agent that the run begins
     with (`start`), or else the expert that comes along."""
-    steps: int = count(1000, least=40)
+    steps: Annotated[int, least(1, LIMIT)] = count(1000, least=40)
     """The most steps of an episode."""
-    random_start: float = 0.5
+    random_start: Annotated[float, SHARE] = 0.5
     """Share of the episodes that begin on a random tile of the track."""
-    reverse: float = 0.0
+    reverse: Annotated[float, SHARE] = 0.0
     """Share of the episodes that drive the lap the other way round."""
     driver: DriverConfig = DriverConfig()
     """How the autopilot drives."""
 
 
-@dataclass(frozen=True)
+@settings
 class RoundsConfig:
     """What happens again and again once there is an agent: collect with it, train M on, train C on."""
 
-    rounds: int = count(8, least=0)
+    rounds: Annotated[int, least(0, 10_000)] = count(8, least=0)
     """Rounds after the first."""
-    episodes: int = count(48, least=1)
+    episodes: Annotated[int, least(1)] = count(48, least=1)
     """Episodes that the agent drives at the start of a round."""
-    steps: int = count(300, least=40)
+    steps: Annotated[int, least(1, LIMIT)] = count(300, least=40)
     """The most steps of such an episode."""
-    random_start: float = 0.5
+    random_start: Annotated[float, SHARE] = 0.5
     """Share of them that begin on a random tile of the track."""
-    reverse: float = 0.5
+    reverse: Annotated[float, SHARE] = 0.5
     """Share of them that drive the lap the other way round: stock tracks turn left, and what is lost is lost in sharp right
     turns, which are rare on them."""
-    noise: tuple[float, float] = (0.0, 0.3)
+    noise: Annotated[tuple[float, float], span(0, 100)] = (0.0, 0.3)
     """Standard deviation of the noise on the agent's actions, drawn for every episode between the two."""
-    memory_updates: int = count(250, least=0)
+    memory_updates: Annotated[int, least(0)] = count(250, least=0)
     """Gradient steps of M a round."""
-    controller_updates: int = count(15, least=1)
+    controller_updates: Annotated[int, least(1)] = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
-    decay: float = 0.1
+    decay: Annotated[float, above(0, 1)] = 0.1
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
     equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
-    vision_updates: int = count(0, least=0)
+    vision_updates: Annotated[int, least(0)] = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
 
     def rate(self, number: int) -> float:
@@ -78,7 +81,7 @@ class RoundsConfig:
         return self.decay ** (number / max(1, self.rounds))
 
 
-@dataclass(frozen=True)
+@settings
 class AnewConfig:
     """Controllers that begin anew once the rounds are over, in the dream that they have made.
 
@@ -86,11 +89,11 @@ class AnewConfig:
     2022, *The Primacy Bias in Deep Reinforcement Learning*).
     """
 
-    controllers: int = count(0, least=0)
+    controllers: Annotated[int, least(0, 9)] = count(0, least=0)
     """How many, each with other weights and other dreams; nothing is driven and neither V nor M learn in between."""
-    updates: int = count(18, least=1)
+    updates: Annotated[int, least(1)] = count(18, least=1)
     """Updates of each of a controller's eight lessons."""
-    off_road_price: float = 8.0
+    off_road_price: Annotated[float, least(0)] = 8.0
     """Price of the last three lessons: those before are to find the way round, these not to miss a tile."""
 
     def course(self, ppo: PPOConfig) -> list[PPOConfig]:
@@ -102,23 +105,23 @@ class AnewConfig:
         return [ppo.at(share, updates=self.updates, off_road_price=price) for share, price in lessons]
 
 
-@dataclass(frozen=True)
+@settings
 class SelectionConfig:
     """How the agent that a run leaves behind is chosen among its rounds, and scored."""
 
-    candidates: int = 4
+    candidates: Annotated[int, least(1, 10)] = 4
     """The last agents to choose from, those that began anew among them; at most 10 by the protocol."""
-    tracks: int = count(32, least=2)
+    tracks: Annotated[int, least(1, 1000)] = count(32, least=2)
     """Selection tracks that each candidate drives, on the fast track."""
-    scored: int = count(20, least=2)
+    scored: Annotated[int, least(2, 1000)] = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""
-    weighed: int = count(400, least=60)
+    weighed: Annotated[int, least(1, LIMIT)] = count(400, least=60)
     """Steps that each controller drives when dream and track are compared at the end."""
-    film_steps: int = count(1000, least=20)
+    film_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
     """The most steps of the videos."""
 
 
-@dataclass(frozen=True)
+@settings
 class Config:
     """Everything that a run depends on."""
 
@@ -139,19 +142,28 @@ class Config:
     """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
     `vision_training.updates`, `memory_training.updates` and `rounds.memory_updates` are 0. A linear C first learns to do as
     that agent's does, in the dream."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """All chance comes from it: the same seed on the same machine gives the same agent."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where V, M and C are trained."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products while V and M are trained; `auto` takes bfloat16 where the hardware has it."""
-    workers: int = 2
+    workers: Annotated[int, WORKERS] = 2
     """Processes that drive tracks; it changes the time, not the result."""
 
     def __post_init__(self) -> None:
-        """Refuse what nobody could train."""
-        if self.anew.controllers and self.controller.kind == "linear":
-            raise ValueError("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")
+        """Refuse settings that cannot go together."""
+        awake, linear = self.controller.mind == "awake", self.controller.kind == "linear"
+        if self.anew.controllers and linear:
+            raise Refused("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")
+        name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.minds", self.ppo.minds)
+        if awake and environments > MOST:
+            raise Refused(f"--{name} {environments}: at most {MOST} real environments fit in one process. Use --{name} 16")
+        if not awake and self.selection.weighed <= self.memory.warmup:
+            raise Refused(
+                f"--selection.weighed {self.selection.weighed}: M is believed after {self.memory.warmup} steps "
+                f"(--memory.warmup), and only beyond can dream and track be compared. Use {self.memory.warmup + 100}"
+            )
 
     @property
     def last(self) -> int:

@@ -1,8 +1,11 @@
 """What a person sees while something takes longer than a few seconds: how far, how fast, how long still."""
 
+import io
+import os
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, suppress
+from typing import TextIO, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +21,47 @@ from rich.text import Text
 
 T = TypeVar("T")
 
-console = Console(highlight=False)
+
+class Steady(io.TextIOBase):
+    """Standard output, as long as somebody reads it. When the reader goes away or its disk is full, work goes on in silence."""
+
+    @property
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Standard output's own."""
+        return getattr(sys.stdout, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        """Whether a person looks."""
+        return sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
+
+    def fileno(self) -> int:
+        """Standard output's own."""
+        return sys.stdout.fileno()
+
+    def write(self, text: str) -> int:
+        """Write, if anybody listens; what the encoding lacks becomes a question mark."""
+        if sys.stdout is not None:
+            with self._alone():
+                sys.stdout.write(text.encode(self.encoding, "replace").decode(self.encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """See `write`."""
+        if sys.stdout is not None:
+            with self._alone():
+                sys.stdout.flush()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+
+
+console = Console(highlight=False, markup=False, soft_wrap=True, file=cast(TextIO, Steady()))
+"""Prints texts as they are, square brackets too, and leaves the breaking of lines to the terminal."""
 
 
 class RateColumn(ProgressColumn):
@@ -54,12 +97,12 @@ class Meter:
 def meter(title: str, total: float, completed: float = 0) -> Iterator[Meter]:
     """A progress bar; without a terminal, one line when it is done."""
     columns = (
-        TextColumn("{task.description:<24}"),
+        TextColumn("{task.description:<24}", markup=False),
         BarColumn(bar_width=10),
         MofNCompleteColumn(),
         RateColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console) as progress:
         yield Meter(progress, title, total, completed)

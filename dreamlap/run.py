@@ -3,20 +3,24 @@
     runs/NAME/
         config.json  versions.json            what was asked for, and what made it
         round-0/collect  vision  memory  controller  select
-        round-1/...                           a folder a stage: checkpoint, metrics.jsonl, TensorBoard events, `done.json`
+        round-1/...                           a folder a stage: checkpoint, metrics.jsonl, TensorBoard events,
+                                              `inputs.json` (fingerprints of what it builds on), `done.json`
         agent/  scores/  report.html          what is left behind
 
-A stage counts only once its `done.json` is there. Every file is written under another name and renamed, so a reader meets it
-whole or not at all, whatever was killed when.
+A stage counts only once its `done.json` is there, and only while what it builds on is what it was. One process owns the folder.
 """
 
 import json
+import math
 import os
 import platform
+import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from importlib.metadata import version
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,37 +28,9 @@ import torch
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from dreamlap import __version__
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a name to write to; it becomes `path` if the block succeeds, and vanishes if it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise OSError(f"could not write {path}: {error}. Is the disk full? Nothing written before is lost.") from error
-    finally:
-        if partial.exists():
-            partial.unlink()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` so that a reader sees the old file or the new one."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(value, indent=2) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file, or say which one is missing or broken."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing: is {path.parent} the folder you mean?") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}): delete it and run again") from None
+from dreamlap.errors import Refused
+from dreamlap.files import read_object, replacing, write_json
+from dreamlap.settings import differences, from_dict
 
 
 def versions() -> dict[str, str]:
@@ -65,8 +41,16 @@ def versions() -> dict[str, str]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "commit": commit(),
         "dreamlap": __version__,
-        **{name: version(name) for name in packages},
+        **{name: _version(name) for name in packages},
     }
+
+
+def _version(package: str) -> str:
+    """A record of where a result came from must not cost the result: OpenCV has four names, conda and Guix write none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def commit() -> str:
@@ -81,65 +65,136 @@ def commit() -> str:
     return head + ("+changes" if changed.stdout.strip() else "")
 
 
-def claim(folder: Path, asked: dict[str, Any]) -> None:
-    """Write down what a run was asked for, or refuse to go on with something else (`workers` change only the time)."""
-    path = folder / "config.json"
-    if path.exists() and (other := differences(read_json(path) | {"workers": asked["workers"]}, asked)):
-        raise ValueError(
-            f"{folder} was begun with other settings: {'; '.join(other)}. "
-            "Choose another --name, or delete the folder to start again."
-        )
-    if not path.exists():
-        write_json(path, asked)
+def claim(
+    folder: Path,
+    kind: type,
+    asked: dict[str, Any],
+    places: Mapping[str, str],
+    binding: Callable[[str], str | None],
+    retrain: bool = False,
+) -> list[str]:
+    """Write down what a run is asked for -> the settings that changed although a stage that has begun builds on them.
+
+    Args:
+        folder: of the run.
+        kind: of the settings, to read those that are there. A setting that is new since then takes its default.
+        asked: the settings, and `data`, nested as JSON has them.
+        places: by the setting that names a file or folder, the fingerprint of what is there. That counts, not the path.
+        binding: the stage that has begun and builds on a setting, if there is one.
+        retrain: whether such a setting may change: these stages begin again.
+
+    Raises:
+        Refused: such a setting changed and may not, or the settings that are there are broken or of a newer version.
+    """
+    path, known = folder / "config.json", folder / "inputs.json"
+    changed: dict[str, str] = {}
+    if path.exists():
+        told = read_object(path)
+        old = {"data": told.pop("data", None), **asdict(from_dict(kind, told, str(path)))}
+        before = read_object(known) if known.exists() else {}
+        changed = {change.split()[0].removeprefix("--"): change for change in differences(old, asked)}
+        for name, fingerprint in places.items():
+            if before.get(name) == fingerprint or (name not in before and _same_path(old, asked, name)):
+                changed.pop(name, None)
+            elif name in before:
+                changed.setdefault(name, f"--{name}: what it names has changed")
+        changed = {name: f"{change} ({stage} builds on it)" for name, change in changed.items() if (stage := binding(name))}
+        if changed and not retrain:
+            raise Refused(
+                f"{folder} was begun with other settings: {'; '.join(changed.values())}. Choose another --name "
+                f"(--start {folder} begins with this run's agent), or add --retrain: these stages, and what builds on them, "
+                "are then trained again"
+            )
+    write_json(path, asked)
+    write_json(known, dict(places))
+    if not (folder / "versions.json").exists():
         write_json(folder / "versions.json", versions())
+    return list(changed)
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """The settings in which two configurations differ, as `--name old -> new`."""
-    found = []
-    for name in sorted(old.keys() | new.keys()):
-        before, after = (list(value) if isinstance(value, tuple) else value for value in (old.get(name), new.get(name)))
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += differences(before, after, f"{prefix}{name}.")
-        elif before != after:
-            found.append(f"--{prefix}{name} {before} -> {after}")
-    return found
+def _same_path(old: dict[str, Any], new: dict[str, Any], name: str) -> bool:
+    """Whether a setting names the same place in both, however it is spelled."""
+    for part in name.split("."):
+        old, new = old.get(part, {}), new.get(part, {})
+    return bool(old and new) and Path(str(old)).resolve() == Path(str(new)).resolve()
 
 
 class Stage:
-    """One stage's folder: what it logs, its last whole checkpoint, and whether it is done."""
+    """One stage's folder: what it builds on, what it logs, its last whole checkpoint, and whether it is done."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def done(self) -> bool:
         """Whether the stage was finished."""
         return (self.folder / "done.json").exists()
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is something that was trained or made."""
+        return self.done or self.checkpoint.exists()
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of the last checkpoint."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What came out of it; empty if it is not done."""
+        return read_object(self.folder / "done.json") if self.done else {}
+
     def finish(self, **result: Any) -> None:
         """Mark the stage as done, with what came out of it."""
         write_json(self.folder / "done.json", result)
 
+    def reopen(self) -> None:
+        """Let it go on from its checkpoint: it is to be longer than it was."""
+        (self.folder / "done.json").unlink(missing_ok=True)
+
+    def reset(self) -> None:
+        """Forget all of it: it begins again. What says that it is done goes first."""
+        self.reopen()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def build_on(self, inputs: Mapping[str, Any]) -> list[str]:
+        """Write down the fingerprints of what the stage builds on -> the names of those that changed since it began.
+
+        A stage that has not begun, or that an older version began, builds on whatever is there.
+        """
+        path = self.folder / "inputs.json"
+        if self.begun and path.exists():
+            before = read_object(path)
+            return [name for name, value in inputs.items() if before.get(name) != value]
+        write_json(path, dict(inputs))
+        return []
+
     def save(self, update: int, state: Mapping[str, Any]) -> None:
         """Keep a checkpoint: `state` after `update` updates, in place of the last one."""
-        with replacing(self.folder / "checkpoint.pt") as partial:
+        with replacing(self.checkpoint) as partial:
             torch.save({"update": update, **state}, partial)
 
     def load(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None at the start. Only tensors and plain values are ever unpickled."""
-        path = self.folder / "checkpoint.pt"
-        if not path.exists():
+        """The last checkpoint, or None at the start. Only tensors and plain values are ever unpickled.
+
+        Raises:
+            Refused: it cannot be read, or one of its checksums (the zip format's) is wrong.
+        """
+        if not self.checkpoint.exists():
             return None
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with zipfile.ZipFile(self.checkpoint) as file:
+                if (bad := file.testzip()) is not None:
+                    raise ValueError(f"the checksum of {bad} differs")
+            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise ValueError(f"{path} cannot be read ({error}): delete it to start this stage again") from error
+            raise Refused(f"{self.checkpoint} cannot be read ({error}): delete it to start this stage again") from error
 
     @contextmanager
     def logger(self, start: int = 0) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
         """Yield `log(update, metrics)`, which adds a line to `metrics.jsonl` and points to TensorBoard's curves."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         board = SummaryWriter(str(self.folder), purge_step=start + 1)
         with (self.folder / "metrics.jsonl").open("a", buffering=1) as file, closing(board):
 
@@ -159,14 +214,18 @@ class Stage:
                 partial.write_text("".join(line + "\n" for line in kept))
 
     def metrics(self) -> list[dict[str, float]]:
-        """All that was logged, in order; a line that a killed run left half written is passed over."""
+        """All that was logged, in order; a line that a killed run left half written, or without numbers, is passed over."""
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines if _update_of(line) < float("inf")]
+        lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
+        return [_numbers(json.loads(line)) for line in lines if _update_of(line) < float("inf")]
 
 
 def _update_of(line: str) -> float:
     try:
-        return json.loads(line)["update"]
-    except (ValueError, KeyError):  # a line that a killed run left half written
+        return float(json.loads(line)["update"])
+    except (ValueError, KeyError, TypeError):
         return float("inf")
+
+
+def _numbers(line: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in line.items() if isinstance(value, int | float) and math.isfinite(value)}

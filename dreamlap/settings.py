@@ -1,12 +1,117 @@
-"""Settings are frozen dataclasses beside what they configure; here is what all of them can do: to JSON and back, and shrink."""
+"""Settings are frozen dataclasses beside what they configure. Here is what all of them can do: check themselves, shrink, load.
+
+    @settings
+    class DreamConfig:
+        horizon: Annotated[int, least(1)] = 30
+
+A value of another type or out of its bounds is refused when the settings are made, by whoever makes them: the command line,
+Python, or a file. The command line shows the bounds in `--help`. `@checked` does the same for the arguments of a function.
+"""
 
 import dataclasses
 import difflib
+import functools
+import inspect
 import math
-from collections.abc import Mapping
-from typing import Any, TypeVar, get_type_hints
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import pairwise
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
+
+import numpy as np
+import tyro
+
+from dreamlap.errors import Refused
 
 T = TypeVar("T")
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """Where a number must lie, or each number of a tuple; those of an `ordered` pair must not fall."""
+
+    least: float = -math.inf
+    most: float = math.inf
+    open: bool = False
+    """Whether `least` itself is too small."""
+    ordered: bool = False
+
+    def __str__(self) -> str:
+        if math.isinf(self.most):
+            return "" if math.isinf(self.least) else f"{'>' if self.open else '≥'} {self.least:g}"
+        low = f"{'above ' if self.open else ''}{self.least:g}"
+        return f"{low} to {self.most:g}" if not math.isinf(self.least) else f"≤ {self.most:g}"
+
+    def complaint(self, value: Any) -> str:
+        """What is wrong with a number, or a tuple of numbers; empty if nothing is."""
+        numbers = value if isinstance(value, tuple) else (value,)
+        for number in numbers:
+            if number > self.most or (number <= self.least if self.open else number < self.least):
+                return f"must be {self._words()}"
+        if self.ordered and any(high < low for low, high in pairwise(numbers)):
+            return "must not fall: give the lower number first"
+        return ""
+
+    def _words(self) -> str:
+        low = "" if math.isinf(self.least) else f"{'above' if self.open else 'at least'} {self.least:g}"
+        high = "" if math.isinf(self.most) else f"at most {self.most:g}"
+        return " and ".join(part for part in (low, high) if part)
+
+
+def least(bound: float, most: float = math.inf) -> Bounds:
+    """At least `bound`, and at most `most`."""
+    return Bounds(bound, most)
+
+
+def above(bound: float, most: float = math.inf) -> Bounds:
+    """Above `bound`, and at most `most`."""
+    return Bounds(bound, most, open=True)
+
+
+def span(bound: float = -math.inf, most: float = math.inf) -> Bounds:
+    """A pair of numbers within bounds, the lower one first."""
+    return Bounds(bound, most, ordered=True)
+
+
+ANY = Bounds()
+"""A number that may be anything, as long as it is one."""
+SHARE = least(0, 1)
+"""A share of something."""
+SEED = least(0, 2**63 - 1)
+"""A seed of all chance."""
+WORKERS = least(1, 4096)
+"""Processes."""
+SIZE = least(1, 2**24)
+"""How many: more than memory could ever hold is a mistake."""
+
+
+class SettingError(Refused):
+    """A setting has a value that it cannot have."""
+
+    def __init__(self, owner: str, name: str, value: Any, complaint: str):
+        """`owner`: the settings' class, or the function, that `name` belongs to."""
+        self.owner, self.name, self.value, self.complaint = owner, name, value, complaint
+        super().__init__(f"{owner}: `{name}` is {value!r}, and it {complaint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.owner, self.name, self.value, self.complaint)
+
+
+_deferred: ContextVar[bool] = ContextVar("deferred", default=False)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Settings that are made within this block are not checked yet: the command line checks them whole, by `check_flags`."""
+    token = _deferred.set(True)
+    try:
+        yield
+    finally:
+        _deferred.reset(token)
 
 
 def count(default: int, least: int = 1) -> Any:
@@ -14,10 +119,132 @@ def count(default: int, least: int = 1) -> Any:
     return dataclasses.field(default=default, metadata={"least": least})
 
 
+@dataclass_transform(frozen_default=True)
+def settings(cls: type[T]) -> type[T]:
+    """A frozen dataclass that checks its values, and then whatever its own `__post_init__` checks of them together."""
+    hints, together = dict(cls.__annotations__), cls.__dict__.get("__post_init__", lambda _: None)
+
+    def check(self: T) -> None:
+        if _deferred.get():
+            return
+        for name, hint in hints.items():
+            if complaint := _complaint(hint, getattr(self, name)):
+                raise SettingError(cls.__name__, name, getattr(self, name), complaint)
+        together(self)
+
+    cls.__post_init__ = check  # pyright: ignore[reportAttributeAccessIssue]  # dataclasses call it by this name
+    for name, hint in hints.items():
+        cls.__annotations__[name] = _with_bounds_in_help(hint)
+    return dataclasses.dataclass(frozen=True)(cls)
+
+
+def checked(function: Callable[P, Result]) -> Callable[P, Result]:
+    """A function that checks its arguments' types and bounds before it begins; they are told as flags."""
+    signature, hints = inspect.signature(function), dict(function.__annotations__)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Result:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if complaint := _complaint(hints.get(name), value):
+                raise Refused(_told("--", name, value, complaint))
+            if dataclasses.is_dataclass(value):
+                check_flags(value, f"--{name}.")
+        token = _deferred.set(False)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _deferred.reset(token)
+
+    call.__annotations__ = {name: _with_bounds_in_help(hint) for name, hint in hints.items()}
+    return call
+
+
+def check_flags(settings: Any, prefix: str = "--") -> None:
+    """Check settings that were made `deferred`, and those within them.
+
+    Raises:
+        Refused: a value cannot be; it is told by its flag.
+    """
+    for field in dataclasses.fields(settings):
+        value, name = getattr(settings, field.name), field.name.replace("_", "-")
+        if dataclasses.is_dataclass(value):
+            check_flags(value, f"{prefix}{name}." if name != "config" else prefix)
+        elif complaint := _complaint(field.type, value):
+            raise Refused(_told(prefix, name, value, complaint))
+    if check := getattr(settings, "__post_init__", None):
+        check()
+
+
+def _told(prefix: str, name: str, value: Any, complaint: str) -> str:
+    shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"{prefix}{name.replace('_', '-')} {shown}: it {complaint}"
+
+
+def _with_bounds_in_help(hint: Any) -> Any:
+    """The same hint, which tells tyro to print the bounds where it names the type."""
+    bounds = _bounds_of(hint)
+    if bounds is None or not str(bounds):
+        return hint
+    plain = get_args(hint)[0]
+    members = [member for member in (get_args(plain) or (plain,)) if member is not Ellipsis]
+    if type(None) in members:
+        kind = "{None}|" + " ".join(member.__name__.upper() for member in members if member is not type(None))
+    else:
+        kind = " ".join(member.__name__.upper() for member in members)
+    return Annotated[hint, tyro.conf.arg(metavar=f"{kind} {bounds}")]
+
+
+def _bounds_of(hint: Any) -> Bounds | None:
+    return next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Bounds)), None)
+
+
+def _complaint(hint: Any, value: Any) -> str:
+    """What is wrong with `value` as something of the type `hint`; empty if nothing is."""
+    bounds = _bounds_of(hint)
+    plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if complaint := _type_complaint(plain, value):
+        return complaint
+    return bounds.complaint(value) if bounds is not None and value is not None else ""
+
+
+def _type_complaint(hint: Any, value: Any) -> str:
+    origin = get_origin(hint)
+    if origin is Literal:
+        known = get_args(hint)
+        near = difflib.get_close_matches(str(value), list(map(str, known)), 1)
+        hint_of_near = f": did you mean {near[0]}?" if near else ""
+        return "" if value in known else f"must be one of {', '.join(map(str, known))}{hint_of_near}"
+    if origin in (Union, types.UnionType):
+        complaints = [_complaint(member, value) for member in get_args(hint)]
+        return "" if not all(complaints) else complaints[0]
+    if origin is tuple:
+        members = get_args(hint)
+        if not isinstance(value, tuple):
+            return f"must be {'a list of' if members[-1] is Ellipsis else len(members)} numbers"
+        each = [members[0]] * len(value) if members[-1] is Ellipsis else list(members)
+        if len(each) != len(value):
+            return f"must be {len(each)} numbers"
+        return next((found for member, part in zip(each, value, strict=True) if (found := _complaint(member, part))), "")
+    if hint is bool:
+        return "" if isinstance(value, bool) else "must be true or false"
+    if hint is int:
+        return "" if isinstance(value, int | np.integer) and not isinstance(value, bool) else "must be a whole number"
+    if hint is float:
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        return "" if number and math.isfinite(value) else "must be a finite number"
+    if hint is type(None):
+        return "" if value is None else "must be left out"
+    if hint is str:
+        return "" if isinstance(value, str) else "must be a text"
+    if dataclasses.is_dataclass(hint):
+        return "" if isinstance(value, hint) else f"must be {getattr(hint, '__name__', hint)}"  # pyright: ignore[reportArgumentType]
+    return ""  # paths, agents: whoever uses them checks them
+
+
 def scaled(settings: T, factor: float) -> T:
     """The same settings with every `count` multiplied by `factor` (rounded up), in nested settings too."""
-    if not factor > 0:
-        raise ValueError(f"--scale must be above 0, not {factor}: 0.1 makes a tenth of everything")
+    if not factor > 0 or math.isinf(factor):
+        raise Refused(f"--scale must be above 0, not {factor}: 0.1 makes a tenth of everything")
     if factor == 1:
         return settings
     changes = {}
@@ -30,17 +257,60 @@ def scaled(settings: T, factor: float) -> T:
     return dataclasses.replace(settings, **changes)  # pyright: ignore[reportArgumentType]
 
 
-def from_dict(kind: type[T], values: Mapping[str, Any], source: str) -> T:
-    """Rebuild settings from JSON, refusing a key that does not exist; `source` names the file in the error."""
+def deviations(settings: Any) -> dict[str, Any]:
+    """The settings that differ from their defaults, nested as they are: what is named here is all that must be told of them.
+
+    A setting that a later version adds is not among them, so what is derived from this stays as it was.
+    """
+    found = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            if inner := deviations(value):
+                found[field.name] = inner
+        elif value != field.default:
+            found[field.name] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """The settings in which two configurations differ, as `--name old -> new`."""
+    found = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = (list(v) if isinstance(v, tuple) else v for v in (old.get(name), new.get(name)))
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, f"{prefix}{name}.")
+        elif before != after:
+            found.append(f"--{prefix}{name} {before} -> {after}")
+    return found
+
+
+def from_dict(kind: type[T], values: Any, source: str) -> T:
+    """Rebuild settings from JSON; what is not there takes its default.
+
+    Raises:
+        Refused: a setting does not exist, or its value is not one that it can have; `source` names the file.
+    """
     hints = get_type_hints(kind)
+    if not isinstance(values, Mapping):
+        raise Refused(f"{source} must hold the settings of {kind.__name__} by name, not {values!r:.60}")
     for name in values:
         if name not in hints:
-            near = difflib.get_close_matches(name, hints, 1) or sorted(hints)
-            raise ValueError(f"{source}: there is no setting {name!r}; did you mean {' or '.join(near)}?")
-    return kind(**{name: _value(hints[name], value, f"{source}, {name}") for name, value in values.items()})
+            near = difflib.get_close_matches(str(name), hints, 1) or sorted(hints)
+            raise Refused(
+                f"{source}: there is no setting {name!r}; did you mean {' or '.join(near)}? If a newer version of dreamlap "
+                "wrote the file, upgrade: pip install --upgrade dreamlap"
+            )
+    try:
+        return kind(**{name: _value(hints[name], value, f"{source}, {name}") for name, value in values.items()})
+    except SettingError as error:
+        newer = ". If a newer version of dreamlap wrote the file, upgrade: pip install --upgrade dreamlap"
+        raise Refused(
+            f"{source}: `{error.name}` is {error.value!r:.60}, and it {error.complaint}" + newer * isinstance(error.value, str)
+        ) from None
 
 
 def _value(hint: Any, value: Any, source: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+    if dataclasses.is_dataclass(hint):
         return from_dict(hint, value, source)  # pyright: ignore[reportArgumentType]
     return tuple(value) if isinstance(value, list) else value

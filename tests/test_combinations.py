@@ -17,6 +17,7 @@ from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.latents import Latents
 from dreamlap.episodes.record import collect
 from dreamlap.estimate import cost
+from dreamlap.files import read_json
 from dreamlap.learn.cmaes import CMAESConfig
 from dreamlap.learn.memory import MemoryTraining
 from dreamlap.learn.ppo import PPOConfig
@@ -25,7 +26,6 @@ from dreamlap.measure.trust import Promises
 from dreamlap.memory import MDNRNN, MemoryConfig
 from dreamlap.pipeline import Run, learn
 from dreamlap.presets import AnewConfig, CollectConfig, Config, RoundsConfig, SelectionConfig
-from dreamlap.run import read_json
 from dreamlap.track import TrackConfig
 from dreamlap.vision import VisionConfig
 

@@ -21,9 +21,11 @@ from dreamlap.episodes.latents import encode_episodes, windows
 from dreamlap.exchange import Format, Recording, episode_of, export_episodes, import_episodes
 from dreamlap.exchange.png import _numbers, _text
 from dreamlap.learn.memory import MemoryTraining, memory_losses, train_memory
+from dreamlap.learn.ppo import PPOConfig
 from dreamlap.learn.vision import VisionTraining, train_vision
 from dreamlap.measure.vision import probe_speed
-from dreamlap.pipeline import Run, check_data, collect_round
+from dreamlap.pipeline import collect_round
+from dreamlap.plan import Run, check_data
 from dreamlap.presets import Config
 from dreamlap.run import Stage
 from dreamlap.track import PEDAL, TrackConfig, to_frame
@@ -400,7 +402,7 @@ def test_c_is_refused_a_dream_without_rewards_before_anything_is_done(tmp_path: 
     with pytest.raises(ValueError, match=r"hold no rewards.*dreamlap train memory"):
         check_data(store.folder, Config(), "controller")
     check_data(store.folder, Config(), "memory")
-    check_data(store.folder, Config(controller=ControllerConfig(mind="awake")), "controller")
+    check_data(store.folder, Config(controller=ControllerConfig(mind="awake"), ppo=PPOConfig(minds=8)), "controller")
     with pytest.raises(ValueError, match=r"are 64x64, and V is to see 48x48: .*--resize 48"):
         check_data(store.folder, Config(track=TrackConfig(size=48)), "memory")
     store.write("b", drive(side=64))

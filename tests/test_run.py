@@ -175,8 +175,9 @@ def test_fast_tracks_side_by_side_are_driven_as_one_by_one():
 
 def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Trained in the dream: no step of the track enters C's objective. Here the track raises."""
+    from dreamlap.files import read_json
     from dreamlap.pipeline import Run, act
-    from dreamlap.run import Stage, read_json
+    from dreamlap.run import Stage
     from dreamlap.track import FastCarRacing
 
     def awake(*_: object, **__: object) -> None:
@@ -195,7 +196,7 @@ def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytes
 
 def test_a_single_candidate_need_not_drive_to_be_chosen(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from dreamlap import pipeline
-    from dreamlap.run import read_json
+    from dreamlap.files import read_json
 
     def drive(*_: object, **__: object) -> None:
         raise AssertionError("there is nothing to choose")

@@ -13,8 +13,9 @@ from PIL import Image
 
 from dreamlap.agent import Agent
 from dreamlap.episodes import Episode, EpisodeStore
+from dreamlap.files import write_json
 from dreamlap.measure.memory import draw, open_loop, see
-from dreamlap.run import Stage, write_json
+from dreamlap.run import Stage
 from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots, sheet
 from dreamlap.show.films import PredictionFilm
 from dreamlap.show.glimpse import unseen_drive

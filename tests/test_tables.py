@@ -9,8 +9,8 @@ from benchmarks import ablations, scores
 from benchmarks.ship import ship
 from dreamlap.agent import PRETRAINED, load_agent
 from dreamlap.evaluate import score
+from dreamlap.files import write_json
 from dreamlap.pipeline import ROUND
-from dreamlap.run import write_json
 from dreamlap.seeds import TEST_SEEDS
 
 TRAINED = {"mind": "dream", "real_steps": 220_000, "dream_steps": 3_700_000, "seconds": 660}

@@ -1,18 +1,20 @@
 """The verbs of agents: how well one drives, and what there is to look at."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
+from dreamlap.errors import Refused
 from dreamlap.progress import console
+from dreamlap.settings import SEED, WORKERS, least
 
 
 def evaluate(
     agent: Positional[Path],
     seeds: str = "",
     final: bool = False,
-    workers: int = 2,
+    workers: Annotated[int, WORKERS] = 2,
     json: Path | None = None,
     track: str = "stock",
 ) -> None:
@@ -29,7 +31,7 @@ def evaluate(
     """
     from dreamlap.evaluate import evaluate as measure
     from dreamlap.evaluate import headline, seed_range
-    from dreamlap.run import write_json
+    from dreamlap.files import write_json
 
     result = measure(agent, seed_range(seeds, final), workers, track)
     if json:
@@ -42,7 +44,7 @@ def compare(
     second: Positional[Path],
     seeds: str = "",
     final: bool = False,
-    workers: int = 2,
+    workers: Annotated[int, WORKERS] = 2,
     json: Path | None = None,
 ) -> None:
     """Compare two agents on the same tracks: the difference on each, its mean, and how sure that is.
@@ -58,7 +60,7 @@ def compare(
     from dreamlap.evaluate import compare as pair
     from dreamlap.evaluate import evaluate as measure
     from dreamlap.evaluate import headline, seed_range
-    from dreamlap.run import read_json, write_json
+    from dreamlap.files import read_json, write_json
 
     scores = [
         read_json(path) if path.suffix == ".json" else measure(path, seed_range(seeds, final), workers)
@@ -71,7 +73,7 @@ def compare(
         write_json(json, result)
     low, high = result["interval"]
     console.print(
-        f"[bold]first minus second: {result['mean']:+.1f}[/] on {len(result['seeds'])} tracks, "
+        f"first minus second: {result['mean']:+.1f} on {len(result['seeds'])} tracks, "
         f"95 % interval {low:+.1f} to {high:+.1f}, median {result['median']:+.1f}; "
         f"higher on {result['higher']}, lower on {result['lower']}"
     )
@@ -81,10 +83,10 @@ def video(
     agent: Positional[Path],
     what: Literal["drive", "dream", "prediction", "beside", "reconstruction"] = "drive",
     out: Path | None = None,
-    seed: int = 900_000,
-    steps: int = 1000,
+    seed: Annotated[int, SEED] = 900_000,
+    steps: Annotated[int, least(1)] = 1000,
     first: Path | None = None,
-    at: int | None = None,
+    at: Annotated[int | None, least(0)] = None,
 ) -> None:
     """Film an agent on the track or in its dream, or a drive beside M's dream or V's drawing of it.
 
@@ -109,7 +111,7 @@ def video(
     if what == "beside":
         beside_video(load_agent(agent), out, steps, seed, first, at)
     elif first or at is not None:
-        raise ValueError("--first and --at say where a dream begins: use them with --what beside")
+        raise Refused("--first and --at say where a dream begins: use them with --what beside")
     elif what == "drive":
         drive_video(load(agent), path=out, seed=seed, steps=steps)
     else:
@@ -121,7 +123,7 @@ def picture(
     agent: Positional[Path],
     what: Literal["reconstructions", "samples", "traversals"] = "reconstructions",
     out: Path | None = None,
-    seed: int = 0,
+    seed: Annotated[int, SEED] = 0,
 ) -> None:
     """Draw what V makes of a drive: what it keeps of frames, what it could see, what every number of z is for.
 
@@ -133,7 +135,7 @@ def picture(
         seed: Of the track that is driven, and of the samples.
     """
     from dreamlap.agent import load_agent
-    from dreamlap.run import replacing
+    from dreamlap.files import replacing
     from dreamlap.show.sight import still_life
 
     out = out or Path(f"{what}.png")

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
 
+from dreamlap.errors import Refused
 from dreamlap.progress import console
+from dreamlap.settings import checked, deferred, least
 
 
 def data(args: Sequence[str]) -> None:
     """Episodes: what is there, a film of them, bring in what others recorded, hand on ours: data info|preview|import|export."""
     verbs = {"info": data_info, "preview": data_preview, "import": data_import, "export": data_export}
-    tyro.extras.subcommand_cli_from_dict(verbs, prog="dreamlap data", args=list(args))
+    with deferred():
+        tyro.extras.subcommand_cli_from_dict({n: checked(f) for n, f in verbs.items()}, prog="dreamlap data", args=list(args))
 
 
 def data_info(store: Positional[Path]) -> None:
@@ -24,10 +27,13 @@ def data_info(store: Positional[Path]) -> None:
     """
     from dreamlap.episodes import EpisodeStore
 
-    console.print(EpisodeStore(store).summary(), markup=False)
+    found = EpisodeStore(store)
+    if not found.folder.is_dir():
+        raise Refused(f"there is no folder {store}: `dreamlap collect {store}` makes one")
+    console.print(found.summary())
 
 
-def data_preview(store: Positional[Path], out: Path = Path("preview.mp4"), count: int = 9) -> None:
+def data_preview(store: Positional[Path], out: Path = Path("preview.mp4"), count: Annotated[int, least(1, 400)] = 9) -> None:
     """Make a video of random episodes of a folder.
 
     Args:
@@ -45,8 +51,8 @@ def data_preview(store: Positional[Path], out: Path = Path("preview.mp4"), count
 def data_import(
     source: Positional[Path],
     store: Positional[Path],
-    resize: int | None = None,
-    episode_length: int | None = None,
+    resize: Annotated[int | None, least(16, 2048)] = None,
+    episode_length: Annotated[int | None, least(1)] = None,
     align: Literal["before", "after"] = "before",
 ) -> None:
     """Bring in episodes that others recorded; then `dreamlap run PRESET --data STORE` learns from them.
@@ -81,4 +87,4 @@ def data_export(store: Positional[Path], out: Positional[Path], to: Literal["png
     from dreamlap.episodes import EpisodeStore
     from dreamlap.exchange import export_episodes
 
-    console.print(f"wrote {export_episodes(EpisodeStore(store), out, to)} episodes to {out}", markup=False)
+    console.print(f"wrote {export_episodes(EpisodeStore(store), out, to)} episodes to {out}")

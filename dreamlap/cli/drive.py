@@ -1,24 +1,26 @@
 """The verbs of driving: by a driver, for episodes to learn from, or by a person, in a window."""
 
 from pathlib import Path
+from typing import Annotated
 
 from tyro.conf import Positional
 
 from dreamlap.cli.data import data_info
 from dreamlap.drivers import DriverConfig
+from dreamlap.settings import SEED, SHARE, WORKERS, least
 from dreamlap.track import TrackConfig
 
 
 def collect(
     store: Positional[Path],
-    episodes: int = 10,
-    steps: int = 1000,
+    episodes: Annotated[int, least(1)] = 10,
+    steps: Annotated[int, least(1)] = 1000,
     driver: DriverConfig = DriverConfig(),
     track: TrackConfig = TrackConfig(),
-    random_start: float = 0.0,
-    reverse: float = 0.0,
-    seed: int = 0,
-    workers: int = 2,
+    random_start: Annotated[float, SHARE] = 0.0,
+    reverse: Annotated[float, SHARE] = 0.0,
+    seed: Annotated[int, SEED] = 0,
+    workers: Annotated[int, WORKERS] = 2,
 ) -> None:
     """Drive episodes and keep them in a folder.
 
@@ -35,9 +37,11 @@ def collect(
     """
     from dreamlap.episodes import EpisodeStore
     from dreamlap.episodes.record import collect as record
+    from dreamlap.files import Owned
 
-    name = Path(driver.kind).name
-    record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, reverse, workers)
+    name = driver.name
+    with Owned(store):
+        record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, reverse, workers)
     data_info(store)
 
 
@@ -45,12 +49,12 @@ def play(
     driver: str = "person",
     dream: Path | None = None,
     record: Path | None = None,
-    episodes: int = 10,
-    steps: int = 1000,
+    episodes: Annotated[int, least(1)] = 10,
+    steps: Annotated[int, least(1)] = 1000,
     track: TrackConfig = TrackConfig(),
-    random_start: float = 0.0,
-    seed: int = 0,
-    fps: float = 50.0,
+    random_start: Annotated[float, SHARE] = 0.0,
+    seed: Annotated[int, SEED] = 0,
+    fps: Annotated[float, least(0, 10_000)] = 50.0,
 ) -> None:
     """Drive yourself, or watch a driver, in a window; on request in a dream, or kept as episodes to learn from.
 

@@ -7,11 +7,13 @@ from typing import Annotated, TypeVar
 
 import tyro
 from rich.table import Table
+from rich.text import Text
 
+from dreamlap.errors import Refused
 from dreamlap.learn.practice import ExpertConfig
 from dreamlap.presets import PRESETS, Config
 from dreamlap.progress import console
-from dreamlap.settings import scaled
+from dreamlap.settings import check_flags, deferred, scaled
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class PresetCommand:
     """Folder of episodes (by `collect`, `play` or `data import`) to learn from; the preset's drivers stay at home then."""
     display: bool = False
     """While CMA-ES trains C, show the best candidate of each generation in a window. It changes the time, not the result."""
+    retrain: bool = False
+    """Train again what is finished but was made with other settings or other data, and all that builds on it. Without this
+    flag such a change is refused."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,9 @@ def run(args: Sequence[str]) -> None:
 
 def _show_outcome(folder: Path) -> None:
     from dreamlap.evaluate import headline
-    from dreamlap.run import read_json
+    from dreamlap.files import read_json
 
-    console.print(f"\n[bold]{headline(read_json(folder / 'scores' / 'selection.json'))}[/]")
+    console.print(f"\n{headline(read_json(folder / 'scores' / 'selection.json'))}", style="bold")
     for what, where in (("report", "report.html"), ("video", "videos/drive.mp4"), ("agent", "agent")):
         console.print(f"  {what:8}{folder / where}")
 
@@ -71,14 +76,14 @@ def train(args: Sequence[str]) -> None:
     elif args and args[0] in stages:
         learn(_begin(f"train {args[0]}", args[1:], args[0]), until=args[0])
     else:
-        raise ValueError(f"train what? dreamlap train {'|'.join(stages)} PRESET, or dreamlap train expert")
+        raise Refused(f"train what? dreamlap train {'|'.join(stages)} PRESET, or dreamlap train expert")
 
 
 def _train_expert(args: Sequence[str]) -> None:
     try:
         from dreamlap.expert_run import run_expert
     except ModuleNotFoundError as error:
-        raise ValueError(f"an expert is trained by Stable-Baselines3 ({error}): pip install 'dreamlap[expert]'") from error
+        raise Refused(f"an expert is trained by Stable-Baselines3 ({error}): pip install 'dreamlap[expert]'") from error
     command = _to_scale(lambda scale: _parse_expert(args, scale))
     folder = Path("runs") / command.name
     run_expert(folder, command.config)
@@ -87,26 +92,28 @@ def _train_expert(args: Sequence[str]) -> None:
 
 def _parse_expert(args: Sequence[str], scale: float) -> ExpertCommand:
     default = ExpertCommand(scaled(ExpertConfig(), scale))
-    return tyro.cli(ExpertCommand, prog="dreamlap train expert", args=list(args), default=default)
+    with deferred():
+        command = tyro.cli(ExpertCommand, prog="dreamlap train expert", args=list(args), default=default)
+    check_flags(command)
+    return command
 
 
 def _begin(verb: str, args: Sequence[str], until: str):
     from dreamlap.estimate import estimate
-    from dreamlap.pipeline import Run, check_data
+    from dreamlap.pipeline import Run
 
     command = _to_scale(lambda scale: parse(verb, args, scale))
-    preset = next(arg for arg in args if arg in PRESETS)
-    if command.data:
-        check_data(command.data, command.config, until)
+    folder = Path("runs") / (command.name or next(arg for arg in args if arg in PRESETS))
+    begun = Run(folder, command.config, command.data, _display(command), until, command.retrain)
     console.print(estimate(command.config))
-    return Run(Path("runs") / (command.name or preset), command.config, command.data, _display(command))
+    return begun
 
 
 def _display(command: PresetCommand):
     if not command.display:
         return None
     if command.config.controller.kind != "linear":
-        raise ValueError("--display shows the generations of CMA-ES, which trains a linear C: --controller.kind linear")
+        raise Refused("--display shows the generations of CMA-ES, which trains a linear C: --controller.kind linear")
     from dreamlap.play import Display
 
     return Display()
@@ -119,8 +126,12 @@ def _to_scale(parse: Callable[[float], Command]) -> Command:
 
 
 def parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
-    commands = {name: (about, PresetCommand(scaled(config, scale))) for name, (about, config, _) in PRESETS.items()}
-    return tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
+    """The command's settings: those of a preset, scaled, with what its flags change. Refused by the flag if one cannot be."""
+    with deferred():
+        commands = {name: (about, PresetCommand(scaled(config, scale))) for name, (about, config, _) in PRESETS.items()}
+        command = tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
+    check_flags(command)
+    return command
 
 
 def presets() -> None:
@@ -141,6 +152,7 @@ def presets() -> None:
             **budget(config),
         }
         made = "\n".join(f"[dim]{part:6}[/]{what}" for part, what in parts.items())
-        table.add_row(f"[bold]{name}[/]", f"{about}\n[dim]from {source}[/]", made)
-    console.print(table)
+        told = (f"[bold]{name}[/]", f"{about}\n[dim]from {source}[/]", made)
+        table.add_row(*map(Text.from_markup, told))
+    console.print(table, soft_wrap=False)
     console.print("docs/presets.md sets every number of the systems that they come from beside ours.")

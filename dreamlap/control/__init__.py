@@ -3,20 +3,20 @@
 Letters: B batch, Z latent, H hidden, A action. Every action is in [-1, 1]; `dreamlap.track.actions` makes it the track's own.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from dreamlap.control.actor_critic import ActorCritic
 from dreamlap.control.linear import Linear
+from dreamlap.settings import least, settings
 from dreamlap.track import ActionForm
 
 __all__ = ["ActorCritic", "ControllerConfig", "Linear", "bounded", "build_controller"]
 
 
-@dataclass(frozen=True)
+@settings
 class ControllerConfig:
     """What C is made of."""
 
@@ -31,14 +31,12 @@ class ControllerConfig:
     state_dependent_std: bool = False
     """Whether an actor-critic's exploring noise depends on what it sees, or is the same wherever the car is. Where a car stands
     before a corner, steering changes nothing: there noise can grow, and still be small where the car is fast."""
-    smoothing: float = 0.0
+    smoothing: Annotated[float, least(0, 0.99)] = 0.0
     """Share of the last action that stays in the next one: above 0 it drives more calmly, and answers later."""
 
 
 def build_controller(config: ControllerConfig, latent: int, hidden: int, action: int) -> Linear | ActorCritic:
     """A new C with fresh weights."""
-    if not 0 <= config.smoothing < 1:
-        raise ValueError(f"--controller.smoothing is a share, from 0 up to but without 1, not {config.smoothing}")
     seen = hidden if config.sees_memory else 0
     if config.kind == "linear":
         return Linear(latent, seen, action, config.bias)

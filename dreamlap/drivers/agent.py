@@ -1,10 +1,14 @@
 """The agent as a driver: it collects the data that its own M learns from next."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from gymnasium.envs.box2d.car_racing import CarRacing
 
 from dreamlap.agent import Agent
+from dreamlap.errors import Refused
+from dreamlap.track import TrackConfig
 
 MEMORY = 0.8
 """Share of the exploring noise that is left after a step: uncorrelated noise averages out before the car answers."""
@@ -33,6 +37,20 @@ class Wander:
         return self.deviation
 
 
+def check_sight(knows: TrackConfig, track: Any) -> None:
+    """Refuse a track whose frames are not those that a driver knows.
+
+    Raises:
+        Refused: the message says how they are to be recorded.
+    """
+    here = (getattr(track, "size", knows.size), getattr(track, "bar", knows.bar))
+    if here != (knows.size, knows.bar):
+        raise Refused(
+            f"this driver knows frames of size {knows.size}, bar {knows.bar}, not size {here[0]}, bar {here[1]}: "
+            f"use --track.size {knows.size} --track.{'' if knows.bar else 'no-'}bar, or another driver"
+        )
+
+
 class AgentDriver:
     """An agent on N tracks at once, with correlated noise on its actions."""
 
@@ -45,6 +63,7 @@ class AgentDriver:
 
     def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:
         """See `Driver.reset`."""
+        check_sight(self.agent.config.track, track)
         self.state[i] = 0
         self.action[i] = 0
         self.wander.reset(i, rng)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamlap.drivers.agent import Wander
+from dreamlap.drivers.agent import Wander, check_sight
 from dreamlap.expert import Expert
 
 
@@ -19,13 +19,7 @@ class ExpertDriver:
 
     def reset(self, i: int, track: Any, rng: np.random.Generator) -> None:
         """See `Driver.reset`. A step of the track may last several of the stock's: the expert counts those."""
-        knows = self.expert.config.track
-        here = (getattr(track, "size", knows.size), getattr(track, "bar", knows.bar))
-        if here != (knows.size, knows.bar):
-            raise ValueError(
-                f"this expert knows frames of size {knows.size}, bar {knows.bar}, not size {here[0]}, bar {here[1]}: "
-                f"collect with --track.size {knows.size} --track.{'' if knows.bar else 'no-'}bar, or train another expert"
-            )
+        check_sight(self.expert.config.track, track)
         self.state[i] = 0
         self.wander.reset(i, rng)
         self.steps = getattr(track, "repeat", 1)

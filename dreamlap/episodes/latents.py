@@ -8,14 +8,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dreamlap.episodes.store import EpisodeFile
-from dreamlap.run import replacing
+from dreamlap.errors import Refused
 from dreamlap.track import ActionForm, off_road
 from dreamlap.vision import VAE
+from dreamlap.weights import checksum_of, load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
@@ -125,16 +124,25 @@ def windows(latents: Latents, episode: Tensor, offset: Tensor, steps: int) -> Wi
     )  # fmt: skip
 
 
-def save_latents(path: Path, latents: Latents) -> None:
-    """Keep what V made of the episodes, so that it need not look again."""
-    with replacing(path) as partial:
-        save_file({field.name: getattr(latents, field.name).cpu() for field in fields(Latents)}, str(partial))
+def save_latents(path: Path, latents: Latents) -> str:
+    """Keep what V made of the episodes, so that it need not look again -> their fingerprint.
+
+    Raises:
+        Refused: a latent is no number: V is broken.
+    """
+    tensors = {field.name: getattr(latents, field.name).cpu() for field in fields(Latents)}
+    save_tensors(path, tensors, unknown=("reward",))
+    return checksum_of(tensors)
 
 
 def load_latents(path: Path, device: torch.device) -> Latents:
-    """Read what `save_latents` wrote."""
+    """Read what `save_latents` wrote.
+
+    Raises:
+        Refused: the file is missing or broken, or has changed.
+    """
     try:
-        tensors = load_file(str(path))
+        tensors = load_tensors(path, unknown=("reward",))
         return Latents(**{field.name: tensors[field.name].to(device) for field in fields(Latents)})
-    except (SafetensorError, OSError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): delete its folder's done.json and run again") from error
+    except (Refused, KeyError) as error:
+        raise Refused(f"{path} cannot be read ({error}): delete it and run the same command again") from error

@@ -1,18 +1,25 @@
 """Collecting: drivers on many tracks, in many processes, into one store."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dreamlap.drivers import Driver, DriverConfig, build_driver
-from dreamlap.episodes.store import Episode, EpisodeStore
+from dreamlap.agent import load
+from dreamlap.drivers import SCRIPTED, Driver, DriverConfig, build_driver
+from dreamlap.episodes.store import Episode, EpisodeFile, EpisodeStore
+from dreamlap.errors import Refused
+from dreamlap.files import check_folder
 from dreamlap.mind.world import DreamTrack, open_world, ways_to_begin
 from dreamlap.parallel import in_parallel
-from dreamlap.progress import meter
+from dreamlap.progress import console, meter
 from dreamlap.seeds import numpy_generator, training_track
+from dreamlap.settings import deviations, differences
 from dreamlap.track import ActionForm, FastCarRacing, TrackConfig, action_form
+from dreamlap.weights import checksum
 
 SIDE_BY_SIDE = 8
 """Episodes that one worker drives at once. Fixed, so that the number of workers changes nothing but the time."""
@@ -25,11 +32,12 @@ class Lot:
     store: Path
     driver: DriverConfig
     seeds: dict[str, int]  # name of the episode -> seed of its chance and its track
+    wanted: set[str]  # names of those that are to be kept: the others are there already
     track: TrackConfig
     steps: int
     random_start: float
     reverse: float
-    about: dict[str, str] = field(default_factory=dict)
+    made: dict[str, Any]  # what every episode records of how it was made
 
 
 def collect(
@@ -43,31 +51,103 @@ def collect(
     random_start: float = 0.0,
     reverse: float = 0.0,
     workers: int = 2,
-) -> None:
-    """Drive `episodes` episodes of up to `steps` steps and keep them as PREFIX-00000, PREFIX-00001 ...
+) -> list[str]:
+    """Drive `episodes` episodes of up to `steps` steps and keep them as PREFIX-00000, PREFIX-00001 ... -> their names.
 
-    Those that are there already are not driven again.
+    An episode records what made it. Those that are there and were made so are not driven again. Where a name is taken by an
+    episode that was made otherwise, that one stays as it is, and the new one gets a name of its own.
     `random_start`: share of the episodes that begin on a random tile of the track; `reverse`: share that drive the lap the
     other way round.
     """
-    names = {f"{prefix}-{i:05d}": i for i in range(episodes)}
+    check_driver(driver, track)
+    check_folder(store.folder)
+    made = recipe(driver, track, steps, random_start, reverse, seed)
+    tracks = [training_track(prefix, i, seed=seed) for i in range(episodes)]
+    places = [_place(store, prefix, i, made, track_seed, driver, track) for i, track_seed in enumerate(tracks)]
+    names, found = [place.name for place in places], {place.name for place in places if place.there}
+    if other := next((place.other for place in places if place.other is not None), None):
+        console.print(f"{store.folder} holds episodes of that name already, made with other settings ({other}). They stay.")
     lots = [
-        Lot(
-            store.folder,
-            driver,
-            {name: training_track(prefix, i, seed=seed) for name, i in group},
-            track,
-            steps,
-            random_start,
-            reverse,
-        )
-        for group in _groups(list(names.items()), SIDE_BY_SIDE)
-        if any(name not in store for name, _ in group)
+        Lot(store.folder, driver, dict(group), {name for name, _ in group} - found, track, steps, random_start, reverse, made)
+        for group in _groups(list(zip(names, tracks, strict=True)), SIDE_BY_SIDE)
+        if any(name not in found for name, _ in group)
     ]
-    left = sum(len(lot.seeds) for lot in lots)
-    with meter(f"{Path(driver.kind).name} drives", episodes, episodes - left) as bar:
+    if not lots:
+        console.print(f"all {episodes} episodes are in {store.folder} already: nothing is driven")
+        return names
+    with meter(f"{driver.name} drives", episodes, len(found)) as bar:
         for driven in in_parallel(drive_lot, lots, workers):
             bar.advance(driven)
+    return names
+
+
+class _Place(NamedTuple):
+    """Where an episode goes."""
+
+    name: str
+    there: bool
+    """Whether it is there already."""
+    other: str | None = None
+    """If its first name is taken by an episode that was made otherwise: in what settings."""
+
+
+def _place(
+    store: EpisodeStore,
+    prefix: str,
+    number: int,
+    made: dict[str, Any],
+    track_seed: int,
+    driver: DriverConfig,
+    track: TrackConfig,
+) -> _Place:
+    """The name of episode `number`; if an episode that was made otherwise has it, one that tells them apart."""
+    other = None
+    for stem in (prefix, f"{prefix}-{checksum([], json.dumps(made, sort_keys=True))[:8]}"):
+        name = f"{stem}-{number:05d}"
+        if name not in store:
+            return _Place(name, False, other)
+        there = store.open(name)
+        if _made_so(there, made, track_seed, driver.kind, track):
+            return _Place(name, True, other)
+        other = "; ".join(differences(there.about.get("made") or {}, made)) or "by a version that did not write them down"
+    raise Refused(f"{store.folder / name} is not what its name says: choose another folder, or delete it")
+
+
+def check_driver(driver: DriverConfig, track: TrackConfig) -> None:
+    """Refuse, before anything is driven, a driver that is not there or cannot drive what `track` describes.
+
+    Raises:
+        Refused, OSError: the message says what to do.
+    """
+    world = open_world(track)
+    try:
+        if driver.kind == "autopilot" and not isinstance(world, FastCarRacing):
+            raise Refused("the autopilot steers by the real track's geometry, and a dream has none: choose another driver")
+        if driver.kind not in SCRIPTED:
+            build_driver(driver, 1).reset(0, world, numpy_generator(0))
+    finally:
+        world.close()
+
+
+def recipe(
+    driver: DriverConfig, track: TrackConfig, steps: int, random_start: float, reverse: float, seed: int
+) -> dict[str, Any]:
+    """What an episode records of how it was made: settings that differ from their defaults, agents by their fingerprints."""
+    if driver.kind in SCRIPTED:
+        who: dict[str, Any] = {"kind": driver.kind} | (deviations(driver) if driver.kind == "autopilot" else {})
+    else:
+        who = {"kind": load(driver.kind).fingerprint, "noise": list(driver.noise)}
+    seen = deviations(track) | ({"dream": load(track.dream).fingerprint} if track.dream else {})
+    made = {"driver": who, "track": seen, "steps": steps, "random_start": random_start, "reverse": reverse, "seed": seed}
+    return json.loads(json.dumps(made))
+
+
+def _made_so(there: EpisodeFile, made: dict[str, Any], track_seed: int, kind: str, track: TrackConfig) -> bool:
+    """Whether an episode is what collecting would make. One of an older version, which tells less, is taken at its word."""
+    if "made" in there.about:
+        return there.about["made"] == made and there.about.get("track") == track_seed
+    told = (there.about.get("track"), there.about.get("driver"), there.shape[1:3])
+    return told == (track_seed, kind, (track.size, track.size))
 
 
 def _groups(items: list[tuple[str, int]], size: int) -> list[list[tuple[str, int]]]:
@@ -75,18 +155,19 @@ def _groups(items: list[tuple[str, int]], size: int) -> list[list[tuple[str, int
 
 
 def drive_lot(lot: Lot) -> int:
-    """Drive a lot and write its episodes -> how many."""
+    """Drive a lot and write those of its episodes that are wanted -> how many."""
     driver = build_driver(lot.driver, len(lot.seeds))
     for name, episode in zip(lot.seeds, drive(driver, lot), strict=True):
-        EpisodeStore(lot.store).write(name, episode)
-    return len(lot.seeds)
+        if name in lot.wanted:
+            EpisodeStore(lot.store).write(name, episode)
+    return len(lot.wanted)
 
 
 def drive(driver: Driver, lot: Lot) -> list[Episode]:
     """One episode on every track, side by side until the last one has ended."""
     worlds, form = [open_world(lot.track) for _ in lot.seeds], action_form(lot.track.actions)
     tapes = [
-        begin(driver, i, world, seed, lot.driver.kind, lot.random_start, lot.reverse)
+        begin(driver, i, world, seed, {"driver": lot.driver.kind, "made": lot.made}, lot.random_start, lot.reverse)
         for i, (world, seed) in enumerate(zip(worlds, lot.seeds.values(), strict=True))
     ]
     for _ in range(lot.track.decisions(lot.steps)):
@@ -105,17 +186,15 @@ def begin(
     i: int,
     world: FastCarRacing | DreamTrack,
     seed: int,
-    kind: str,
+    about: dict[str, Any],
     random_start: float = 0.0,
     reverse: float = 0.0,
 ) -> "Tape":
-    """Begin an episode with the driver's slot `i` at the wheel; all its chance comes from `seed`."""
-    if kind == "autopilot" and not isinstance(world, FastCarRacing):
-        raise ValueError("the autopilot steers by the real track's geometry, and a dream has none: choose another driver")
+    """Begin an episode with the driver's slot `i` at the wheel; all its chance comes from `seed`. It records `about`."""
     chance = numpy_generator(seed, "drive")
     frame, _ = world.reset(seed=seed, options=ways_to_begin(chance, random_start, reverse))
     driver.reset(i, world, chance)
-    return Tape(world, frame, {"track": seed, "driver": kind})
+    return Tape(world, frame, {"track": seed, **about})
 
 
 def decide(driver: Driver, tapes: Sequence["Tape"], form: ActionForm) -> np.ndarray:
@@ -127,7 +206,7 @@ def decide(driver: Driver, tapes: Sequence["Tape"], form: ActionForm) -> np.ndar
 class Tape:
     """Records one track; once its episode has ended it stands still."""
 
-    def __init__(self, track: FastCarRacing | DreamTrack, frame: np.ndarray, about: dict[str, str | int]):
+    def __init__(self, track: FastCarRacing | DreamTrack, frame: np.ndarray, about: dict[str, Any]):
         self.track, self.about = track, about
         self.frames, self.speeds = [frame], [self._speed()]
         self.actions: list[np.ndarray] = []

@@ -1,14 +1,16 @@
 """A folder of episodes, one file each: every complete episode and never a half one.
 
 A file is a safetensors container, so it is self-describing, checked when it is opened, mapped rather than read, and never
-unpickled. Its frames are compressed losslessly (zstd) in short chunks: to read one frame costs to decode one chunk. Any
-number of writers may add to a folder at once, since each writes files of its own and renames them when they are whole.
+unpickled. Its frames are compressed losslessly (zstd) in short chunks: to read one frame costs to decode one chunk. A checksum
+guards the rest of the file when it is opened, and zstd's own guards every chunk when it is decoded. Processes of one owner of
+the folder (`dreamlap.files.Owned`) may add to it at once: each writes files of its own and renames them when they are whole.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,19 @@ import zstandard
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from dreamlap.run import replacing
+from dreamlap.errors import Refused
+from dreamlap.files import place, replacing
+from dreamlap.weights import checksum
 
 CHUNK = 16
 """Frames compressed together: longer chunks are smaller on disk, shorter ones cost less for a single frame."""
-
 SUFFIX = ".episode"
+MOST_SIDE = 2048
+"""Pixels on a side of a frame: what claims more is a mistake, or an attack on the memory."""
+MOST_BYTES = 4 * 2**30
+"""Of the frames of one episode, which are in memory together when they are encoded."""
+SMALL = ("offsets", "shape", "actions", "rewards", "speeds")
+"""The arrays that the checksum guards."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +52,99 @@ class Episode:
     def __len__(self) -> int:
         return len(self.actions)
 
+    @property
+    def identity(self) -> str:
+        """A fingerprint of what happened: frames, actions, rewards and how it ended, whatever the episode is called."""
+        arrays = {"frames": self.frames, "actions": self.actions, "rewards": self.rewards}
+        return checksum(arrays.items(), f"{self.terminated} {self.truncated}")
+
+    def check(self, where: str) -> None:
+        """Refuse what is no episode, before it is kept or learned from.
+
+        Raises:
+            Refused: there is no step, sizes differ, or an action or a reward is no number; `where` names it in the message.
+        """
+        steps, shape = len(self.actions), self.frames.shape
+        sized = len(shape) == 4 and shape[3] == 3 and 1 <= min(shape[1:3]) <= max(shape[1:3]) <= MOST_SIDE
+        if self.frames.dtype != np.uint8 or not sized:
+            raise Refused(f"{where}: frames must be (T + 1, side, side, 3) uint8, not {shape} {self.frames.dtype}")
+        if not steps or shape[0] != steps + 1 or self.actions.shape != (steps, 3):
+            raise Refused(f"{where}: an episode is one step or more, T + 1 frames and T actions, not {shape[0]} and {steps}")
+        if self.rewards.shape != (steps,) or self.speeds.shape != (steps + 1,):
+            raise Refused(f"{where}: T rewards and T + 1 speeds are needed, not {len(self.rewards)} and {len(self.speeds)}")
+        known = not np.isnan(self.rewards).all()
+        for name, numbers in {"action": self.actions, "reward": self.rewards if known else np.zeros(1)}.items():
+            if (wrong := ~np.isfinite(numbers)).any():
+                raise Refused(f"{where}: the {name} of step {np.argwhere(wrong)[0][0]} is no number")
+
 
 class EpisodeFile:
     """An episode on disk, opened lazily: only what is asked for is decoded."""
 
     def __init__(self, path: Path):
+        """Open it and check all of it but the frames, which are checked when they are decoded.
+
+        Raises:
+            Refused: it is not a whole episode, or it has changed since it was written.
+        """
         self.path = path
         try:
             self._file = safe_open(str(path), framework="numpy")
-            self.about: dict[str, Any] = json.loads(self._file.metadata()["about"])
+            self._told: dict[str, str] = self._file.metadata()
+            self.about: dict[str, Any] = dict(json.loads(self._told["about"]))
+            self.about |= {how: bool(self.about[how]) for how in ("terminated", "truncated")}
             self._offsets = self._file.get_tensor("offsets")
-            self.shape: tuple[int, ...] = tuple(self._file.get_tensor("shape").tolist())
+            shape = self._file.get_tensor("shape")
+            self.shape: tuple[int, ...] = tuple(shape.tolist())
+            self._check()
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a whole episode ({error}): delete it, or copy it again") from error
+            raise Refused(f"{path} is not a whole episode ({error}): delete it, or copy it again") from error
+
+    def _check(self) -> None:
+        """Whether sizes agree with each other and with the file, before anything of those sizes is made."""
+        if len(self.shape) != 4 or self.shape[3] != 3 or not all(1 <= side <= MOST_SIDE for side in self.shape[1:3]):
+            raise ValueError(f"its frames are of shape {self.shape}")
+        count, steps, offsets = self.shape[0], self.shape[0] - 1, self._offsets
+        size = self._file.get_slice("frames").get_shape()[0]
+        if offsets.ndim != 1 or len(offsets) != -(-count // CHUNK) + 1:
+            raise ValueError(f"it has {len(offsets) - 1} chunks for {count} frames")
+        if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) <= 0).any():
+            raise ValueError("its chunks do not fill its frames")
+        if count * self.shape[1] * self.shape[2] * 3 > MOST_BYTES:
+            raise ValueError(f"it claims {count:,} frames")
+        for name, wanted in (("actions", [steps, 3]), ("rewards", [steps]), ("speeds", [count])):
+            if (found := self._file.get_slice(name).get_shape()) != wanted:
+                raise ValueError(f"its {name} are of shape {found}, not {wanted}")
+        if steps < 1:
+            raise ValueError("it has no step")
+        told, guarded = self._told.get("checksum"), {name: self.array(name) for name in SMALL}
+        if told is not None and told != _guard(guarded, self._told["about"]):
+            raise ValueError("its checksum differs: it has changed since it was written")
 
     def __len__(self) -> int:
         return self.shape[0] - 1
 
     def chunk(self, index: int) -> np.ndarray:
-        """Frames CHUNK * index ... as (up to CHUNK, S, S, 3) uint8."""
+        """Frames CHUNK * index ... as (up to CHUNK, S, S, 3) uint8.
+
+        Raises:
+            Refused: the chunk is broken, or is not of the size that it must have.
+        """
         start, stop = self._offsets[index : index + 2]
-        data = self._file.get_slice("frames")[int(start) : int(stop)]
-        raw = zstandard.ZstdDecompressor().decompress(data.tobytes())
+        data = self._file.get_slice("frames")[int(start) : int(stop)].tobytes()
+        size = min(CHUNK, self.shape[0] - index * CHUNK) * self.shape[1] * self.shape[2] * 3
+        try:
+            if (claimed := zstandard.frame_content_size(data)) != size:
+                raise ValueError(f"chunk {index} claims {claimed:,} bytes, and its frames have {size:,}")
+            raw = zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+        except (zstandard.ZstdError, ValueError) as error:
+            raise Refused(f"{self.path} is not a whole episode ({error}): delete it, or copy it again") from error
         return np.frombuffer(raw, np.uint8).reshape(-1, *self.shape[1:])
+
+    @cached_property
+    def identity(self) -> str:
+        """See `Episode.identity`. Older files did not write it down: their frames are decoded."""
+        return self._told.get("identity") or self.episode().identity
 
     def frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Frames [start, stop) as (stop - start, S, S, 3) uint8; all T + 1 of them by default."""
@@ -101,7 +180,7 @@ class EpisodeStore:
     """A folder of episode files, read by name in sorted order."""
 
     def __init__(self, folder: Path | str):
-        self.folder = Path(folder)
+        self.folder = place(folder)
 
     def __contains__(self, name: str) -> bool:
         return self._path(name).exists()
@@ -114,8 +193,17 @@ class EpisodeStore:
         return sorted(path.stem for path in self.folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
     def write(self, name: str, episode: Episode) -> None:
-        """Keep an episode under `name`, in place of one that has that name."""
-        compressor = zstandard.ZstdCompressor(level=3)
+        """Keep an episode under `name`. Where the same one is there already, nothing is done; a broken file is replaced.
+
+        Raises:
+            Refused: it is no episode, or another one has that name.
+        """
+        episode.check(f"{self.folder / name}")
+        if name in self and (there := self._whole(name)) is not None:
+            if there.identity == episode.identity:
+                return
+            raise Refused(f"{self._path(name)} is there already and is another episode: choose another folder, or delete it")
+        compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
         chunks = [
             compressor.compress(np.ascontiguousarray(episode.frames[i : i + CHUNK]).data)
             for i in range(0, len(episode.frames), CHUNK)
@@ -128,9 +216,16 @@ class EpisodeStore:
             "rewards": episode.rewards.astype(np.float32),
             "speeds": episode.speeds.astype(np.float32),
         }
-        about = {**episode.about, "terminated": episode.terminated, "truncated": episode.truncated}
+        about = json.dumps({**episode.about, "terminated": episode.terminated, "truncated": episode.truncated})
+        told = {"about": about, "identity": episode.identity, "checksum": _guard({n: arrays[n] for n in SMALL}, about)}
         with replacing(self._path(name)) as partial:
-            save_file(arrays, str(partial), {"about": json.dumps(about)})
+            save_file(arrays, str(partial), told)
+
+    def _whole(self, name: str) -> EpisodeFile | None:
+        try:
+            return EpisodeFile(self._path(name))
+        except Refused:
+            return None
 
     def open(self, name: str) -> EpisodeFile:
         """Open the episode of that name."""
@@ -140,8 +235,12 @@ class EpisodeStore:
             )
         return EpisodeFile(self._path(name))
 
+    def identities(self) -> dict[str, str]:
+        """By fingerprint, the name of every episode that is there."""
+        return {file.identity: file.path.stem for file in self}
+
     def summary(self) -> str:
-        """What is there, for a person: episodes, steps, bytes, and the returns of each driver."""
+        """What is there, for a person: episodes, steps, bytes, frames, how they ended, and the returns of each driver."""
         episodes = list(self)
         if not episodes:
             return f"no episodes in {self.folder}"
@@ -149,15 +248,24 @@ class EpisodeStore:
         for episode in episodes:
             returns.setdefault(str(episode.about.get("driver", "unknown")), []).append(float(episode.array("rewards").sum()))
         size = sum(episode.path.stat().st_size for episode in episodes)
+        sizes = Counter(f"{episode.shape[2]}x{episode.shape[1]}" for episode in episodes)
+        frames = ", ".join(f"{side} ({count} episodes)" if len(sizes) > 1 else side for side, count in sizes.items())
+        ended = sum(episode.terminated for episode in episodes)
         lines = [
             f"{self.folder}: {len(episodes)} episodes, {sum(map(len, episodes)):,} steps, {size / 1e6:.1f} MB",
-            f"frames {episodes[0].shape[1]}x{episodes[0].shape[2]}",
+            f"frames {frames}" + (": only those of one size can be learned from together" if len(sizes) > 1 else ""),
+            f"{ended} ended by the track (terminated), {len(episodes) - ended} by the clock or the recording (truncated)",
             *(f"{driver}: {len(all_)} episodes, {_mean_return(all_)}" for driver, all_ in sorted(returns.items())),
         ]
         return "\n".join(lines)
 
     def __iter__(self) -> Iterator[EpisodeFile]:
         return map(self.open, self.names())
+
+
+def _guard(arrays: dict[str, np.ndarray], about: str) -> str:
+    """The checksum of a file's small arrays and of what it says about itself."""
+    return checksum(arrays.items(), about)
 
 
 def _mean_return(returns: list[float]) -> str:

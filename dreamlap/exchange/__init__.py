@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from dreamlap.episodes import EpisodeFile, EpisodeStore
+from dreamlap.errors import Refused
 from dreamlap.exchange import minari, npy, png
 from dreamlap.exchange.recording import MAX_SIDE, Align, Recording, episode_of
 from dreamlap.progress import meter
@@ -40,9 +41,9 @@ def import_episodes(
         ValueError: there are no episodes, or some were refused.
     """
     if resize is not None and not 16 <= resize <= MAX_SIDE:
-        raise ValueError(f"--resize takes the side of a frame in pixels, 16 to {MAX_SIDE}, not {resize}")
+        raise Refused(f"--resize takes the side of a frame in pixels, 16 to {MAX_SIDE}, not {resize}")
     if length is not None and length < 1:
-        raise ValueError(f"--episode-length takes the steps of an episode, not {length}")
+        raise Refused(f"--episode-length takes the steps of an episode, not {length}")
     kind, found = _find(source, length)
     stem = re.sub(r"[^\w-]+", "_", source.resolve().name).lstrip("_") or "imported"
     refused = []
@@ -58,20 +59,20 @@ def import_episodes(
     if refused:
         shown = [*refused[:10], *([f"and {len(refused) - 10} more"] if len(refused) > 10 else [])]
         kept = f"the other {len(found) - len(refused)} are in {store.folder}" if len(refused) < len(found) else "none is left"
-        raise ValueError(f"{len(refused)} of {len(found)} episodes were refused, {kept}:\n  " + "\n  ".join(shown))
+        raise Refused(f"{len(refused)} of {len(found)} episodes were refused, {kept}:\n  " + "\n  ".join(shown))
     return len(found)
 
 
 def _find(source: Path, length: int | None) -> tuple[Format, list[Callable[[], Recording]]]:
     """What kind of folder it is, and its episodes, to be read one by one."""
     if not source.is_dir():
-        raise ValueError(f"{source} is no folder: name the one that holds the episodes")
+        raise Refused(f"{source} is no folder: name the one that holds the episodes")
     kinds: list[tuple[Format, list[Callable[[], Recording]]]] = [
         ("minari", minari.find(source)), ("npy", npy.find(source, length)), ("png", png.find(source))]  # fmt: skip
     for kind, found in kinds:
         if found:
             return kind, found
-    raise ValueError(
+    raise Refused(
         f"no episodes in {source}: there are neither folders of PNG files with an actions.txt, nor arrays *frames.npy and "
         "*actions.npy, nor a Minari dataset (data/metadata.json)"
     )
@@ -80,7 +81,7 @@ def _find(source: Path, length: int | None) -> tuple[Format, list[Callable[[], R
 def _refuse_other(store: EpisodeStore, name: str, file: str) -> None:
     """An episode may be brought in again, but does not take the place of another."""
     if name in store and (other := store.open(name).about.get("file")) != file:
-        raise ValueError(f"{store.folder} has another {name}, from {other}, so {file} was left out: choose another folder")
+        raise Refused(f"{store.folder} has another {name}, from {other}, so {file} was left out: choose another folder")
 
 
 def export_episodes(store: EpisodeStore, out: Path, kind: Format) -> int:
@@ -91,9 +92,9 @@ def export_episodes(store: EpisodeStore, out: Path, kind: Format) -> int:
     """
     names = store.names()
     if not names:
-        raise ValueError(f"no episodes in {store.folder}")
+        raise Refused(f"no episodes in {store.folder}")
     if out.exists():
-        raise ValueError(f"{out} is there already: choose another folder, or delete it")
+        raise Refused(f"{out} is there already: choose another folder, or delete it")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as partial, meter("writes", len(names)) as bar:
         episodes: Iterator[EpisodeFile] = bar.over(store)

@@ -18,8 +18,9 @@ from gymnasium import spaces
 from PIL import Image
 
 from dreamlap.episodes import EpisodeFile
+from dreamlap.errors import Refused
 from dreamlap.exchange.recording import MAX_BYTES, Recording
-from dreamlap.run import read_json
+from dreamlap.files import read_json
 from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
 
 METADATA, DATA = "metadata.json", "main_data.hdf5"
@@ -37,17 +38,17 @@ def find(source: Path) -> list[Callable[[], Recording]]:
     _require()
     about = read_json(folder / METADATA)
     if about.get("data_format") != "hdf5":
-        raise ValueError(f"{folder} is a Minari dataset of format {about.get('data_format')}: write it again as hdf5")
+        raise Refused(f"{folder} is a Minari dataset of format {about.get('data_format')}: write it again as hdf5")
     for name in ("observation_space", "action_space"):
         if not isinstance(about.get(name), str):  # Minari would make the environment that the file names, whatever that runs
-            raise ValueError(f"{folder / METADATA} does not say its {name}: create the dataset again with a Minari of today")
+            raise Refused(f"{folder / METADATA} does not say its {name}: create the dataset again with a Minari of today")
     import h5py
 
     try:
         with h5py.File(folder / DATA, "r") as file:
             numbers = sorted(int(name[8:]) for name in map(str, file) if re.fullmatch(r"episode_\d+", name))
     except OSError as error:
-        raise ValueError(f"{folder / DATA} cannot be read ({error}): copy it again") from error
+        raise Refused(f"{folder / DATA} cannot be read ({error}): copy it again") from error
     return [partial(read, folder, number) for number in numbers]
 
 
@@ -64,12 +65,12 @@ def read(folder: Path, number: int) -> Recording:
         _guard(folder / DATA, f"episode_{number}")
         dataset = MinariDataset(folder)
         if not isinstance(dataset.observation_space, spaces.Box) or not isinstance(dataset.action_space, spaces.Box):
-            raise ValueError(
+            raise Refused(
                 f"its observations are {dataset.observation_space}, its actions {dataset.action_space}; both must be Box"
             )
         episode = next(iter(dataset.iterate_episodes([number])))
     except (OSError, ValueError, KeyError, TypeError, AssertionError, RuntimeError, AttributeError) as error:
-        raise ValueError(f"{where} cannot be read: {error}") from error
+        raise Refused(f"{where} cannot be read: {error}") from error
     return Recording(
         where,
         lambda i: f"{where}, step {i}",
@@ -88,7 +89,7 @@ def _guard(path: Path, name: str) -> None:
 
     with h5py.File(path, "r") as file:
         if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(group := file[name], h5py.Group):
-            raise ValueError("it is no group of arrays in this file")
+            raise Refused("it is no group of arrays in this file")
         links: list[tuple[str, Any]] = []
         group.visititems_links(lambda name, link: links.append((name, link)))
         arrays = [group[name] for name, link in links if isinstance(link, h5py.HardLink)]
@@ -96,9 +97,9 @@ def _guard(path: Path, name: str) -> None:
         away = [name for name, link in links if not isinstance(link, h5py.HardLink)]
         away += [array.name for array in arrays if array.is_virtual or array.external]
         if away:
-            raise ValueError(f"{away[0]} lies in another place; a dataset holds its data itself")
+            raise Refused(f"{away[0]} lies in another place; a dataset holds its data itself")
         if sum(map(_size, arrays)) > MAX_BYTES:
-            raise ValueError(f"it claims more than {MAX_BYTES / 1e9:.0f} GB for one episode")
+            raise Refused(f"it claims more than {MAX_BYTES / 1e9:.0f} GB for one episode")
 
 
 def _size(item: Any) -> int:
@@ -116,9 +117,7 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
         ValueError: Minari has no such names.
     """
     if not re.fullmatch(r"[-\w]+-v\d+", folder.name):
-        raise ValueError(
-            f"Minari calls its datasets NAME-vNUMBER, so export to a folder such as carracing-v0, not {folder.name}"
-        )
+        raise Refused(f"Minari calls its datasets NAME-vNUMBER, so export to a folder such as carracing-v0, not {folder.name}")
     minari = _require()
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
@@ -149,5 +148,5 @@ def _require() -> ModuleType:
     try:
         import minari
     except ImportError as error:
-        raise ValueError("Minari datasets need the package minari: pip install 'dreamlap[exchange]'") from error
+        raise Refused("Minari datasets need the package minari: pip install 'dreamlap[exchange]'") from error
     return minari

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from dreamlap.episodes import EpisodeFile
+from dreamlap.errors import Refused
 from dreamlap.exchange.recording import Recording
 
 FRAMES = "frames.npy"
@@ -56,17 +57,17 @@ def _open(path: Path) -> dict[str, np.ndarray]:
         try:
             array = np.load(file, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, TypeError, OverflowError, EOFError) as error:
-            raise ValueError(f"{file} cannot be read as an array ({error}): write it with numpy.save") from error
+            raise Refused(f"{file} cannot be read as an array ({error}): write it with numpy.save") from error
         if not isinstance(array, np.memmap):
-            raise ValueError(f"{file} is an archive of arrays: write each array with numpy.save into a file of its own")
+            raise Refused(f"{file} is an archive of arrays: write each array with numpy.save into a file of its own")
         arrays[name] = array
     shapes = {name: array.shape for name, array in arrays.items()}
     if arrays["frames"].ndim not in (4, 5) or any(array.ndim < arrays["frames"].ndim - 3 for array in arrays.values()):
-        raise ValueError(
+        raise Refused(
             f"{path}: {_listed(shapes)}; needed are frames (N, H, W, 3) and actions (N, 3), or all with an axis before"
         )
     if arrays["frames"].ndim == 5 and len({shape[0] for shape in shapes.values()}) > 1:
-        raise ValueError(f"{path}: {_listed(shapes)} differ in their first axis, the number of episodes")
+        raise Refused(f"{path}: {_listed(shapes)} differ in their first axis, the number of episodes")
     return arrays
 
 
@@ -81,13 +82,13 @@ def _cuts(path: Path, arrays: dict[str, np.ndarray], length: int | None) -> list
     if frames == rows + 1:
         return [slice(None)]
     if any(shape[0] != frames for shape in shapes.values()):
-        raise ValueError(f"{path}: {_listed(shapes)} differ in their number of rows, so they do not belong together")
+        raise Refused(f"{path}: {_listed(shapes)} differ in their number of rows, so they do not belong together")
     if "dones" in arrays:
         ends = (np.flatnonzero(np.asarray(arrays["dones"])) + 1).tolist()
     elif length:
         ends = list(range(length, rows, length))
     else:
-        raise ValueError(
+        raise Refused(
             f"{path}: {frames} frames, and nothing says where episodes end: give --episode-length "
             f"(500 if each has 500 steps, {frames} if all is one episode), or a file of {rows} dones beside it"
         )

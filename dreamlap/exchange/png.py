@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from dreamlap.episodes import EpisodeFile
+from dreamlap.errors import Refused
 from dreamlap.exchange.recording import MAX_SIDE, Recording
 
 ACTIONS, REWARDS = "actions.txt", "rewards.txt"
@@ -36,7 +37,7 @@ def read(folder: Path) -> Recording:
         ValueError: the folder has no actions, or a line is not what it should be; frames raise when they are reached.
     """
     if not (folder / ACTIONS).is_file():
-        raise ValueError(f"{folder} has PNG files but no {ACTIONS}: V and M need the action of every step, a line each")
+        raise Refused(f"{folder} has PNG files but no {ACTIONS}: V and M need the action of every step, a line each")
     actions, lines = _numbers(folder / ACTIONS, 3)
     rewards = _numbers(folder / REWARDS, 1)[0][:, 0] if (folder / REWARDS).is_file() else None
     images = sorted(folder.glob("*.png"), key=_natural)
@@ -64,7 +65,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 def _numbers(path: Path, width: int) -> tuple[np.ndarray, list[int]]:
     """The lines of a text file as (N, width) float64, and the number of each line in the file, from 1."""
     if path.stat().st_size > MAX_TEXT:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes: that is no list of one episode's numbers")
+        raise Refused(f"{path} has {path.stat().st_size:,} bytes: that is no list of one episode's numbers")
     rows, numbers = [], []
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
         words = re.sub(r"^[^:]*:|\barray\b|\bdtype=\w+|[][(),;]", " ", line).split()
@@ -78,7 +79,7 @@ def _numbers(path: Path, width: int) -> tuple[np.ndarray, list[int]]:
             continue
         if len(row) != width:
             wanted = "three numbers (steer, gas, brake)" if width == 3 else "one number"
-            raise ValueError(f"{path}, line {number}: {line[:60]!r} is not {wanted}")
+            raise Refused(f"{path}, line {number}: {line[:60]!r} is not {wanted}")
         rows.append(row)
         numbers.append(number)
     return np.array(rows, float).reshape(-1, width), numbers
@@ -94,9 +95,9 @@ def _frame(path: Path) -> np.ndarray:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             if max(image.size) > MAX_SIDE:
-                raise ValueError(f"{image.size[0]}x{image.size[1]} pixels are no frame of CarRacing")
+                raise Refused(f"{image.size[0]}x{image.size[1]} pixels are no frame of CarRacing")
             if image.mode not in ("RGB", "RGBA", "P"):
-                raise ValueError(f"it is of mode {image.mode}, and colour is needed")
+                raise Refused(f"it is of mode {image.mode}, and colour is needed")
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow's broken PNG
-        raise ValueError(f"{path} cannot be read as a frame ({error}): save it again, or leave its episode out") from error
+        raise Refused(f"{path} cannot be read as a frame ({error}): save it again, or leave its episode out") from error

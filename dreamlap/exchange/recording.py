@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from dreamlap.episodes.store import Episode
+from dreamlap.errors import Refused
 from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
 from dreamlap.track.frames import STOCK, to_frame
 
@@ -55,7 +56,7 @@ def episode_of(recording: Recording, resize: int | None = None, align: Align = "
     actions = _actions(recording)
     rewards, ends, cuts = _rewards(recording), _flags(recording, "ends"), _flags(recording, "cuts")
     if count - len(actions) not in (0, 1):
-        raise ValueError(
+        raise Refused(
             f"{where}: {count} frames for {len(actions)} actions; there must be a frame for every action, or one more. "
             "Frames of every step are needed, not of every second or tenth"
         )
@@ -63,10 +64,10 @@ def episode_of(recording: Recording, resize: int | None = None, align: Align = "
     if count == len(actions):
         steps = slice(0, -1) if align == "before" else slice(1, None)
     if not len(actions[steps]):
-        raise ValueError(f"{where}: {count} frames and {len(actions)} actions make no step: an episode has two frames or more")
+        raise Refused(f"{where}: {count} frames and {len(actions)} actions make no step: an episode has two frames or more")
     frames = np.stack(list(_frames(recording, resize)))
     if len(frames) != count:
-        raise ValueError(f"{where}: {len(frames)} frames where {count} were announced: copy the file again")
+        raise Refused(f"{where}: {len(frames)} frames where {count} were announced: copy the file again")
     terminated = bool(ends[steps][-1])
     truncated = bool(cuts[steps][-1]) or not terminated  # where the recording ends, somebody has ended it
     speeds = np.full(count, np.nan, np.float32)
@@ -76,7 +77,7 @@ def episode_of(recording: Recording, resize: int | None = None, align: Align = "
 def _actions(recording: Recording) -> np.ndarray:
     actions = np.asarray(recording.actions)
     if actions.ndim != 2 or actions.shape[1] != 3 or actions.dtype.kind not in "fiu":
-        raise ValueError(
+        raise Refused(
             f"{recording.where}: actions of shape {actions.shape} and type {actions.dtype}; needed are three numbers a step "
             "(steer, gas, brake) of the continuous CarRacing"
         )
@@ -84,7 +85,7 @@ def _actions(recording: Recording) -> np.ndarray:
     if outside.any():
         i = int(np.argmax(outside))
         numbers = ", ".join(f"{value:g}" for value in actions[i])
-        raise ValueError(
+        raise Refused(
             f"{recording.place(i)}: the action {numbers} is outside the track's range, steer -1 to 1, gas and brake 0 to 1. "
             "Clip or scale the actions to what the track was given"
         )
@@ -96,13 +97,13 @@ def _rewards(recording: Recording) -> np.ndarray:
     steps = len(recording.actions)
     rewards = np.full(steps, np.nan, np.float32) if recording.rewards is None else np.asarray(recording.rewards)
     if rewards.shape != (steps,) or rewards.dtype.kind not in "fiu":
-        raise ValueError(
+        raise Refused(
             f"{recording.where}: rewards of shape {rewards.shape} and type {rewards.dtype} for {steps} actions; "
             "needed is one number a step"
         )
     if not np.isfinite(rewards).all() and not np.isnan(rewards).all():
         i = int(np.argmin(np.isfinite(rewards)))
-        raise ValueError(f"{recording.place(i)}: the reward is {rewards[i]}; give every step its reward, or none")
+        raise Refused(f"{recording.place(i)}: the reward is {rewards[i]}; give every step its reward, or none")
     return rewards.astype(np.float32)
 
 
@@ -112,11 +113,11 @@ def _flags(recording: Recording, name: Literal["ends", "cuts"]) -> np.ndarray:
     given = getattr(recording, name)
     flags = np.zeros(steps, bool) if given is None else np.asarray(given)
     if flags.shape != (steps,) or flags.dtype.kind not in "biuf":
-        raise ValueError(
+        raise Refused(
             f"{recording.where}: ends of shape {flags.shape} and type {flags.dtype} for {steps} actions, not a bool a step"
         )
     if flags[:-1].any():
-        raise ValueError(
+        raise Refused(
             f"{recording.place(int(np.argmax(flags)))}: the episode ends here and goes on: cut it into one for each end"
         )
     return flags.astype(bool)
@@ -128,9 +129,7 @@ def _frames(recording: Recording, resize: int | None) -> Iterator[np.ndarray]:
     for t, frame in enumerate(recording.frames):
         first = first or _size(frame, f"{where}, frame {t}", resize, recording.count)
         if frame.shape != first or frame.dtype != np.uint8:
-            raise ValueError(
-                f"{where}, frame {t} is {frame.shape} {frame.dtype}, and the first is {first} uint8: one size a file"
-            )
+            raise Refused(f"{where}, frame {t} is {frame.shape} {frame.dtype}, and the first is {first} uint8: one size a file")
         yield np.asarray(frame) if resize in (None, first[0]) and first[0] == first[1] else _resized(frame, resize)
 
 
@@ -139,17 +138,17 @@ def _size(frame: np.ndarray, where: str, resize: int | None, count: int) -> tupl
     shape = frame.shape
     if len(shape) != 3 or shape[2] != 3 or not all(shape):
         hint = "; move the channels to the end: frames.transpose(0, 2, 3, 1)" if len(shape) == 3 and shape[0] == 3 else ""
-        raise ValueError(f"{where} has the shape {shape}, and (height, width, 3) is needed{hint}")
+        raise Refused(f"{where} has the shape {shape}, and (height, width, 3) is needed{hint}")
     if frame.dtype != np.uint8:
-        raise ValueError(
+        raise Refused(
             f"{where} is {frame.dtype}, and uint8 from 0 to 255 is needed; "
             "(frames * 255).round().astype('uint8') makes it of numbers from 0 to 1"
         )
     if shape[0] != shape[1] and not resize:
-        raise ValueError(f"{where} is {shape[1]}x{shape[0]} pixels and not square: --resize 64 scales it")
+        raise Refused(f"{where} is {shape[1]}x{shape[0]} pixels and not square: --resize 64 scales it")
     side = resize or shape[0]
     if max(*shape, side) > MAX_SIDE or count * side * side * 3 > MAX_BYTES:
-        raise ValueError(
+        raise Refused(
             f"{where}: {count} frames of {shape[1]}x{shape[0]} are too much for one episode: "
             "--resize 64 makes them smaller, --episode-length cuts a long recording"
         )

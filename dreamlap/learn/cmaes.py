@@ -8,7 +8,8 @@ Letters: P population, R rollouts a candidate, D weights.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Annotated
 
 import cma
 import numpy as np
@@ -18,40 +19,41 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from dreamlap.agent import Agent
 from dreamlap.control.linear import Linear, Population
+from dreamlap.errors import Refused
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS, derive, numpy_generator, training_track
-from dreamlap.settings import count
+from dreamlap.settings import ANY, SIZE, above, count, least, settings
 
 
-@dataclass(frozen=True)
+@settings
 class CMAESConfig:
     """How CMA-ES trains C."""
 
-    generations: int = count(100, least=1)
+    generations: Annotated[int, least(1)] = count(100, least=1)
     """Generations."""
-    population: int = count(64, least=4)
+    population: Annotated[int, least(3, 65536)] = count(64, least=4)
     """Candidates a generation."""
-    rollouts: int = count(16, least=1)
+    rollouts: Annotated[int, SIZE] = count(16, least=1)
     """Rollouts a candidate, on the same tracks or dreams for all."""
-    steps: int = count(1000, least=20)
+    steps: Annotated[int, least(1)] = count(1000, least=20)
     """The most steps of a rollout."""
-    sigma: float = 0.1
+    sigma: Annotated[float, above(0)] = 0.1
     """Initial standard deviation of the weights."""
-    test_every: int = 0
+    test_every: Annotated[int, least(0)] = 0
     """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
-    tests: int = 4
+    tests: Annotated[int, least(1, 128)] = 4
     """Training tracks that such a test drives."""
-    directions: int = 0
+    directions: Annotated[int, least(0)] = 0
     """Search along so many principal directions of what C sees, [z, h], and along the bias: much fewer numbers, and those that
     matter. 0: along all weights, as the paper. C is the same matrix either way."""
     diagonal: bool = False
     """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
-    off_road_price: float = 0.0
+    off_road_price: Annotated[float, least(0)] = 0.0
     """What a step with the car wholly off the road costs C while it learns (never in a score)."""
-    target: float | None = None
+    target: Annotated[float | None, ANY] = None
     """Mean return of the best candidate at which evolution stops early."""
 
 
@@ -81,7 +83,7 @@ def awake_fitness(agent: Agent, config: CMAESConfig, workers: int) -> Fitness:
 def linear_of(agent: Agent) -> Linear:
     """The agent's C, if it is one that CMA-ES can train."""
     if not isinstance(agent.controller, Linear):
-        raise TypeError("CMA-ES trains a linear C: use --controller.kind linear")
+        raise Refused("CMA-ES trains a linear C: use --controller.kind linear")
     return agent.controller
 
 
@@ -127,6 +129,11 @@ def train_cmaes(
             weights = weights_at(candidates)
             seeds = [derive(seed, "rollout", generation, r) % 2**31 for r in range(config.rollouts)]
             measured = torch.from_numpy(fitness(weights, seeds))
+            if not measured.isfinite().all():
+                raise FloatingPointError(
+                    f"a candidate of generation {generation} in {stage.folder} earned what is no number; those before are "
+                    "kept. V, M or the dream is broken: look at the report"
+                )
             strategy.tell(candidates, (-measured).tolist())
             told.append(measured)
             stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told})
@@ -152,7 +159,7 @@ def search_basis(controller: Linear, seen: Tensor | None, directions: int) -> Te
     if not directions:
         return torch.eye(sum(part.numel() for part in controller.parameters()))
     if seen is None or directions > controller.inputs:
-        raise ValueError(f"C sees {controller.inputs} numbers: --cmaes.directions can be at most that, not {directions}")
+        raise Refused(f"C sees {controller.inputs} numbers: --cmaes.directions can be at most that, not {directions}")
     seen = seen[:, : controller.inputs].detach().float().cpu()
     along = torch.linalg.eigh(torch.cov(seen.T)).eigenvectors.flip(1)[:, :directions].T  # (K, I), the widest first
     actions = torch.eye(controller.layer.out_features)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from dreamlap.errors import Refused
 from dreamlap.progress import meter
 from dreamlap.run import Stage
 
@@ -61,7 +62,7 @@ def _restore(stage: Stage, previous: Stage | None, parts: Mapping[str, Stateful]
             try:
                 part.load_state_dict(state[name])
             except (RuntimeError, ValueError, KeyError) as error:
-                raise ValueError(
+                raise Refused(
                     f"the checkpoint in {stage.folder} is of another shape than the settings ask for: {error}"
                 ) from error
     return own["update"] if own else 0

@@ -1,6 +1,6 @@
 """How M is trained: to expect what came next, in windows of real episodes."""
 
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -8,37 +8,39 @@ from torch.nn import functional as F
 
 from dreamlap.agent import Starts
 from dreamlap.episodes.latents import Latents, Windows, windows
+from dreamlap.errors import Failed
 from dreamlap.learn.loop import descend, run_updates, set_rate
 from dreamlap.memory import MDNRNN
 from dreamlap.memory.mixture import Mixture, log_prob
 from dreamlap.run import Stage
 from dreamlap.seeds import generator
-from dreamlap.settings import count
+from dreamlap.settings import SHARE, SIZE, above, count, least, settings
+from dreamlap.track.config import LIMIT
 
 
-@dataclass(frozen=True)
+@settings
 class MemoryTraining:
     """How M is trained."""
 
-    updates: int = count(1200, least=0)
+    updates: Annotated[int, least(0)] = count(1200, least=0)
     """Gradient steps."""
-    batch: int = 64
+    batch: Annotated[int, SIZE] = 64
     """Windows a step."""
-    window: int = 64
+    window: Annotated[int, least(1, LIMIT)] = 64
     """Steps in a window."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, above(0)] = 1e-3
     """Of Adam."""
-    reward_weight: float = 1.0
+    reward_weight: Annotated[float, least(0)] = 1.0
     """Weight of the squared error of the reward, beside the negative log-likelihood of z."""
-    end_weight: float = 1.0
+    end_weight: Annotated[float, least(0)] = 1.0
     """Weight of the cross-entropy of the episode's end."""
-    off_road_weight: float = 1.0
+    off_road_weight: Annotated[float, least(0)] = 1.0
     """Weight of the cross-entropy of how far off the road the car is."""
-    from_start: float = 0.1
+    from_start: Annotated[float, SHARE] = 0.1
     """Share of the windows that begin with the first frame of an episode."""
-    fresh: float = 0.5
+    fresh: Annotated[float, SHARE] = 0.5
     """Share of the windows taken from the latest round's episodes, once there are any."""
-    clip: float = 10.0
+    clip: Annotated[float, above(0)] = 10.0
     """Norm to which a longer gradient is shortened."""
 
 
@@ -152,5 +154,10 @@ def dream_starts(
     late = acted & (step >= warmup)
     rest = 1 - from_start
     rows = torch.cat([draw(step == 0, from_start), draw(late & latest, rest * fresh), draw(late, rest * (1 - fresh))])
+    if not len(rows):
+        raise Failed(
+            f"no episode is longer than {warmup} steps (--memory.warmup), so there is nothing to dream from. V and M are kept: "
+            "the same command with --dream.from-start 0.1 goes on from here"
+        )
     rows = rows[torch.randperm(len(rows), generator=chance).to(rows.device)]
     return Starts(latents.mu[rows], states[rows])

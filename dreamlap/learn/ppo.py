@@ -6,54 +6,64 @@ Letters: T steps of a rollout, N minds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dreamlap.control import ActorCritic
+from dreamlap.errors import Refused
 from dreamlap.learn.loop import descend, run_updates, set_rate
 from dreamlap.mind.interface import Mind
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS, derive, generator
-from dreamlap.settings import count
+from dreamlap.settings import SHARE, SIZE, above, count, least, settings
+from dreamlap.track.config import LIMIT
 
 
-@dataclass(frozen=True)
+@settings
 class PPOConfig:
     """How PPO trains C."""
 
-    updates: int = count(25, least=1)
+    updates: Annotated[int, least(1)] = count(25, least=1)
     """Rounds of rolling out and learning from it."""
-    minds: int = 512
+    minds: Annotated[int, SIZE] = 512
     """Minds side by side (dreams, or tracks when awake)."""
-    steps: int = 50
+    steps: Annotated[int, SIZE] = 50
     """Steps of each mind an update."""
-    reset_every: int = 2
+    reset_every: Annotated[int, least(1)] = 2
     """Updates after which all minds begin anew; checkpoints fall there, so a resumed run meets the same minds."""
-    learning_rate: float = 5e-4
+    learning_rate: Annotated[float, above(0)] = 5e-4
     """Of Adam."""
-    gamma: float = 0.99
+    gamma: Annotated[float, SHARE] = 0.99
     """Discount a step."""
-    lam: float = 0.95
+    lam: Annotated[float, SHARE] = 0.95
     """Lambda of the generalized advantage estimate."""
-    clip: float = 0.2
+    clip: Annotated[float, above(0)] = 0.2
     """How far the policy's ratio may move before its gain is clipped."""
-    epochs: int = 5
+    epochs: Annotated[int, least(1)] = 5
     """Passes over what was rolled out."""
-    minibatch: int = 2048
+    minibatch: Annotated[int, least(2)] = 2048
     """Steps a gradient step."""
-    entropy: float = 1e-3
+    entropy: Annotated[float, least(0)] = 1e-3
     """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
-    off_road_price: float = 16.0
+    off_road_price: Annotated[float, least(0)] = 16.0
     """What a step wholly off the road costs C while it learns (never in a score): missing one tile costs the lap."""
-    noise: float | None = None
+    noise: Annotated[float | None, above(0)] = None
     """Standard deviation of the exploring noise that C begins with; none: as C brings it along, 0.37 if it is a fresh one."""
-    limit: int = 1000
+    limit: Annotated[int, least(1, LIMIT)] = 1000
     """The most steps of an episode when awake: after the lap nothing is left to earn, which a critic cannot see coming."""
-    reward_scale: float = 0.1
+    reward_scale: Annotated[float, above(0)] = 0.1
     """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
+
+    def __post_init__(self) -> None:
+        """Refuse a minibatch of a single step: its advantage cannot be normalised."""
+        if self.minds * self.steps % self.minibatch == 1:
+            raise Refused(
+                f"--ppo.minibatch {self.minibatch}: of {self.minds} x {self.steps} steps (--ppo.minds, --ppo.steps) one is "
+                f"left over. Use --ppo.minibatch {self.minds * self.steps + 1}, or another --ppo.steps"
+            )
 
     def at(self, share: float, **other: Any) -> "PPOConfig":
         """The same with a share of the learning rate and of the bonus on entropy, and with `other` settings."""
@@ -90,7 +100,7 @@ def train_ppo(
         nonlocal observation
         config = lessons[i]
         set_rate(optimizer, config.learning_rate)
-        if i % first.reset_every == 0:
+        if i % first.reset_every == 0 or not len(observation):  # a training that was lengthened may go on in between
             track = derive(seed, "mind", i)
             observation = mind.reset([(track + n) % SELECTION_SEEDS for n in range(mind.num_envs)])  # tracks to train on
         chance = generator(seed, "ppo", i, device=observation.device)

@@ -18,6 +18,7 @@ from dreamlap.agent import Agent
 from dreamlap.device import choose_autocast
 from dreamlap.episodes import Episode, EpisodeFile
 from dreamlap.episodes.latents import encode_episodes, windows
+from dreamlap.errors import Refused
 from dreamlap.learn.memory import memory_losses
 from dreamlap.memory import MDNRNN
 from dreamlap.memory.mixture import sample
@@ -106,7 +107,7 @@ def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 
     warmup = agent.config.memory.warmup
     horizon = min(horizon, len(episode) - warmup)
     if horizon < 1:
-        raise ValueError(f"an episode of {len(episode)} steps is too short: a dream starts after {warmup} real ones")
+        raise Refused(f"an episode of {len(episode)} steps is too short: a dream starts after {warmup} real ones")
     z, states, actions = lived(agent, episode)
     start = torch.from_numpy(np.linspace(warmup, len(episode) - horizon, places).astype(np.int64))
     along = start[:, None] + torch.arange(horizon + 1)  # (P, H + 1)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent, Starts
+from dreamlap.errors import Refused
 from dreamlap.mind.interface import Step
 from dreamlap.mind.world import open_world, ways_to_begin
 from dreamlap.seeds import numpy_generator, training_track
@@ -23,7 +24,7 @@ class Awake:
     def __init__(self, agent: Agent, num_envs: int, limit: int = LIMIT, random_start: float = 0.0, reverse: float = 0.0):
         """`random_start`: share of the episodes that begin on a random tile; `reverse`: share driven the other way round."""
         if num_envs > MOST:
-            raise ValueError(
+            raise Refused(
                 f"{num_envs} tracks in one process need {num_envs * 20 // 1000} GB: use at most {MOST} (--ppo.minds 16)"
             )
         self.agent, self.num_envs, self.limit = agent, num_envs, agent.config.track.decisions(limit)

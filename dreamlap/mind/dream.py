@@ -5,29 +5,31 @@ what came before it. It never starts from noise: M has learned nothing about suc
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent, Starts
+from dreamlap.errors import Refused
 from dreamlap.memory.mixture import sample
 from dreamlap.mind.interface import Step
 from dreamlap.seeds import normals, uniforms
+from dreamlap.settings import SHARE, above, least, settings
 
 
-@dataclass(frozen=True)
+@settings
 class DreamConfig:
     """How M dreams."""
 
-    horizon: int = 30
+    horizon: Annotated[int, least(1)] = 30
     """Steps until a dream is cut off, and C's own estimate stands for the rest. At full speed the car is by then where the real
     frame ended that the dream began with: what M invents beyond is kinder than the track. (A branched rollout: Janner et al.
     2019, *When to Trust Your Model*, section 4.2.)"""
-    temperature: float = 1.0
+    temperature: Annotated[float, above(0, 100)] = 1.0
     """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
-    from_start: float = 0.1
+    from_start: Annotated[float, SHARE] = 0.1
     """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.warmup)."""
 
 
@@ -38,7 +40,7 @@ class Dream:
         """`starts`: the moments that dreams go on from, by default those that the agent carries along."""
         starts = starts or agent.starts
         if starts is None:
-            raise ValueError("this agent has no real moments to dream from (its folder lacks starts.safetensors)")
+            raise Refused("this agent has no real moments to dream from (its folder lacks starts.safetensors)")
         self.agent, self.memory, self.starts = agent, agent.memory, starts
         self.config = config or DreamConfig()
         self.num_envs = num_envs

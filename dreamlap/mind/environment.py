@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from dreamlap.agent import Agent, load_agent
+from dreamlap.errors import Refused
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.interface import Mind
@@ -28,7 +29,7 @@ class View:
 
     def __init__(self, mind: Mind, observation: Observation):
         if observation not in (known := get_args(Observation)):
-            raise ValueError(f"an observation is one of {', '.join(known)}, not {observation!r}")
+            raise Refused(f"an observation is one of {', '.join(known)}, not {observation!r}")
         self.agent, self.drawn = mind.agent, observation == "frame"
         form, side = mind.agent.actions, mind.agent.vision.size
         self.action_space = spaces.Box(form.low, form.high, dtype=np.float32)

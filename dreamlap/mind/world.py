@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from dreamlap.agent import Agent, load_agent
+from dreamlap.errors import Refused
 from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.track import FastCarRacing, TrackConfig
 
@@ -53,7 +54,7 @@ def open_world(config: TrackConfig) -> FastCarRacing | DreamTrack:
     dreamed = agent.config.track
     for name in ("size", "bar", "repeat"):
         if (there := getattr(dreamed, name)) != (wanted := getattr(config, name)):
-            raise ValueError(f"in the dream of {config.dream} {name} is {there}, not {wanted}: use --track.{name} {there}")
+            raise Refused(f"in the dream of {config.dream} {name} is {there}, not {wanted}: use --track.{name} {there}")
     return DreamTrack(agent)
 
 

@@ -34,7 +34,8 @@ class Place:
 
     def begin(self, seed: int) -> None:
         """Begin the episode of that seed."""
-        self.tape: Tape = begin(self.driver, 0, self.world, seed, self.kind, self.random_start)
+        about = {"driver": self.kind}
+        self.tape: Tape = begin(self.driver, 0, self.world, seed, about, self.random_start)
 
     def step(self) -> None:
         """Let the driver act once."""

@@ -1,12 +1,16 @@
 """`dreamlap play`: who drives, where, and what is kept of it."""
 
-from contextlib import closing
+import re
+import tempfile
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from dreamlap.agent import load_agent
 from dreamlap.drivers import Driver, DriverConfig, Person, PerTrack, build_driver
-from dreamlap.episodes import EpisodeStore
+from dreamlap.episodes import Episode, EpisodeStore
+from dreamlap.errors import explain
+from dreamlap.files import Owned, check_folder
 from dreamlap.parallel import one_thread
 from dreamlap.play.game import Game
 from dreamlap.play.place import Place
@@ -30,25 +34,39 @@ def play(
     fps: float,
 ) -> list[float]:
     """Open a window and play -> the returns of the episodes that were driven to their end. See `dreamlap play --help`."""
-    person = Person() if kind == "person" else None
-    driver: Driver = PerTrack(lambda: person, 1) if person else build_driver(DriverConfig(kind, **STEADY), 1)
+    config, person = DriverConfig(kind, **STEADY), Person() if kind == "person" else None
+    driver: Driver = PerTrack(lambda: person, 1) if person else build_driver(config, 1)
     place = Place(driver, kind, _in_dream(dream) if dream else track, random_start)
-    prefix, store = f"{Path(kind).name}-s{seed}", EpisodeStore(record or "")
+    prefix, store = f"{config.name}-s{seed}", EpisodeStore(record or "")
     returns: list[float] = []
 
     def keep(number: int) -> None:
         returns.append(sum(place.rewards))
         console.print(f"episode {len(returns)}: return {returns[-1]:.1f} in {len(place.rewards)} steps")
         if record:
-            store.write(f"{prefix}-{number:05d}", place.tape.episode())
+            keep_somewhere(store, f"{prefix}-{number:05d}", place.tape.episode())
 
-    first, steps = next_number(store, prefix) if record else 0, place.config.decisions(steps)
-    game = Game(place, lambda number: training_track(prefix, number, seed=seed), keep, episodes, steps, person, first)
-    with closing(Window(_title(kind, dream, record))) as window, one_thread():
-        window.run(game, place, fps, _help_line(person, record))
+    if record:
+        check_folder(record)  # before anybody drives
+    with Owned(record) if record else nullcontext():
+        first, steps = next_number(store, prefix) if record else 0, place.config.decisions(steps)
+        game = Game(place, lambda number: training_track(prefix, number, seed=seed), keep, episodes, steps, person, first)
+        with closing(Window(_title(kind, dream, record))) as window, one_thread():
+            window.run(game, place, fps, _help_line(person, record))
     if record:
         console.print(f"kept {len(returns)} episodes in {record}, which holds {len(store.names())} now")
     return returns
+
+
+def keep_somewhere(store: EpisodeStore, name: str, episode: Episode) -> None:
+    """Keep what a person drove: in its folder, or if that can no longer be written, in another one, and say which."""
+    try:
+        store.write(name, episode)
+    except OSError as error:
+        other = EpisodeStore(tempfile.mkdtemp(prefix="dreamlap-"))
+        other.write(name, episode)
+        told = f"{explain(error)}. This episode is kept in {other.folder} instead: move it into {store.folder}"
+        console.print(told, style="red")
 
 
 def _in_dream(dream: Path) -> TrackConfig:
@@ -58,8 +76,8 @@ def _in_dream(dream: Path) -> TrackConfig:
 
 def next_number(store: EpisodeStore, prefix: str) -> int:
     """The number after the last episode of this name that the store holds."""
-    numbers = [int(name.removeprefix(f"{prefix}-")) for name in store.names() if name.startswith(f"{prefix}-")]
-    return max(numbers, default=-1) + 1
+    numbers = [re.fullmatch(rf"{re.escape(prefix)}-(\d+)", name) for name in store.names()]
+    return max((int(number[1]) for number in numbers if number), default=-1) + 1
 
 
 def _title(kind: str, dream: Path | None, record: Path | None) -> str:

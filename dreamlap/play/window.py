@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pygame
 
+from dreamlap.errors import Failed
 from dreamlap.play.game import Game, Phase
 from dreamlap.play.place import VIEW, Place
 from dreamlap.show.theme import DARK, FONT
@@ -109,7 +110,7 @@ def _open(size: tuple[int, int]) -> pygame.Surface:
     except pygame.error as error:
         pygame.display.quit()
         command = " ".join(["dreamlap", *sys.argv[1:]])
-        raise RuntimeError(
+        raise Failed(
             f"no window can be opened: {error}. On a server, connect with `ssh -X`, or use a virtual display: "
             f"`xvfb-run {command}`. Drivers who are not persons need none: `dreamlap collect`, `dreamlap video`."
         ) from error

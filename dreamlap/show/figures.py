@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from dreamlap.errors import Refused
 from dreamlap.measure.memory import OpenLoop
 from dreamlap.show.theme import LIGHT, Theme, bare, picture
 
@@ -28,7 +29,7 @@ def curves(rounds: Sequence[Metrics], names: Sequence[str] | None = None, column
     lines = [line for metrics in rounds for line in metrics]
     names = names or [name for name in dict.fromkeys(key for line in lines for key in line) if name != "update"]
     if not names:
-        raise ValueError("no metrics to draw: nothing was logged yet")
+        raise Refused("no metrics to draw: nothing was logged yet")
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
 
@@ -202,7 +203,7 @@ def rounds_curve(
     """
     shown = (("choosing between rounds", scores, 0, -0.08), ("collecting, with noise", collected or {}, 1, 0.08))
     if not any(by_round for _, by_round, _, _ in shown):
-        raise ValueError("no rounds to draw: none was driven yet")
+        raise Refused("no rounds to draw: none was driven yet")
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()

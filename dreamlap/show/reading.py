@@ -7,7 +7,8 @@ from typing import Any
 
 from dreamlap.agent import Agent, load
 from dreamlap.episodes import Episode
-from dreamlap.run import Stage, read_json
+from dreamlap.files import read_json
+from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
 from dreamlap.show.figures import Metrics
 from dreamlap.show.glimpse import unseen_drive

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dreamlap.files import replacing
 from dreamlap.measure.memory import open_loop
 from dreamlap.measure.trust import SIGHT
-from dreamlap.run import replacing
 from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots
 from dreamlap.show.page import (
     Html,

@@ -14,8 +14,9 @@ from PIL import Image
 from dreamlap.agent import Agent
 from dreamlap.episodes import EpisodeFile, EpisodeStore
 from dreamlap.episodes.store import SUFFIX
+from dreamlap.errors import Refused
 from dreamlap.expert import Expert
-from dreamlap.run import replacing
+from dreamlap.files import replacing
 from dreamlap.seeds import SELECTION_SEEDS, numpy_generator
 from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, ReconstructionFilm, film_episodes, titles_of
 from dreamlap.show.glimpse import drive_on
@@ -33,8 +34,10 @@ CODECS = {
 """Encoders in order of preference, with their settings. Browsers play the first two; the last is always there."""
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> None:
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label: str = "") -> None:
     """Write frames, all of one shape (H, W, 3) uint8, as an MP4; an odd last row or column is cut off.
+
+    `label`: kept in the file, to tell what it was made of (`label_of`).
 
     Raises:
         ValueError: there are no frames.
@@ -42,8 +45,9 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> Non
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
-        raise ValueError(f"no frames for {path}: a video needs at least one")
+        raise Refused(f"no frames for {path}: a video needs at least one")
     with replacing(path) as partial, av.open(str(partial), "w", "mp4", {"movflags": "+faststart"}) as container:
+        container.metadata["comment"] = label
         stream = _add_stream(container, first, fps)
         for frame in chain([first], frames):
             even = np.ascontiguousarray(frame[: stream.height, : stream.width])
@@ -60,31 +64,43 @@ def _add_stream(container: OutputContainer, frame: np.ndarray, fps: int) -> Vide
     return stream
 
 
-def drive_video(agent: Agent | Expert, seed: int, path: Path, steps: int = 1000, scale: int = 4) -> float:
+def label_of(path: Path) -> str | None:
+    """What a video was made of; empty if it does not say, None if there is no such video."""
+    if not path.exists():
+        return None
+    try:
+        with av.open(str(path)) as container:
+            return container.metadata.get("comment", "")
+    except (OSError, ValueError):  # PyAV's errors are both
+        return None
+
+
+def drive_video(agent: Agent | Expert, seed: int, path: Path, steps: int = 1000, scale: int = 4, label: str = "") -> float:
     """Film the agent on the stock track `seed` for up to `steps` steps -> the return.
 
     Three panels: the frame, what V kept of it, and what M had expected it to be one step before; two for an expert, the frame
     and what it sees of it. `scale`: screen pixels for each of the stock frame's 96.
     """
     film = DriveFilm(agent, seed, steps, Board(titles_of(agent), STOCK * scale))
-    write_video(path, film)
+    write_video(path, film, label=label)
     return film.reward
 
 
-def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scale: int = 6) -> float:
+def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scale: int = 6, label: str = "") -> float:
     """Film the agent in its dream, drawn by V -> the reward that M promised. When M ends a dream, another begins."""
     film = DreamFilm(agent, seed, steps, Board(("a dream: M is the world, V draws it",), STOCK * scale))
-    write_video(path, film)
+    write_video(path, film, label=label)
     return film.reward
 
 
 def prediction_video(
-    agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, every: int = 50
+    agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, every: int = 50, label: str = ""
 ) -> None:
     """Film a drive beside M's dream of it: M is told the actions, and sees the real frame every `every` steps alone."""
     warmup = agent.config.memory.warmup
     drive = drive_on(agent, seed, warmup + steps)
-    write_video(path, PredictionFilm(agent, drive, warmup, steps, every, Board(("the track", "M's dream"), STOCK * scale)))
+    film = PredictionFilm(agent, drive, warmup, steps, every, Board(("the track", "M's dream"), STOCK * scale))
+    write_video(path, film, label=label)
 
 
 def beside_video(
@@ -105,9 +121,9 @@ def beside_video(
         return write_video(path, DreamFilm(agent, seed, steps, board, first_frame(first, agent.config.track)))
     drive = EpisodeFile(first).episode() if first else drive_on(agent, seed, at + steps)
     if drive.frames.shape[1] != side:
-        raise ValueError(f"the frames of {first} are {drive.frames.shape[1]} pixels wide, and this agent's V sees {side}")
+        raise Refused(f"the frames of {first} are {drive.frames.shape[1]} pixels wide, and this agent's V sees {side}")
     if not 0 <= at < len(drive):
-        raise ValueError(f"there is no step {at} in an episode of {len(drive)} steps: use --at 0 to --at {len(drive) - 1}")
+        raise Refused(f"there is no step {at} in an episode of {len(drive)} steps: use --at 0 to --at {len(drive) - 1}")
     return write_video(path, PredictionFilm(agent, drive, at, steps, steps + 1, board))
 
 
@@ -119,10 +135,12 @@ def first_frame(path: Path, seen: TrackConfig) -> np.ndarray:
     return to_frame(cv2.resize(picture, (STOCK, STOCK), interpolation=cv2.INTER_AREA), seen.size, seen.bar)
 
 
-def reconstruction_video(agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4) -> None:
+def reconstruction_video(
+    agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, label: str = ""
+) -> None:
     """Film a drive beside what V draws of every frame: from all that it keeps, and from z alone, as in a dream."""
     board = Board(("the track", "V's reconstruction", "from z alone"), STOCK * scale)
-    write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, steps), board))
+    write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, steps), board), label=label)
 
 
 FILMS = {"drive": drive_video, "dream": dream_video, "prediction": prediction_video, "reconstruction": reconstruction_video}
@@ -137,7 +155,7 @@ def preview_video(store: EpisodeStore, path: Path, count: int = 16, seed: int = 
     """
     names = store.names()
     if not names:
-        raise ValueError(f"no episodes in {store.folder}: collect some first")
+        raise Refused(f"no episodes in {store.folder}: collect some first")
     chosen = numpy_generator(seed, "preview").choice(names, min(count, len(names)), replace=False)
     write_video(path, film_episodes([store.open(name) for name in sorted(chosen)], side))
 
@@ -148,5 +166,5 @@ def still(path: Path, at: float = 0.4) -> np.ndarray:
         wanted = int(container.streams.video[0].frames * at)
         picture = next(islice(container.decode(video=0), wanted, None), None)
     if picture is None:
-        raise ValueError(f"{path} has no picture: delete it and film again")
+        raise Refused(f"{path} has no picture: delete it and film again")
     return picture.to_ndarray(format="rgb24")

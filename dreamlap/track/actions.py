@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dreamlap.errors import Refused
+
 STOCK_LOW = np.array([-1.0, 0.0, 0.0], np.float32)
 STOCK_HIGH = np.array([1.0, 1.0, 1.0], np.float32)
 
@@ -29,12 +31,24 @@ class ActionForm:
         return len(self.low)
 
     def to_stock(self, a: np.ndarray) -> np.ndarray:
-        """(..., size) to (..., 3) float32 in [steer, gas, brake]; what is out of bounds is clipped."""
-        return self.translate(np.clip(np.asarray(a, np.float32), self.low, self.high))
+        """(..., size) to (..., 3) float32 in [steer, gas, brake]; what is out of bounds is clipped, NaN is refused."""
+        return self.translate(np.clip(numbers(a), self.low, self.high))
 
     def from_stock(self, a: np.ndarray) -> np.ndarray:
-        """(..., 3) stock to (..., size) float32; what is out of bounds is clipped."""
-        return self.translate_back(np.clip(np.asarray(a, np.float32), STOCK_LOW, STOCK_HIGH))
+        """(..., 3) stock to (..., size) float32; what is out of bounds is clipped, NaN is refused."""
+        return self.translate_back(np.clip(numbers(a), STOCK_LOW, STOCK_HIGH))
+
+
+def numbers(a: np.ndarray) -> np.ndarray:
+    """Actions as float32.
+
+    Raises:
+        Refused: one is NaN or infinite. Clipping would let it pass, and the car would be lost for good.
+    """
+    a = np.asarray(a, np.float32)
+    if not np.isfinite(a).all():
+        raise Refused(f"an action is no number: {a.tolist()!s:.80}. Whoever drives is broken; train again, or load it again")
+    return a
 
 
 def _pedal_to_stock(a: np.ndarray) -> np.ndarray:
@@ -80,5 +94,5 @@ def action_form(name: str) -> ActionForm:
         ValueError: there is none; the message names those that there are.
     """
     if name not in FORMS:
-        raise ValueError(f"unknown action form {name!r}; use one of: {', '.join(sorted(FORMS))}")
+        raise Refused(f"unknown action form {name!r}; use one of: {', '.join(sorted(FORMS))}")
     return FORMS[name]

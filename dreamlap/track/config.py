@@ -1,24 +1,25 @@
 """How the track is seen and acted on."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from dreamlap.settings import least, settings
 
 LIMIT = 1000
 """Steps until the clock ends an episode, as on the registered stock track."""
 
 
-@dataclass(frozen=True)
+@settings
 class TrackConfig:
     """How the track is seen and acted on."""
 
-    size: int = 64
+    size: Annotated[int, least(32, 512)] = 64
     """Side of the frames that V sees, in pixels: the stock 96x96 scaled by area."""
     bar: bool = True
     """Whether V sees the instrument bar (speed, wheels, steering); without it the frame is the 84 rows above, stretched."""
     actions: Literal["pedal", "stock", "discrete"] = "pedal"
     """`stock`: steer, gas, brake. `pedal`: steer and one pedal, gas above 0 and brake below: C cannot press both.
     `discrete`: the five of gymnasium's `continuous=False`; the greatest of five numbers is done."""
-    repeat: int = 1
+    repeat: Annotated[int, least(1, 1000)] = 1
     """Steps of the track that an action lasts; the frames between are neither drawn nor kept (frame skip, save interval)."""
     randomize: bool = False
     """Whether training tracks have colours of their own (gymnasium's `domain_randomize`). Scores never do."""

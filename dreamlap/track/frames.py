@@ -9,6 +9,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from dreamlap.errors import Refused
 from dreamlap.track.config import TrackConfig
 
 cv2.setNumThreads(1)
@@ -43,7 +44,7 @@ def to_frame(stock: np.ndarray, size: int, bar: bool) -> np.ndarray:
 def seen_by(frame: np.ndarray, track: TrackConfig) -> np.ndarray:
     """The stock track's frame (96, 96, 3) uint8 -> the frame that someone trained on `track` sees, (S, S, 3) uint8."""
     if frame.shape != (STOCK, STOCK, 3) or frame.dtype != np.uint8:
-        raise ValueError(f"an agent sees the stock track's frames, (96, 96, 3) uint8, not {frame.shape} {frame.dtype}")
+        raise Refused(f"an agent sees the stock track's frames, (96, 96, 3) uint8, not {frame.shape} {frame.dtype}")
     return to_frame(frame, track.size, track.bar)
 
 

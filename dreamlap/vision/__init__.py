@@ -3,27 +3,27 @@
 Letters: B batch, S the side of a frame in pixels, Z latent.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from dreamlap.settings import least, settings
 from dreamlap.vision.nvae import NVAE
 from dreamlap.vision.vae import VAE, ConvVAE, LightVAE, Posterior
 
 __all__ = ["NVAE", "VAE", "ConvVAE", "LightVAE", "Posterior", "VisionConfig", "build_vision"]
 
 
-@dataclass(frozen=True)
+@settings
 class VisionConfig:
     """What V is made of."""
 
     kind: Literal["light", "conv", "nvae"] = "light"
     """`conv`: the paper's ConvVAE. `light`: sees blocks of 4x4 pixels; trains four times as fast on a CPU. `nvae`: a deep
     hierarchical VAE (Vahdat & Kautz 2020), z its topmost group; draws best, trains at half the speed of `conv`."""
-    latent: int = 32
+    latent: Annotated[int, least(1, 4096)] = 32
     """How many numbers z has."""
-    width: int = 32
+    width: Annotated[int, least(1, 1024)] = 32
     """Channels at the finest scale, of `light` and `nvae`; every coarser scale has twice as many."""
-    groups: tuple[int, ...] = (2, 3, 3)
+    groups: Annotated[tuple[int, ...], least(0, 64)] = (2, 3, 3)
     """Of `nvae`: how many groups of latents below z each scale has, from the coarsest scale to the finest."""
 
 

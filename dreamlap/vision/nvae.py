@@ -25,6 +25,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from dreamlap.errors import Refused
 from dreamlap.vision.vae import VAE, Posterior, Terms, kl_by_dimension, pixels, posterior_of, standard_normal, to_frames
 
 EXPANSION = 3
@@ -195,7 +196,7 @@ class NVAE(VAE):
     def __init__(self, latent: int, size: int = 64, width: int = 32, groups: tuple[int, ...] = (2, 3, 3)):
         """`groups` of latent maps at each scale below z, from the coarsest; `width`: channels at the finest scale."""
         if size % (4 << len(groups) - 1):
-            raise ValueError(
+            raise Refused(
                 f"an NVAE of {len(groups)} scales needs frames divisible by {4 << len(groups) - 1}, not {size}: "
                 "choose another --track.size, or fewer scales in --vision.groups"
             )

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dreamlap.errors import Refused
+
 
 class Posterior(NamedTuple):
     """What V makes of frames: an independent Gaussian for every dimension of z."""
@@ -76,7 +78,7 @@ class ConvVAE(VAE):
 
     def __init__(self, latent: int, size: int = 64):
         if size != 64:
-            raise ValueError(f"the paper's ConvVAE sees frames of 64x64 pixels, not {size}x{size}: use --vision.kind light")
+            raise Refused(f"the paper's ConvVAE sees frames of 64x64 pixels, not {size}x{size}: use --vision.kind light")
         encoder = nn.Sequential(
             *(nn.Conv2d(3, 32, 4, 2), nn.ReLU()),
             *(nn.Conv2d(32, 64, 4, 2), nn.ReLU()),
@@ -103,7 +105,7 @@ class LightVAE(VAE):
 
     def __init__(self, latent: int, size: int = 64, width: int = 32):
         if size % 16:
-            raise ValueError(f"the light V needs a frame size divisible by 16, not {size}: choose --track.size 48, 64 or 96")
+            raise Refused(f"the light V needs a frame size divisible by 16, not {size}: choose --track.size 48, 64 or 96")
         side = size // 16
         encoder = nn.Sequential(
             *(nn.PixelUnshuffle(4), nn.Conv2d(48, width, 3, 1, 1), nn.ReLU()),

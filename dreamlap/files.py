@@ -1,0 +1,198 @@
+"""Files: written whole or not at all, through links and into pipes, read within bounds, in folders that have one owner.
+
+Every file of the project is written by `replacing`: under another name first, then renamed. A reader meets the old file or
+the new one, whatever was killed when.
+"""
+
+import errno
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+import uuid
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from dreamlap.errors import Refused
+
+MOST_JSON = 64 * 2**20
+"""Bytes of a JSON file: a score of 100,000 tracks has 3 MB."""
+LOCK = ".lock"
+"""Name of the file that says who owns a folder, in that folder."""
+
+
+def place(path: Path | str) -> Path:
+    """The path with `~` as the home folder, which a shell leaves alone in `--flag=~/x`."""
+    return Path(path).expanduser()
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a name to write to; it becomes `path` if the block succeeds, and vanishes if it does not.
+
+    A link is written through. A file that was there keeps its mode. A pipe or a device gets the bytes and stays what it is.
+
+    Raises:
+        OSError: it cannot be written; `filename` is `path`.
+    """
+    path = place(path)
+    target = Path(os.path.realpath(path))
+    special = target.exists() and not target.is_file()
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    with _told_as(path):
+        folder = Path(tempfile.mkdtemp()) if special else target.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{uuid.uuid4().hex[:12]}.partial"  # short: the file's own name may fill the 255 bytes
+    try:
+        with _told_as(path, partial):
+            yield partial
+        with _told_as(path):
+            if special:
+                with partial.open("rb") as source, target.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+            else:
+                if target.exists():
+                    shutil.copymode(target, partial)
+                os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+        if special:
+            folder.rmdir()
+
+
+@contextmanager
+def _told_as(path: Path, partial: Path | None = None) -> Iterator[None]:
+    """Errors of writing name `path`, which the user knows. Other errors of a block that writes `partial` are left alone."""
+    try:
+        yield
+    except OSError as error:
+        ours = partial is None or error.filename in (None, str(partial)) or error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not ours or error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+    except Exception as error:  # what libraries raise when a write fails differs; whether there is room does not
+        if partial is not None and partial.parent.exists() and shutil.disk_usage(partial.parent).free < 2**16:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+
+
+def check_writable(path: Path | str) -> None:
+    """Find out before the work whether `replacing(path)` could write; leaves nothing behind.
+
+    Raises:
+        OSError: it could not; `filename` is `path`.
+    """
+    path = place(path)
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not target.exists() or target.is_file():
+        check_folder(target.parent, path)
+
+
+def check_folder(folder: Path | str, named: Path | None = None) -> None:
+    """Find out before the work whether files can be written into a folder, which need not exist; leaves nothing behind.
+
+    Raises:
+        OSError: they cannot; `filename` is `named`, or else the folder.
+    """
+    folder = place(folder)
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    with _told_as(named or folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        finally:
+            for one in missing:
+                if one.is_dir():
+                    one.rmdir()
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` so that a reader sees the old file or the new one. A number that is none is refused: JSON has no NaN."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    with replacing(path) as partial:
+        partial.write_text(text, "utf-8")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file, or say which one is missing or broken."""
+    path = place(path)
+    try:
+        if (size := path.stat().st_size) > MOST_JSON:
+            raise Refused(f"{path} has {size:,} bytes: that is too much for settings or scores. Is it the right file?")
+        return json.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: is {path.parent} the folder you mean?") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise Refused(f"{path} is not valid JSON ({error}): delete it and run again, or copy it again") from None
+
+
+def read_object(path: Path | str) -> dict[str, Any]:
+    """Read a JSON file that must hold an object, as all of ours do."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise Refused(f"{path} holds {_kind(value)} where an object is expected: delete it and run again, or copy it again")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "something else")
+
+
+class Owned:
+    """A folder while this process is the only one that writes into it. The system frees it when the process ends.
+
+    Within a process a folder may be owned several times.
+    """
+
+    def __init__(self, folder: Path | str):
+        """Take the folder, which is made if need be.
+
+        Raises:
+            Refused: another process has it; the message says which, on which machine, and since when.
+        """
+        place(folder).mkdir(parents=True, exist_ok=True)
+        path = place(folder).resolve() / LOCK
+        lock = FileLock(path, is_singleton=True, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise Refused(
+                f"another process is writing into {folder}: {_owner(path)}. Wait until it ends, stop it, or choose "
+                "another name or folder"
+            ) from None
+        owner = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        path.write_text(json.dumps(owner), "utf-8")
+        self.release = weakref.finalize(self, _release, lock, path)
+        """Let others have it; called when nobody holds this object any more, too."""
+
+    def __enter__(self) -> "Owned":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _release(lock: BaseFileLock, path: Path) -> None:
+    if lock.lock_counter == 1:  # not owned by anything else in this process
+        with suppress(OSError):  # Windows cannot remove a file that is open
+            path.unlink()  # whoever opened it meanwhile sees that it is gone, and tries again
+    lock.release()
+
+
+def _owner(lock: Path) -> str:
+    try:
+        return "process {process} on {host}, since {since}".format(**json.loads(lock.read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it did not say which"

@@ -1,0 +1,282 @@
+"""What a run is asked for: whether it can be done at all, and what is done of it already.
+
+Everything is checked before anything is written. Then the run folder is this process's own. Some settings bind stages that have
+begun; the others may change. A stage is done as long as what it builds on is what it was: fingerprints tell.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dreamlap.agent import Agent, load, load_agent
+from dreamlap.control import ActorCritic, build_controller
+from dreamlap.device import choose_autocast, choose_device
+from dreamlap.drivers import DriverConfig
+from dreamlap.episodes import EpisodeStore
+from dreamlap.episodes.record import check_driver
+from dreamlap.errors import Refused
+from dreamlap.files import Owned, check_folder, place
+from dreamlap.mind.world import open_world
+from dreamlap.presets import Config
+from dreamlap.progress import console
+from dreamlap.run import Stage, claim
+from dreamlap.seeds import derive
+from dreamlap.settings import differences
+from dreamlap.weights import checksum
+
+Display = Callable[[Agent, torch.Tensor, int], None]
+"""Shows the agent with other weights (D,) for its C, those of a generation's best candidate, and the generation's number."""
+
+
+class Run:
+    """A run folder, which this process owns, and the settings that it is made with."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        data: Path | None = None,
+        display: Display | None = None,
+        until: str = "controller",
+        retrain: bool = False,
+    ):
+        """Begin a run, or go on with it. Whatever can be known to be wrong is refused before anything is written.
+
+        Args:
+            folder: of the run.
+            config: its settings.
+            data: a folder of episodes to learn from in round 0, in place of what the preset's drivers would drive.
+            display: shows the best candidate of each generation of CMA-ES.
+            until: the last stage that is asked for: what is not needed for it is not checked.
+            retrain: train again what is finished but was made with other settings or data, and what builds on it.
+
+        Raises:
+            Refused, OSError: the settings, the data or the folder will not do, or another process owns the folder.
+        """
+        self.folder, self.config, self.data, self.display, self.retrain = place(folder), config, data, display, retrain
+        places = check(config, data, until)
+        self.device = choose_device(config.device)
+        self.autocast = choose_autocast(config.precision, self.device)
+        check_folder(self.folder)
+        self.owner = Owned(self.folder)
+        self.store = EpisodeStore(self.folder / "episodes")
+        self.lineage: dict[str, Any] = {"episodes": [], "latents": []}
+        asked = {**asdict(config), "data": str(data) if data else None}
+        for setting in claim(self.folder, Config, asked, places, self._binding, retrain):
+            for stage in self._bound(setting):
+                stage.reset()
+        self._lengthen()
+
+    def stage(self, number: int, name: str) -> Stage:
+        """The folder of a stage of round `number`."""
+        return Stage(self.folder / f"round-{number}" / name)
+
+    def seed(self, *names: int | str) -> int:
+        """A seed for what is called `names`."""
+        return derive(self.config.seed, *names)
+
+    def _binding(self, setting: str) -> str | None:
+        """The first stage that has begun and builds on a setting."""
+        return next((str(stage.folder.relative_to(self.folder)) for stage in self._bound(setting)), None)
+
+    def _bound(self, setting: str) -> list[Stage]:
+        """The stages that have begun and build on a setting by themselves (and not only on a stage that does), by round."""
+        numbers = sorted(int(path.name[6:]) for path in self.folder.glob("round-*") if path.name[6:].isdigit())
+        found = []
+        for number in numbers:
+            from_scratch = number > 0 and not self.stage(number, "collect").begun
+            for name in READS:
+                stage = self.stage(number, name)
+                if stage.begun and binds(setting, number, name, from_scratch) and not self._longer(setting, number, name):
+                    found.append(stage)
+        return found
+
+    def _longer(self, setting: str, number: int, name: str) -> bool:
+        """Whether C's training in round 0 can simply go on for longer: it is asked for more, and nothing was built on it."""
+        if (number, name, setting) != (0, "controller", LENGTH[self.config.controller.kind]):
+            return False
+        later = self.stage(1, "collect").begun or self.stage(1, "controller").begun
+        return not later and length(self.config) >= self._had(self.stage(0, "controller"))
+
+    def _had(self, stage: Stage) -> int:
+        """The updates that C's training in round 0 was asked for when it ended."""
+        return stage.result.get("updates") or (stage.load() or {}).get("update", 0)
+
+    def _lengthen(self) -> None:
+        """Let C's training in round 0 go on if it is asked for more updates than it has had."""
+        stage, setting = self.stage(0, "controller"), LENGTH[self.config.controller.kind]
+        if stage.done and self._longer(setting, 0, "controller") and length(self.config) > self._had(stage):
+            stage.reopen()
+
+    def enter(self, number: int, name: str) -> Stage:
+        """The stage, once it is known whether what it builds on is still what it was; if not, it begins again.
+
+        Raises:
+            Refused: it was trained on something else, and `retrain` does not allow to train it again.
+        """
+        stage = self.stage(number, name)
+        inputs = {part: self.lineage.get(part, "") for part in READS[name]}
+        if changed := stage.build_on(inputs):
+            if name not in REMADE and not self.retrain:
+                raise Refused(
+                    f"{stage.folder} was trained when {' and '.join(WORDS[part] for part in changed)} differed from now. "
+                    "Add --retrain to train it, and what builds on it, again; or choose another --name"
+                )
+            console.print(f"{stage.folder} is made again: {' and '.join(WORDS[part] for part in changed)} changed")
+            stage.reset()
+            stage.build_on(inputs)
+        if stage.done and (lost := [file for file in LEAVES.get(name, ()) if not (stage.folder / file).exists()]):
+            console.print(f"{stage.folder} is made again: its {lost[0]} is missing")
+            stage.reopen()
+        return stage
+
+
+READS = {
+    "collect": ("vision", "memory", "controller"), "vision": ("episodes", "vision"), "encode": ("episodes", "vision"),
+    "trust": ("latents", "memory"), "memory": ("latents", "memory"), "controller": ("latents", "memory", "controller"),
+}  # fmt: skip
+"""What each stage of a round builds on, in their order."""
+WORDS = {"episodes": "the episodes", "latents": "V's latents", "vision": "V", "memory": "M", "controller": "C"}
+LEAVES = {
+    "vision": ("checkpoint.pt",), "memory": ("checkpoint.pt",), "controller": ("checkpoint.pt", "agent/agent.json"),
+    "encode": ("latents.safetensors",),
+}  # fmt: skip
+"""The files without which a stage is not done, whatever its done.json says."""
+REMADE = ("encode", "trust")
+"""Stages that are quickly made again, without being asked."""
+
+LENGTH = {"actor-critic": "ppo.updates", "linear": "cmaes.generations"}
+"""The setting that says how long C is trained in round 0, by its kind."""
+
+
+def length(config: Config) -> int:
+    """Updates, or generations, of C in round 0."""
+    return config.ppo.updates if config.controller.kind == "actor-critic" else config.cmaes.generations
+
+
+BINDS = {
+    "track": ("collect", 0), "collect": ("collect", 0), "data": ("collect", 0), "start": ("collect", 0), "seed": ("collect", 0),
+    "vision": ("vision", 0), "vision_training": ("vision", 0), "memory": ("memory", 0), "memory_training": ("memory", 0),
+    "controller": ("controller", 0), "dream": ("controller", 0), "ppo": ("controller", 0), "cmaes": ("controller", 0),
+    "rounds.episodes": ("collect", 1), "rounds.steps": ("collect", 1), "rounds.noise": ("collect", 1),
+    "rounds.random_start": ("collect", 1), "rounds.reverse": ("collect", 1), "rounds.vision_updates": ("vision", 1),
+    "rounds.memory_updates": ("memory", 1), "rounds.controller_updates": ("controller", 1), "rounds.decay": ("memory", 1),
+}  # fmt: skip
+"""The stage, and the first round, that builds on a setting. All other settings may change whenever one likes: how many rounds
+there are, how the agent is chosen and shown, on what device, in what precision and with how many processes."""
+
+
+def binds(setting: str, number: int, name: str, from_scratch: bool) -> bool:
+    """Whether stage `name` of round `number` builds on a setting. `from_scratch`: it is a C of those after the rounds."""
+    if setting.startswith("anew.") or setting == "rounds.rounds":
+        return from_scratch and name == "controller" and setting != "anew.controllers"
+    stage, since = BINDS.get(setting) or BINDS.get(setting.split(".")[0], ("", 0))
+    return name == stage and number >= since
+
+
+def check(config: Config, data: Path | None, until: str = "controller") -> dict[str, str]:
+    """Refuse what a run could not do, before anything is written -> the fingerprints of what its settings name, by setting.
+
+    Raises:
+        Refused, OSError: the message names the flag and the remedy.
+    """
+    places = {}
+    if config.track.dream:
+        places["track.dream"] = load(config.track.dream).fingerprint
+        open_world(config.track).close()
+    if config.start:
+        places["start"] = begun_with(config).fingerprint
+    if config.collect.expert_folder:
+        places["collect.expert_folder"] = load(config.collect.expert_folder).fingerprint
+    if data:
+        check_data(data, config, until)
+        places["data"] = checksum([], *sorted(file.identity for file in EpisodeStore(data)))
+    else:
+        check_drives(config)
+    if until == "controller" and config.controller.kind == "linear":
+        inputs = build_controller(config.controller, config.vision.latent, config.memory.hidden, 1).inputs
+        if config.cmaes.directions > inputs:
+            raise Refused(f"--cmaes.directions {config.cmaes.directions}: C sees {inputs} numbers, so it can be at most that")
+    return places
+
+
+def check_drives(config: Config) -> None:
+    """Refuse first drives by nobody, by a driver that is not there, or too short to remember anything.
+
+    Raises:
+        Refused, OSError: the message names the flag and the remedy.
+    """
+    first, warmup = config.collect, config.memory.warmup
+    if not first_drives(config):
+        raise Refused(
+            "--collect.random, --collect.correlated, --collect.autopilot and --collect.expert are all 0: nobody drives, so "
+            "there is nothing to learn from. Give one of them episodes, or give --data"
+        )
+    lengths = {"collect": first.steps} | ({"rounds": config.rounds.steps} if config.rounds.rounds else {})
+    for name, steps in lengths.items():
+        if config.track.decisions(steps) <= warmup:
+            raise Refused(
+                f"--{name}.steps {steps}: M is believed after {warmup} steps of an episode (--memory.warmup), so episodes must "
+                f"be longer. Use --{name}.steps {(warmup + 24) * config.track.repeat}, or a smaller --memory.warmup"
+            )
+    for driver, _ in first_drives(config):
+        check_driver(driver, config.track)
+
+
+def check_data(data: Path, config: Config, until: str) -> None:
+    """Refuse a folder of episodes from which a run could not learn up to the stage `until`, before anything is begun.
+
+    Raises:
+        Refused: there are none, or their frames are of another size than V sees, or C would need rewards that they lack.
+    """
+    episodes, side = list(EpisodeStore(data)), config.track.size
+    if not episodes:
+        raise Refused(f"no episodes in {data}: `dreamlap collect` drives some, `dreamlap data import` brings some in")
+    for episode in episodes:
+        if episode.shape[1:3] != (side, side):
+            high, wide = episode.shape[1:3]
+            raise Refused(
+                f"the frames of {episode.path} are {wide}x{high}, and V is to see {side}x{side}: "
+                f"say --track.size {wide}, or bring them in again with `dreamlap data import --resize {side}`"
+            )
+    if until == "controller" and config.controller.mind == "dream" and not any(e.knows("rewards") for e in episodes):
+        raise Refused(
+            f"the episodes in {data} hold no rewards, so M would never learn what earns one, and C has nothing to go by in "
+            "its dream. Give episodes with rewards; or train V and M alone, by `dreamlap train memory`; or C on the track, by "
+            "--controller.mind awake"
+        )
+    if until == "controller" and config.dream.from_start == 0 and max(map(len, episodes)) <= config.memory.warmup:
+        raise Refused(
+            f"--dream.from-start 0: dreams begin after {config.memory.warmup} steps (--memory.warmup), and no episode in "
+            f"{data} is as long. Give longer episodes, a smaller --memory.warmup, or --dream.from-start 0.1"
+        )
+
+
+def begun_with(config: Config) -> Agent:
+    """The agent that a run begins with.
+
+    Raises:
+        Refused: it is made otherwise than `config` asks for.
+    """
+    begun, ours = load_agent(config.start), config.controller
+    its = begun.config.controller
+    settled = replace(ours, smoothing=its.smoothing) if imitates(begun, config) else replace(its, mind=ours.mind)
+    if differing := differences(asdict(replace(begun.config, controller=settled)), asdict(config.agent)):
+        raise Refused(f"--start {config.start} is made otherwise than the settings ask for: {'; '.join(differing)}")
+    return begun
+
+
+def imitates(begun: Agent, config: Config) -> bool:
+    """Whether C is a matrix that first learns to do as the C of another kind that the run begins with."""
+    return config.controller.kind == "linear" and isinstance(begun.controller, ActorCritic)
+
+
+def first_drives(config: Config) -> list[tuple[DriverConfig, int]]:
+    """Who drives in round 0, and how many episodes."""
+    first = config.collect
+    kinds = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot}
+    kinds[first.expert_folder or config.start or "expert"] = first.expert
+    return [(replace(first.driver, kind=kind), n) for kind, n in kinds.items() if n]
