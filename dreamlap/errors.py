@@ -7,6 +7,9 @@ class Refused(ValueError):
     """What was asked for cannot be done. The message says what is wrong, where, and what to type instead."""
 
 
+Refused.__name__ = ValueError.__name__  # to whoever calls us from Python, and prints the type's name, it is that
+
+
 class Failed(RuntimeError):
     """What was begun cannot go on. The message says why, what is kept, and how to continue."""
 

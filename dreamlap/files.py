@@ -6,6 +6,7 @@ the new one, whatever was killed when.
 
 import errno
 import json
+import math
 import os
 import shutil
 import socket
@@ -118,10 +119,18 @@ def check_folder(folder: Path | str, named: Path | None = None) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` so that a reader sees the old file or the new one. A number that is none is refused: JSON has no NaN."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    """Write `value` so that a reader sees the old file or the new one. What is no number is written as null: JSON has no NaN."""
+    text = json.dumps(_known(value), indent=2, allow_nan=False) + "\n"
     with replacing(path) as partial:
         partial.write_text(text, "utf-8")
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _known(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path | str) -> Any:

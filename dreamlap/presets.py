@@ -153,6 +153,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot go together."""
+        _ = self.agent  # which checks that this V can see these frames
         awake, linear = self.controller.mind == "awake", self.controller.kind == "linear"
         if self.anew.controllers and linear:
             raise Refused("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")

@@ -50,7 +50,13 @@ def open_world(config: TrackConfig) -> FastCarRacing | DreamTrack:
     """
     if not config.dream:
         return FastCarRacing(size=config.size, bar=config.bar, repeat=config.repeat, domain_randomize=config.randomize)
-    agent = load_agent(config.dream)
+    try:
+        agent = load_agent(config.dream)
+    except FileNotFoundError:
+        raise Refused(
+            f"this track is the dream of the agent in {config.dream} (track.dream), which is not there. If the path is relative, "
+            "work in the folder that it is relative to; or put that agent there"
+        ) from None
     dreamed = agent.config.track
     for name in ("size", "bar", "repeat"):
         if (there := getattr(dreamed, name)) != (wanted := getattr(config, name)):
