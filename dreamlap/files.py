@@ -119,7 +119,7 @@ def check_folder(folder: Path | str, named: Path | None = None) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` so that a reader sees the old file or the new one. What is no number is written as null: JSON has no NaN."""
+    """Write `value` so that a reader sees the old file or the new one. What is no number becomes null: JSON has no NaN."""
     text = json.dumps(_known(value), indent=2, allow_nan=False) + "\n"
     with replacing(path) as partial:
         partial.write_text(text, "utf-8")

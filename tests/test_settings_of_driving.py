@@ -96,7 +96,7 @@ def test_smoothing_keeps_a_share_of_the_last_action():
     expected = 0.7 * calm.controller.act(observation) + 0.3 * first
     torch.testing.assert_close(calm.action, expected.clamp(-1, 1))
     torch.testing.assert_close(calm.state, calm.memory.step(z, expected.clamp(-1, 1), state))
-    with pytest.raises(ValueError, match="`smoothing` is 1.0, and it must be at least 0"):
+    with pytest.raises(ValueError, match=r"`smoothing` is 1\.0, and it must be at least 0"):
         build(controller=ControllerConfig(smoothing=1.0))
 
 

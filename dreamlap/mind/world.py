@@ -54,8 +54,8 @@ def open_world(config: TrackConfig) -> FastCarRacing | DreamTrack:
         agent = load_agent(config.dream)
     except FileNotFoundError:
         raise Refused(
-            f"this track is the dream of the agent in {config.dream} (track.dream), which is not there. If the path is relative, "
-            "work in the folder that it is relative to; or put that agent there"
+            f"this track is the dream of the agent in {config.dream} (track.dream), which is not there. If the path is "
+            "relative, work in the folder that it is relative to; or put that agent there"
         ) from None
     dreamed = agent.config.track
     for name in ("size", "bar", "repeat"):

@@ -1,0 +1,364 @@
+"""A run that goes on: what may change and what may not, what is made again when its inputs change, and who owns the folder."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dreamlap import pipeline
+from dreamlap.agent import load_agent
+from dreamlap.drivers import DriverConfig
+from dreamlap.episodes import Episode, EpisodeStore
+from dreamlap.episodes.record import collect
+from dreamlap.errors import Refused
+from dreamlap.files import Owned, read_json, write_json
+from dreamlap.learn.cmaes import CMAESConfig
+from dreamlap.learn.memory import MemoryTraining
+from dreamlap.learn.ppo import PPOConfig
+from dreamlap.learn.vision import VisionTraining
+from dreamlap.memory import MemoryConfig
+from dreamlap.pipeline import learn
+from dreamlap.plan import BINDS, READS, Run
+from dreamlap.presets import AnewConfig, CollectConfig, Config, ControllerConfig, RoundsConfig, SelectionConfig
+from dreamlap.show.video import label_of, write_video
+from dreamlap.track import TrackConfig
+from dreamlap.vision import VisionConfig
+
+QUICK = Config(
+    collect=CollectConfig(correlated=2, autopilot=0, steps=40),
+    vision=VisionConfig("light", latent=4, width=8),
+    vision_training=VisionTraining(updates=3, batch=4),
+    memory=MemoryConfig("lstm", hidden=8, mixtures=2),
+    memory_training=MemoryTraining(updates=3, batch=2, window=8),
+    ppo=PPOConfig(updates=3, minds=2, steps=4, minibatch=8),
+    rounds=RoundsConfig(rounds=0, episodes=1, steps=40, memory_updates=1, controller_updates=1),
+    selection=SelectionConfig(candidates=1, weighed=60),
+    workers=1,
+)
+"""A run that is over in seconds."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a quick run whose C has learned."""
+    folder = tmp_path_factory.mktemp("made") / "run"
+    learn(Run(folder, QUICK))
+    return folder
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be meddled with."""
+    shutil.copytree(made, tmp_path / "run", ignore=shutil.ignore_patterns(".lock"))
+    return tmp_path / "run"
+
+
+def times(folder: Path) -> dict[str, int]:
+    """When each stage of round 0 was finished."""
+    return {path.parent.name: path.stat().st_mtime_ns for path in folder.glob("round-0/*/done.json")}
+
+
+def weights(folder: Path, part: str = "controller") -> torch.Tensor:
+    agent = load_agent(folder / "round-0/controller/agent")
+    return torch.cat([weight.flatten() for weight in getattr(agent, part).parameters()])
+
+
+def test_the_same_settings_again_change_nothing(run: Path):
+    before = times(run)
+    assert set(before) == set(READS) - {"trust"}
+    learn(Run(run, QUICK))
+    assert times(run) == before
+
+
+@pytest.mark.parametrize(
+    "free",
+    [
+        {"device": "cpu"},
+        {"precision": "float32"},
+        {"workers": 2},
+        {"selection": replace(QUICK.selection, film_steps=30, candidates=2, scored=3)},
+        {"anew": AnewConfig(controllers=0, updates=5)},
+    ],
+)
+def test_what_nothing_builds_on_may_change(run: Path, free: dict):
+    before = times(run)
+    changed = replace(QUICK, **free)
+    learn(Run(run, changed))
+    assert times(run) == before
+    assert read_json(run / "config.json")["device"] == changed.device
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag", "stage"),
+    [
+        ({"seed": 1}, "--seed 0 -> 1", "round-0/collect"),
+        ({"track": TrackConfig(size=48)}, "--track.size 64 -> 48", "round-0/collect"),
+        ({"vision": VisionConfig("light", latent=5, width=8)}, "--vision.latent 4 -> 5", "round-0/vision"),
+        ({"memory_training": replace(QUICK.memory_training, clip=1.0)}, "--memory_training.clip", "round-0/memory"),
+        ({"ppo": replace(QUICK.ppo, gamma=0.9)}, "--ppo.gamma 0.99 -> 0.9", "round-0/controller"),
+        ({"ppo": replace(QUICK.ppo, updates=2)}, "--ppo.updates 3 -> 2", "round-0/controller"),
+    ],
+)
+def test_what_a_stage_builds_on_may_not_change(run: Path, changes: dict, flag: str, stage: str):
+    before = times(run), (run / "config.json").read_bytes()
+    with pytest.raises(Refused) as refused:
+        Run(run, replace(QUICK, **changes))
+    assert flag in str(refused.value)
+    assert f"({stage} builds on it)" in str(refused.value)
+    assert "--retrain" in str(refused.value)
+    assert (times(run), (run / "config.json").read_bytes()) == before
+
+
+def test_every_setting_binds_a_stage_or_is_free_on_purpose():
+    free = {"selection", "device", "precision", "workers", "rounds", "anew"}
+    assert {name.split(".")[0] for name in BINDS} - {"data", "rounds"} == set(Config.__dataclass_fields__) - free
+    rounds = {name.split(".")[1] for name in BINDS if name.startswith("rounds.")}
+    assert rounds == set(RoundsConfig.__dataclass_fields__) - {"rounds"}
+
+
+def test_other_settings_are_trained_with_when_that_is_asked_for(run: Path):
+    changed = replace(QUICK, memory_training=replace(QUICK.memory_training, updates=4))
+    before, old = times(run), weights(run, "memory")
+    learn(Run(run, changed, retrain=True))
+    after = times(run)
+    assert {name for name in before if after[name] != before[name]} == {"memory", "controller"}
+    assert not torch.equal(weights(run, "memory"), old)
+
+
+def test_more_updates_of_c_go_on_where_it_ended(run: Path):
+    changed = replace(QUICK, ppo=replace(QUICK.ppo, updates=5))
+    before = times(run)
+    learn(Run(run, changed))
+    after = times(run)
+    assert {name for name in before if after[name] != before[name]} == {"controller"}
+    assert [line["update"] for line in pipeline.Stage(run / "round-0/controller").metrics()] == [1, 2, 3, 4, 5]
+    with pytest.raises(Refused, match=r"--ppo\.updates 5 -> 3"):
+        Run(run, QUICK)
+
+
+def test_more_generations_go_on_where_they_ended(tmp_path: Path):
+    linear = replace(QUICK, controller=ControllerConfig("linear"), cmaes=CMAESConfig(2, 4, 1, 20))
+    learn(Run(tmp_path / "run", linear))
+    learn(Run(tmp_path / "run", replace(linear, cmaes=CMAESConfig(4, 4, 1, 20))))
+    learn(Run(tmp_path / "whole", replace(linear, cmaes=CMAESConfig(4, 4, 1, 20))))
+    assert torch.equal(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+
+
+def test_more_rounds_go_on_after_the_last(run: Path):
+    before = times(run)
+    learn(Run(run, replace(QUICK, rounds=replace(QUICK.rounds, rounds=1))))
+    assert times(run) == before
+    assert load_agent(run / "round-1/controller/agent").about["round"] == 1
+    with pytest.raises(Refused, match=r"--ppo\.updates 3 -> 9 \(round-0/controller builds on it\)"):
+        Run(run, replace(QUICK, ppo=replace(QUICK.ppo, updates=9), rounds=replace(QUICK.rounds, rounds=1)))
+
+
+def test_rounds_do_not_go_on_after_controllers_from_scratch(run: Path):
+    anew = replace(QUICK, anew=AnewConfig(controllers=1, updates=1))
+    learn(Run(run, anew))
+    with pytest.raises(Refused, match=r"--rounds\.rounds 0 -> 1 \(round-1/controller builds on it\)"):
+        Run(run, replace(anew, rounds=replace(QUICK.rounds, rounds=1)))
+    learn(Run(run, replace(anew, anew=AnewConfig(controllers=2, updates=1))))
+    assert (run / "round-2/controller/agent/agent.json").exists()
+
+
+@pytest.mark.parametrize("stage", ["vision", "memory", "controller"])
+def test_a_deleted_checkpoint_is_trained_again_and_alike(run: Path, stage: str, capsys: pytest.CaptureFixture[str]):
+    before, learned = times(run), weights(run)
+    (run / f"round-0/{stage}/checkpoint.pt").unlink()
+    learn(Run(run, QUICK))
+    assert f"{stage} is made again: its checkpoint.pt is missing" in capsys.readouterr().out.replace("\n", " ")
+    assert {name for name, when in times(run).items() if when != before[name]} == {stage}
+    assert torch.equal(weights(run), learned)
+
+
+def test_a_broken_checkpoint_is_refused_with_a_remedy_that_works(run: Path):
+    learned, checkpoint = weights(run), run / "round-0/vision/checkpoint.pt"
+    whole = bytearray(checkpoint.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    checkpoint.write_bytes(whole)
+    with pytest.raises(Refused, match=r"checkpoint\.pt cannot be read .*: delete it to start this stage again"):
+        learn(Run(run, QUICK))
+    checkpoint.unlink()
+    learn(Run(run, QUICK))
+    assert torch.equal(weights(run), learned)
+
+
+def test_a_checkpoint_of_another_moment_is_refused(run: Path):
+    checkpoint = run / "round-0/memory/checkpoint.pt"
+    saved = torch.load(checkpoint, weights_only=True)
+    saved["memory"]["z_head.bias"] += 1
+    torch.save(saved, checkpoint)
+    with pytest.raises(Refused, match="is not what the finished stage left"):
+        learn(Run(run, QUICK))
+
+
+def test_what_builds_on_a_changed_v_is_refused_or_trained_again_and_latents_are_simply_remade(run: Path):
+    other = run.parent / "other"
+    learn(Run(other, replace(QUICK, vision_training=replace(QUICK.vision_training, learning_rate=0.1))), until="vision")
+    for file in ("checkpoint.pt", "done.json"):
+        shutil.copy(other / "round-0/vision" / file, run / "round-0/vision" / file)
+    before = times(run)
+    with pytest.raises(Refused, match=r"round-0/memory was trained when V's latents differed from now.*--retrain"):
+        learn(Run(run, QUICK))
+    assert times(run)["encode"] != before["encode"]
+    learn(Run(run, QUICK, retrain=True))
+    assert torch.equal(weights(run, "vision"), weights_of(other / "round-0/vision/checkpoint.pt"))
+    assert times(run)["memory"] != before["memory"]
+
+
+def weights_of(checkpoint: Path) -> torch.Tensor:
+    saved = torch.load(checkpoint, weights_only=True)["vision"]
+    return torch.cat([weight.flatten() for weight in saved.values()])
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])
+def test_latents_that_are_lost_or_torn_cost_no_training(run: Path, harm: Callable[[Path], None]):
+    latents = run / "round-0/encode/latents.safetensors"
+    harm(latents)
+    longer = replace(QUICK, ppo=replace(QUICK.ppo, updates=4))
+    before = times(run)
+    if latents.exists():
+        with pytest.raises(Refused, match=r"latents\.safetensors cannot be read .*delete it and run the same command again"):
+            learn(Run(run, longer))
+        latents.unlink()
+    learn(Run(run, longer))
+    assert times(run)["memory"] == before["memory"]
+    assert times(run)["encode"] != before["encode"]
+
+
+def test_an_episode_that_is_lost_is_driven_again(run: Path):
+    store = EpisodeStore(run / "episodes")
+    lost = store.open("r00-correlated-00001").identity
+    (store.folder / "r00-correlated-00001.episode").unlink()
+    learn(Run(run, QUICK))
+    assert store.open("r00-correlated-00001").identity == lost
+
+
+def test_files_that_are_not_the_runs_are_left_alone(run: Path, episode: Episode):
+    for name in ("mine", "r00-correlated-00000 copy", "r00-other-00007"):
+        EpisodeStore(run / "episodes").write(name, episode)
+    before, begun = times(run), Run(run, QUICK)
+    learn(begun)
+    assert times(run) == before
+    assert [file.path.stem for file in pipeline.episodes_of(begun, 0)] == ["r00-correlated-00000", "r00-correlated-00001"]
+    pipeline.choose(begun)
+    assert load_agent(run).about["drivers"] == {"correlated": 2}
+
+
+def test_data_are_what_they_hold_not_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    collect(EpisodeStore("human"), "a", 2, DriverConfig("correlated"), TrackConfig(), seed=0, steps=40, workers=1)
+    folder = tmp_path / "run"
+    learn(Run(folder, QUICK, Path("human")), until="vision")
+    before = times(folder)
+    for data in (Path("human/"), Path("./human"), tmp_path / "human"):
+        learn(Run(folder, QUICK, data), until="vision")
+    shutil.move("human", "moved")
+    learn(Run(folder, QUICK, Path("moved")), until="vision")
+    assert times(folder) == before
+    collect(EpisodeStore("moved"), "a", 3, DriverConfig("correlated"), TrackConfig(), seed=0, steps=40, workers=1)
+    with pytest.raises(Refused, match=r"--data: what it names has changed \(round-0/collect builds on it\)"):
+        Run(folder, QUICK, Path("moved"))
+    learn(Run(folder, QUICK, Path("moved"), retrain=True), until="vision")
+    assert times(folder)["vision"] != before["vision"]
+
+
+def test_a_run_of_an_older_version_goes_on(run: Path):
+    """Settings that did not exist then take their defaults; what it did not write down is taken as it is."""
+    settings = read_json(run / "config.json")
+    del settings["anew"], settings["controller"]["state_dependent_std"]
+    write_json(run / "config.json", settings)
+    for path in [run / "inputs.json", *run.glob("round-0/*/inputs.json")]:
+        path.unlink()
+    for path in run.glob("round-0/*/done.json"):
+        write_json(
+            path, {key: value for key, value in read_json(path).items() if key not in ("product", "episodes", "updates")}
+        )
+    before = times(run)
+    learn(Run(run, QUICK))
+    assert times(run) == before
+    assert "anew" in read_json(run / "config.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "holds a list where an object is expected"),
+        ("", "is not valid JSON"),
+        ('{"planner": {"depth": 3}}', r"no setting 'planner'.*newer version"),
+        ('{"vision": {"latent": "many"}}', "`latent` is 'many', and it must be a whole number"),
+    ],
+)
+def test_a_run_whose_settings_are_broken_or_newer_says_so(run: Path, text: str, message: str):
+    (run / "config.json").write_text(text)
+    with pytest.raises(Refused, match=message):
+        Run(run, QUICK)
+
+
+def test_choosing_scores_checks_and_films_are_made_again_when_the_agent_changes(run: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+    frames = np.zeros((2, 32, 32, 3), np.uint8)
+    monkeypatch.setattr(pipeline, "score_kept", lambda path, *_: write_json(path, asked.append("score")))
+    monkeypatch.setattr(pipeline, "population", lambda *_: asked.append("check") or [])
+    films = {"drive": lambda agent, path, seed, steps, label: asked.append("film") or write_video(path, frames, label=label)}
+    monkeypatch.setattr(pipeline, "FILMS", films)
+    monkeypatch.setattr(pipeline, "write_report", lambda _: None)
+
+    def finish(config: Config) -> list[str]:
+        asked.clear()
+        pipeline.run_all(Run(run, config))
+        return asked
+
+    assert finish(QUICK) == ["score", "check", "film"]
+    assert finish(QUICK) == ["score"]  # `score_kept` itself knows whether it is current
+    first = label_of(run / "videos/drive.mp4")
+    assert finish(replace(QUICK, ppo=replace(QUICK.ppo, updates=4))) == ["score", "check", "film"]
+    assert label_of(run / "videos/drive.mp4") != first
+    assert load_agent(run).fingerprint == load_agent(run / "round-0/controller/agent").fingerprint
+    assert (
+        finish(replace(QUICK, ppo=replace(QUICK.ppo, updates=4), selection=replace(QUICK.selection, film_steps=30)))[-1]
+        == "film"
+    )
+
+
+WAITING = """
+import sys, time
+from dreamlap.files import Owned
+owner = Owned(sys.argv[1])
+print("owned", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_folder_has_one_owner_and_a_dead_owners_claim_is_taken_over(run: Path):
+    with subprocess.Popen([sys.executable, "-c", WAITING, str(run)], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "owned\n"
+        os.kill(other.pid, signal.SIGSTOP)  # a suspended process still owns it
+        with pytest.raises(Refused, match=rf"another process is writing into .*: process {other.pid} on .*, since \d+"):
+            Run(run, QUICK)
+        with pytest.raises(Refused, match="another process is writing"):
+            load_agent(run / "round-0/controller/agent").save(run)
+        other.kill()
+        other.wait()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            owner = Owned(run)
+            break
+        except Refused:
+            time.sleep(0.05)
+    assert json.loads((run / ".lock").read_text())["process"] == os.getpid()
+    owner.release()
+    assert not (run / ".lock").exists()
