@@ -155,6 +155,8 @@ def checked(function: Callable[P, Result]) -> Callable[P, Result]:
         finally:
             _deferred.reset(token)
 
+    del call.__wrapped__  # who asks for its signature shall find the annotations with bounds
+    call.__signature__ = signature
     call.__annotations__ = {name: _with_bounds_in_help(hint) for name, hint in hints.items()}
     return call
 

@@ -37,11 +37,9 @@ def collect(
     """
     from dreamlap.episodes import EpisodeStore
     from dreamlap.episodes.record import collect as record
-    from dreamlap.files import Owned
 
     name = driver.name
-    with Owned(store):
-        record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, reverse, workers)
+    record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, reverse, workers)
     data_info(store)
 
 

@@ -12,7 +12,7 @@ from dreamlap.agent import load
 from dreamlap.drivers import SCRIPTED, Driver, DriverConfig, build_driver
 from dreamlap.episodes.store import Episode, EpisodeFile, EpisodeStore
 from dreamlap.errors import Refused
-from dreamlap.files import check_folder
+from dreamlap.files import Owned
 from dreamlap.mind.world import DreamTrack, open_world, ways_to_begin
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import console, meter
@@ -60,7 +60,15 @@ def collect(
     other way round.
     """
     check_driver(driver, track)
-    check_folder(store.folder)
+    with Owned(store.folder):
+        return _collect(store, prefix, episodes, driver, track, seed, steps, random_start, reverse, workers)
+
+
+def _collect(
+    store: EpisodeStore, prefix: str, episodes: int, driver: DriverConfig, track: TrackConfig, seed: int, steps: int,
+    random_start: float, reverse: float, workers: int,
+) -> list[str]:  # fmt: skip
+    """What `collect` does once nothing stands against it."""
     made = recipe(driver, track, steps, random_start, reverse, seed)
     tracks = [training_track(prefix, i, seed=seed) for i in range(episodes)]
     places = [_place(store, prefix, i, made, track_seed, driver, track) for i, track_seed in enumerate(tracks)]
