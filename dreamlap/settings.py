@@ -156,7 +156,7 @@ def checked(function: Callable[P, Result]) -> Callable[P, Result]:
             _deferred.reset(token)
 
     del call.__wrapped__  # who asks for its signature shall find the annotations with bounds
-    call.__signature__ = signature
+    call.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]  # as inspect documents
     call.__annotations__ = {name: _with_bounds_in_help(hint) for name, hint in hints.items()}
     return call
 
