@@ -1,8 +1,11 @@
 """The agent as an artefact: saved, loaded, driving a stock track, and refusing what is broken."""
 
 import json
+import math
+import resource
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +18,7 @@ from dreamlap.agent import Agent, AgentConfig, Starts, build_agent, load_agent
 from dreamlap.control import ControllerConfig, Linear
 from dreamlap.control.linear import Population
 from dreamlap.drivers import AgentDriver
+from dreamlap.errors import Refused
 from dreamlap.memory import MemoryConfig, build_memory
 from dreamlap.mind import Awake, Dream, Mind
 from dreamlap.track import FastCarRacing
@@ -101,7 +105,7 @@ def test_an_agent_with_another_memory_drives_and_dreams(tmp_path: Path):
 
 
 def test_the_driver_and_the_agent_do_the_same(agent: Agent):
-    driver, track = AgentDriver(agent, 2), FastCarRacing()
+    driver, track = AgentDriver(agent, 2), FastCarRacing(size=64)
     frames = np.random.default_rng(0).integers(0, 255, (4, 96, 96, 3), dtype=np.uint8)
     seen = np.stack([dreamlap_frame(frame) for frame in frames])
     for i in range(2):
@@ -175,3 +179,121 @@ def test_an_agent_that_comes_along_drives(name: str):
         frame, reward, *_ = track.step(agent.act(frame))
         earned += float(reward)
     assert earned > 150
+
+
+def edited(agent: Agent, folder: Path, place: str, value: Any) -> Path:
+    """The agent in a folder whose agent.json says something else at one place."""
+    agent.save(folder)
+    told = json.loads((folder / "agent.json").read_text())
+    *path, last = place.split(".")
+    inner = told
+    for part in path:
+        inner = inner[part]
+    inner[last] = value
+    (folder / "agent.json").write_text(json.dumps(told))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("config.track.size", "64", "`size` is '64', and it must be a whole number"),
+        ("config.track.size", 16384, "`size` is 16384, and it must be at least 32 and at most 512"),
+        ("config.track.repeat", 0, "`repeat` is 0"),
+        ("config.track.bar", "false", "`bar` is 'false', and it must be true or false"),
+        ("config.track.actions", "fly", "`actions` is 'fly'"),
+        ("config.vision.latent", 32.5, "`latent` is 32.5"),
+        ("config.vision.kind", "transformer", "`kind` is 'transformer'.*newer version"),
+        ("config.memory.hidden", None, "`hidden` is None"),
+        ("config.memory.hidden", 16000, r"memory\.safetensors does not fit .*: z_head.weight|lstm"),
+        ("config.memory.mixtures", 4, r"memory\.safetensors does not fit what agent\.json describes"),
+        ("config.controller.smoothing", 7, "`smoothing` is 7"),
+        ("config.planner", {"depth": 3}, "no setting 'planner'.*newer version"),
+        ("config", [], "lacks its 'config'"),
+        ("about", 3, "lacks its 'about'"),
+        ("format", 2, "format 2.*newer version"),
+        ("format", "one", "format 'one'"),
+    ],
+)
+def test_an_edited_agent_is_refused_by_name(agent: Agent, tmp_path: Path, place: str, value: Any, message: str):
+    with pytest.raises(Refused, match=message):
+        dreamlap.load(edited(agent, tmp_path, place, value))
+
+
+def test_no_memory_is_taken_for_what_a_file_merely_claims(agent: Agent, tmp_path: Path):
+    edited(agent, tmp_path, "config.memory.hidden", 16000)  # would be 4 GB of weights
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(Refused, match="does not fit"):
+        dreamlap.load(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_broken_weights_are_neither_kept_nor_loaded(agent: Agent, tmp_path: Path, value: float):
+    agent.save(tmp_path)
+    tensors = load_file(str(tmp_path / "controller.safetensors"))
+    next(iter(tensors.values()))[0] = value
+    save_file(tensors, str(tmp_path / "controller.safetensors"))
+    with pytest.raises(Refused, match=r"controller\.safetensors: .* holds NaN or infinity"):
+        dreamlap.load(tmp_path)
+    with torch.no_grad():
+        next(agent.memory.parameters())[0] = value
+    with pytest.raises(Refused, match=r"memory\.safetensors: .* holds NaN or infinity"):
+        agent.save(tmp_path / "other")
+    assert not (tmp_path / "other/agent.json").exists()
+
+
+def test_an_agent_whose_c_breaks_does_not_act(agent: Agent):
+    with torch.no_grad():
+        for weights in agent.controller.parameters():
+            weights.fill_(math.nan)
+    with pytest.raises(Refused, match="an action is no number"):
+        agent.act(np.zeros((96, 96, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["vision", "memory", "controller", "starts"])
+def test_a_changed_bit_of_the_weights_is_noticed(agent: Agent, tmp_path: Path, name: str):
+    agent.save(tmp_path)
+    path = tmp_path / f"{name}.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Refused, match=rf"{name}\.safetensors has changed since it was written"):
+        dreamlap.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: {"z": t["z"][:, :3], "state": t["state"]},
+        lambda t: {"z": t["z"]},
+        lambda t: t | {"more": t["z"].clone()},
+        lambda t: {"z": t["z"][:0], "state": t["state"][:0]},
+    ],
+)
+def test_initial_states_that_do_not_fit_are_refused(agent: Agent, tmp_path: Path, change: Callable):
+    agent.save(tmp_path)
+    tensors = load_file(str(tmp_path / "starts.safetensors"))
+    save_file({name: tensor.contiguous() for name, tensor in change(tensors).items()}, str(tmp_path / "starts.safetensors"))
+    with pytest.raises(Refused, match=r"starts\.safetensors does not fit"):
+        dreamlap.load(tmp_path)
+
+
+def test_a_fingerprint_is_what_an_agent_is_not_where_it_lies(agent: Agent, tmp_path: Path):
+    for name in ("a", "b"):
+        agent.save(tmp_path / name)
+    one, two = dreamlap.load(tmp_path / "a"), load_agent(tmp_path / "b")
+    assert one.fingerprint == two.fingerprint == agent.fingerprint
+    with torch.no_grad():
+        next(two.controller.parameters())[0] += 1e-6
+    assert two.fingerprint != one.fingerprint
+
+
+def test_agents_of_an_older_version_have_no_checksums_and_load(agent: Agent, tmp_path: Path):
+    agent.save(tmp_path)
+    for path in tmp_path.glob("*.safetensors"):
+        save_file(load_file(str(path)), str(path))
+    told = json.loads((tmp_path / "agent.json").read_text())
+    del told["config"]["controller"]["state_dependent_std"], told["config"]["memory"]["warmup"]
+    (tmp_path / "agent.json").write_text(json.dumps(told))
+    assert dreamlap.load(tmp_path).fingerprint == agent.fingerprint

@@ -1,12 +1,22 @@
 """Episodes: kept whole or not at all, read back exactly, and aligned with what M learns from."""
 
 import gc
+import math
 import weakref
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import zstandard
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from dreamlap.agent import Agent
 from dreamlap.drivers import DriverConfig
@@ -14,6 +24,7 @@ from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes, join, load_latents, save_latents, windows
 from dreamlap.episodes.record import collect
 from dreamlap.episodes.store import CHUNK, FrameSampler
+from dreamlap.errors import Refused
 from dreamlap.track import PEDAL, FastCarRacing, TrackConfig
 
 
@@ -120,3 +131,181 @@ def test_collecting_is_the_same_with_any_workers_and_replays_on_the_track(tmp_pa
         np.testing.assert_array_equal(frame, recorded.frames[t + 1])
         assert reward == pytest.approx(recorded.rewards[t])
     env.close()
+
+
+def flipped(path: Path, where: float) -> None:
+    """Change one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[int(where * (len(content) - 1))] ^= 1
+    path.write_bytes(content)
+
+
+def read_or_refused(store: EpisodeStore, name: str) -> str:
+    """What a file holds; `refused` if it was, by its name."""
+    try:
+        return store.open(name).episode().identity
+    except Refused as refused:
+        return "refused" if f"{name}.episode is not a whole episode" in str(refused) else str(refused)
+
+
+@given(where=st.floats(0, 1))
+@hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_one_changed_bit_is_noticed(tmp_path: Path, episode: Episode, where: float):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    whole = (tmp_path / "one.episode").read_bytes()
+    flipped(tmp_path / "one.episode", where)
+    assert read_or_refused(store, "one") in (episode.identity, "refused")
+    (tmp_path / "one.episode").write_bytes(whole)
+
+
+def rewritten(path: Path, **changes: np.ndarray) -> None:
+    """A file of an older version, which had no checksums, with other arrays."""
+    with safe_open(str(path), framework="numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about = file.metadata()["about"]
+    save_file(arrays | changes, str(path), {"about": about})
+
+
+def test_episodes_of_an_older_version_are_read(tmp_path: Path, episode: Episode):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    rewritten(tmp_path / "one.episode")
+    assert store.open("one").identity == episode.identity
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": np.array([41, 2**20, 2**20, 3])}, "frames are of shape"),
+        ({"shape": np.array([41, -64, 64, 3])}, "frames are of shape"),
+        ({"shape": np.array([10**9, 64, 64, 3])}, "chunks for 1000000000 frames"),
+        ({"shape": np.array([41, 64, 64])}, "frames are of shape"),
+        ({"offsets": np.array([0, 10**12, 2 * 10**12, 3 * 10**12])}, "do not fill its frames"),
+        ({"offsets": np.array([0, 9, 5, 20])}, "do not fill its frames"),
+        ({"offsets": np.array([0, 9])}, "it has 1 chunks for 41 frames"),
+        ({"actions": np.zeros((39, 3), np.float32)}, "actions are of shape"),
+        ({"rewards": np.zeros(41, np.float32)}, "rewards are of shape"),
+    ],
+)
+def test_sizes_are_checked_before_memory_is_taken(tmp_path: Path, episode: Episode, changes: dict, message: str):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    rewritten(tmp_path / "one.episode", **changes)
+    with pytest.raises(Refused, match=rf"one\.episode is not a whole episode \(.*{message}"):
+        store.open("one")
+
+
+def test_a_chunk_that_claims_more_than_its_frames_is_refused(tmp_path: Path, episode: Episode):
+    store = EpisodeStore(tmp_path)
+    for bomb in (
+        zstandard.compress(bytes(2**26)),
+        bytes.fromhex("28b52ffd") + b"\xe0" + (2**40).to_bytes(8, "little") + b"\1\0\0",
+    ):
+        store.write("one", episode)
+        frames, offsets = np.frombuffer(bomb * 3, np.uint8), np.arange(4) * len(bomb)
+        rewritten(tmp_path / "one.episode", frames=frames, offsets=offsets)
+        with pytest.raises(Refused, match=r"one\.episode .*chunk 0 claims [\d,]+ bytes, and its frames have 196,608"):
+            store.open("one").frames()
+        (tmp_path / "one.episode").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("rewards", math.nan), ("rewards", math.inf), ("actions", math.nan), ("actions", -math.inf)]
+)
+def test_what_is_no_number_is_not_kept(tmp_path: Path, episode: Episode, name: str, value: float):
+    broken = getattr(episode, name).copy()
+    broken[7] = value
+    with pytest.raises(Refused, match=f"one: the {name[:-1]} of step 7 is no number"):
+        EpisodeStore(tmp_path).write("one", replace(episode, **{name: broken}))
+    EpisodeStore(tmp_path).write("one", replace(episode, rewards=np.full(40, np.nan, np.float32)))  # nobody recorded any
+    assert not EpisodeStore(tmp_path).open("one").knows("rewards")
+
+
+def test_an_episode_of_no_steps_is_not_kept(tmp_path: Path, episode: Episode):
+    nothing = replace(episode, frames=episode.frames[:1], actions=episode.actions[:0], rewards=episode.rewards[:0])
+    with pytest.raises(Refused, match="one step or more"):
+        EpisodeStore(tmp_path).write("one", nothing)
+
+
+def test_nothing_complete_is_replaced(tmp_path: Path, episode: Episode):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    store.write("one", replace(episode, about={"told": "otherwise"}))  # the same one again
+    with pytest.raises(Refused, match=r"one\.episode is there already and is another episode"):
+        store.write("one", replace(episode, rewards=episode.rewards + 1))
+    assert store.open("one").about["driver"] == "test"
+    (tmp_path / "one.episode").write_bytes(b"torn")
+    store.write("one", replace(episode, rewards=episode.rewards + 1))  # a broken one may be
+    assert store.open("one").array("rewards")[0] == 1
+
+
+def drive(folder: Path, episodes: int = 2, steps: int = 40, **how: Any) -> list[str]:
+    driver, track = DriverConfig(how.pop("kind", "correlated")), TrackConfig(size=how.pop("size", 64))
+    return collect(EpisodeStore(folder), "c", episodes, driver, track, seed=0, steps=steps, workers=1, **how)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.episode")}
+
+
+@pytest.mark.parametrize("other", [{"steps": 50}, {"size": 48}, {"random_start": 1.0}, {"reverse": 1.0}, {"kind": "random"}])
+def test_other_settings_stand_beside_and_say_so(tmp_path: Path, other: dict, capsys: pytest.CaptureFixture[str]):
+    assert drive(tmp_path) == ["c-00000", "c-00001"]
+    before = contents(tmp_path)
+    names = drive(tmp_path, **other)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "episodes of that name already, made with other settings" in said
+    assert len(set(names) | {"c-00000", "c-00001"}) == 4
+    assert {name: content for name, content in contents(tmp_path).items() if name in before} == before
+    again = contents(tmp_path)
+    assert drive(tmp_path, **other) == names
+    assert contents(tmp_path) == again
+    assert "nothing is driven" in capsys.readouterr().out
+
+
+def test_more_episodes_are_driven_beside_those_that_are_there(tmp_path: Path):
+    drive(tmp_path / "some")
+    before = contents(tmp_path / "some")
+    drive(tmp_path / "some", episodes=3)
+    drive(tmp_path / "all", episodes=3)
+    assert {name: content for name, content in contents(tmp_path / "some").items() if name in before} == before
+    identities = [[file.identity for file in EpisodeStore(tmp_path / name)] for name in ("some", "all")]
+    assert identities[0] == identities[1]
+
+
+def test_drivers_of_one_name_are_told_apart(tmp_path: Path, agent: Agent, capsys: pytest.CaptureFixture[str]):
+    for name, shift in (("a", 0.0), ("b", 0.5)):
+        torch.nn.init.constant_(next(agent.controller.parameters()), shift)
+        agent.save(tmp_path / name / "agent")
+        drive(tmp_path / "d", kind=str(tmp_path / name / "agent"))
+    drivers = Counter(file.about["driver"] for file in EpisodeStore(tmp_path / "d"))
+    assert drivers == {str(tmp_path / "a/agent"): 2, str(tmp_path / "b/agent"): 2}
+    (tmp_path / "a").rename(tmp_path / "elsewhere")
+    capsys.readouterr()
+    drive(tmp_path / "d", kind=str(tmp_path / "elsewhere/agent"))  # the same driver at another place
+    assert "nothing is driven" in capsys.readouterr().out
+
+
+def test_episodes_that_do_not_say_what_made_them_are_taken_at_their_word(tmp_path: Path):
+    drive(tmp_path)
+    store = EpisodeStore(tmp_path)
+    for name in store.names():
+        old = store.open(name).episode()
+        (tmp_path / f"{name}.episode").unlink()
+        store.write(name, replace(old, about={key: value for key, value in old.about.items() if key != "made"}))
+    before = contents(tmp_path)
+    assert drive(tmp_path) == ["c-00000", "c-00001"]
+    assert contents(tmp_path) == before
+
+
+def test_latents_have_a_checksum(tmp_path: Path, episode: Episode, agent: Agent):
+    EpisodeStore(tmp_path).write("one", episode)
+    latents = encode_episodes(agent.vision, EpisodeStore(tmp_path), PEDAL, bar=True)
+    save_latents(tmp_path / "l.safetensors", latents)
+    flipped(tmp_path / "l.safetensors", 0.9)
+    with pytest.raises(Refused, match=r"l\.safetensors .*delete it and run the same command again"):
+        load_latents(tmp_path / "l.safetensors", torch.device("cpu"))
+    latents.mu[3] = math.nan
+    with pytest.raises(Refused, match="mu holds NaN"):
+        save_latents(tmp_path / "m.safetensors", latents)
