@@ -73,6 +73,7 @@ def learn(run: Run, until: str = "controller") -> Agent:
     `until` ends after that stage of round 0.
     """
     agent = first_agent(run.config).to(run.device)
+    run.lineage = {"episodes": [], "latents": []}
     for number in range(run.config.rounds.rounds + 1):
         for name, stage_function in ROUND.items():
             take(run, number, name, stage_function, agent)

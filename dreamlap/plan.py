@@ -63,11 +63,9 @@ class Run:
         check_folder(self.folder)
         self.owner = Owned(self.folder)
         self.store = EpisodeStore(self.folder / "episodes")
-        self.lineage: dict[str, Any] = {"episodes": [], "latents": []}
+        self.lineage: dict[str, Any] = {}
         asked = {**asdict(config), "data": str(data) if data else None}
-        for setting in claim(self.folder, Config, asked, places, self._binding, retrain):
-            for stage in self._bound(setting):
-                stage.reset()
+        claim(self.folder, Config, asked, places, self._binding, self._forget if retrain else None)
         self._lengthen()
 
     def stage(self, number: int, name: str) -> Stage:
@@ -81,6 +79,12 @@ class Run:
     def _binding(self, setting: str) -> str | None:
         """The first stage that has begun and builds on a setting."""
         return next((str(stage.folder.relative_to(self.folder)) for stage in self._bound(setting)), None)
+
+    def _forget(self, setting: str) -> None:
+        """Let the stages that build on a setting begin again."""
+        for stage in self._bound(setting):
+            console.print(f"{stage.folder} is made again: --{setting} changed")
+            stage.reset()
 
     def _bound(self, setting: str) -> list[Stage]:
         """The stages that have begun and build on a setting by themselves (and not only on a stage that does), by round."""

@@ -71,9 +71,9 @@ def claim(
     asked: dict[str, Any],
     places: Mapping[str, str],
     binding: Callable[[str], str | None],
-    retrain: bool = False,
-) -> list[str]:
-    """Write down what a run is asked for -> the settings that changed although a stage that has begun builds on them.
+    retrain: Callable[[str], None] | None = None,
+) -> None:
+    """Write down what a run is asked for, unless a setting changed that a stage which has begun builds on.
 
     Args:
         folder: of the run.
@@ -81,13 +81,12 @@ def claim(
         asked: the settings, and `data`, nested as JSON has them.
         places: by the setting that names a file or folder, the fingerprint of what is there. That counts, not the path.
         binding: the stage that has begun and builds on a setting, if there is one.
-        retrain: whether such a setting may change: these stages begin again.
+        retrain: makes the stages begin again that build on such a setting; None: it may not change.
 
     Raises:
         Refused: such a setting changed and may not, or the settings that are there are broken or of a newer version.
     """
     path, known = folder / "config.json", folder / "inputs.json"
-    changed: dict[str, str] = {}
     if path.exists():
         told = read_object(path)
         old = {"data": told.pop("data", None), **asdict(from_dict(kind, told, str(path)))}
@@ -99,17 +98,19 @@ def claim(
             elif name in before:
                 changed.setdefault(name, f"--{name}: what it names has changed")
         changed = {name: f"{change} ({stage} builds on it)" for name, change in changed.items() if (stage := binding(name))}
-        if changed and not retrain:
+        if changed and retrain is None:
             raise Refused(
                 f"{folder} was begun with other settings: {'; '.join(changed.values())}. Choose another --name "
                 f"(--start {folder} begins with this run's agent), or add --retrain: these stages, and what builds on them, "
                 "are then trained again"
             )
+        if retrain:  # before the new settings are written: they must never stand beside what others made
+            for name in changed:
+                retrain(name)
     write_json(path, asked)
     write_json(known, dict(places))
     if not (folder / "versions.json").exists():
         write_json(folder / "versions.json", versions())
-    return list(changed)
 
 
 def _same_path(old: dict[str, Any], new: dict[str, Any], name: str) -> bool:
