@@ -159,7 +159,7 @@ class Config:
             raise Refused("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")
         name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.minds", self.ppo.minds)
         if awake and environments > MOST:
-            raise Refused(f"--{name} {environments}: at most {MOST} real environments fit in one process. Use --{name} 16")
+            raise Refused(f"--{name} is {environments}: at most {MOST} real environments fit in one process. Use --{name} 16")
         if not awake and self.selection.weighed <= self.memory.warmup:
             raise Refused(
                 f"--selection.weighed {self.selection.weighed}: M is believed after {self.memory.warmup} steps "

@@ -89,6 +89,8 @@ def claim(
     path, known = folder / "config.json", folder / "inputs.json"
     if path.exists():
         told = read_object(path)
+        if ("practice" in told) != ("practice" in asked):
+            raise Refused(f"{folder} holds another kind of run (an expert's, or not an expert's): choose another --name")
         old = {"data": told.pop("data", None), **asdict(from_dict(kind, told, str(path)))}
         before = read_object(known) if known.exists() else {}
         changed = {change.split()[0].removeprefix("--"): change for change in differences(old, asked)}

@@ -296,6 +296,7 @@ def test_a_run_of_an_older_version_goes_on(run: Path):
     [
         ("[]", "holds a list where an object is expected"),
         ("", "is not valid JSON"),
+        ('{"practice": {}}', "holds another kind of run .*: choose another --name"),
         ('{"planner": {"depth": 3}}', r"no setting 'planner'.*newer version"),
         ('{"vision": {"latent": "many"}}', "`latent` is 'many', and it must be a whole number"),
     ],

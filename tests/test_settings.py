@@ -110,10 +110,10 @@ def test_whole_numbers_of_numpy_are_whole_numbers(value: int):
         (["--track.size", "60"], "--track.size 60: the light V"),
         (["--vision.kind", "conv", "--track.size", "96"], "--track.size 96: the ConvVAE"),
         (["--vision.kind", "nvae", "--vision.groups", "0", "--track.size", "50"], "--track.size 50: an NVAE"),
-        (["--controller.mind", "awake", "--ppo.minds", "129"], "--ppo.minds 129: at most 128 real environments"),
+        (["--controller.mind", "awake", "--ppo.minds", "129"], "--ppo.minds is 129: at most 128 real environments"),
         (
             ["--controller.kind", "linear", "--controller.mind", "awake", "--cmaes.rollouts", "129"],
-            "--cmaes.rollouts 129: at most 128 real environments",
+            "--cmaes.rollouts is 129: at most 128 real environments",
         ),
         (["--controller.kind", "linear", "--cmaes.directions", "999"], "--cmaes.directions 999: C sees 96 numbers"),
         (["--ppo.minds", "1", "--ppo.steps", "3", "--ppo.minibatch", "2"], "--ppo.minibatch 2: of 1 x 3 steps"),
