@@ -2,13 +2,12 @@
 
 `png` folders of frames with their actions as text, `npy` arrays, and `minari` datasets. Whatever the format, one episode
 is looked at at a time, and nothing in a file is ever run or unpickled. What an episode holds is its identity: what is in a
-store already is not brought in again, by whatever path it comes.
+store already is not brought in again, by whatever path it comes, or after it was moved.
 """
 
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,8 +120,10 @@ def _bring(
 ) -> list[str]:
     """Read all, write what is new, and count -> why some were refused."""
     refused, number = [], 0
-    there = Counter(file.identity for file in store)  # a source may hold an episode twice: then so does the store
-    files = {_path(file.about.get("file")) for file in store}
+    there: dict[str, list[str]] = {}  # by identity, where the episodes came from
+    for file in store:
+        there.setdefault(file.identity, []).append(_path(file.about.get("file")))
+    files = {path for paths in there.values() for path in paths}
     with meter("brings in episodes", len(found)) as bar:
         for one in bar.over(found):
             try:
@@ -132,18 +133,25 @@ def _bring(
             except (Refused, OSError) as error:
                 refused.append(explain(error) if isinstance(error, OSError) else str(error))
                 continue
-            there[identity := episode.identity] -= 1
-            if new := there[identity] < 0:
+            same = there.setdefault(episode.identity, [])
+            new, copied = not any(_is_same(path, other) for other in same), bool(same)
+            if new:
                 while (name := f"{stem}-{number:05d}") in store:
                     number += 1
                 store.write(name, episode)
-            tally.add(recording, episode, align, new, new and path in files)
+                same.append(path)
+            tally.add(recording, episode, align, new, new and path in files, new and copied)
     return refused
 
 
 def _path(where: object) -> str:
     """Where an episode came from, whatever way the path was typed."""
     return os.path.realpath(str(where)) if where else ""
+
+
+def _is_same(path: str, other: str) -> bool:
+    """Whether an episode that came from `other` is the one in `path`, which holds the same: unless both are there, it is."""
+    return path == other or not (os.path.exists(other) or os.path.exists(other.rpartition(", ")[0]))
 
 
 def export_episodes(store: EpisodeStore, out: Path | str, kind: Format) -> int:

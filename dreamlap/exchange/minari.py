@@ -7,7 +7,6 @@ Minari's own folder, ~/.minari/datasets, it is read by `minari.load_dataset("car
 import io
 import re
 from collections.abc import Iterator
-from copy import deepcopy
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec, WrapperSpec
+from gymnasium.envs.registration import EnvSpec
 from PIL import Image
 
 from dreamlap.episodes import EpisodeFile, EpisodeStore
@@ -26,7 +25,6 @@ from dreamlap.exchange.folder import Folder
 from dreamlap.exchange.recording import MAX_BYTES, Found, Recording, refusal
 from dreamlap.files import read_object
 from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
-from dreamlap.track.frames import STOCK
 
 METADATA, DATA = "metadata.json", "main_data.hdf5"
 
@@ -98,6 +96,7 @@ def read(folder: Path, number: int) -> Recording:
         episode.rewards,
         episode.terminations,
         episode.truncations,
+        notes=("had frames kept as JPEG, which is not exact",) if dataset.storage.jpeg_encoding else (),
     )
 
 
@@ -179,19 +178,9 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
 
 
 def _environment(episode: EpisodeFile) -> EnvSpec | None:
-    """The stock track, its frames scaled to the episode's; None if it was driven on one that is seen in another way."""
+    """The stock track, for Minari to recover; None if it was driven on one that is seen in another way than by its size."""
     seen = (episode.about.get("made") or {}).get("track") or {}
-    if seen.keys() - {"size", "actions"}:
-        return None
-    spec = deepcopy(gym.spec("CarRacing-v3"))
-    if episode.shape[1:3] != (STOCK, STOCK):
-        resized = WrapperSpec(
-            "ResizeObservation",
-            "gymnasium.wrappers.transform_observation:ResizeObservation",
-            {"shape": list(episode.shape[1:3])},
-        )
-        spec.additional_wrappers = (resized,)
-    return spec
+    return None if seen.keys() - {"size", "actions"} else gym.spec("CarRacing-v3")
 
 
 def _require() -> ModuleType:

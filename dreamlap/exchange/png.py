@@ -84,7 +84,17 @@ def read(folder: Path, texts: list[Path], shots: list[Path], from_zero: bool) ->
             f"{folder}: frame 0 is missing before {shots[0].name}; other episodes here begin with 0. Copy it again, or leave "
             "the episode out"
         )
-    return Recording(str(folder), lambda i: f"{texts[0]}, line {lines[i]}", len(shots), map(_frame, shots), actions, rewards)
+    usual, *others = Counter(shot.suffix for shot in shots).most_common()
+    odd = next((shot.name for shot in shots if shot.suffix != usual[0]), "")
+    return Recording(
+        str(folder),
+        lambda i: f"{texts[0]}, line {lines[i]}",
+        len(shots),
+        map(_frame, shots),
+        actions,
+        rewards,
+        notes=(f"had frames of several suffixes, most {usual[0]}, some not, such as {odd}: all were read",) if others else (),
+    )
 
 
 def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:

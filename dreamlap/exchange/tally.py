@@ -16,16 +16,19 @@ class Tally:
     """In the store already, by whatever path and name they came."""
     beside: int = 0
     """New ones from files of which other episodes are in the store."""
+    copies: int = 0
+    """New ones that hold the same as others here, which came from other files."""
     steps: int = 0
     terminated: int = 0
     rewarded: int = 0
     decided: Counter[str] = field(default_factory=Counter)
 
-    def add(self, recording: Recording, episode: Episode, align: Align | None, new: bool, beside: bool) -> None:
+    def add(self, recording: Recording, episode: Episode, align: Align | None, new: bool, beside: bool, copied: bool) -> None:
         """Count one."""
         self.new += new
         self.there += not new
         self.beside += beside
+        self.copies += copied
         self.steps += len(episode)
         self.terminated += episode.terminated
         self.rewarded += recording.rewards is not None
@@ -45,5 +48,9 @@ class Tally:
             lines.append(
                 f"  {self.beside} came from files that other episodes here came from: the files have changed, or were read in "
                 "another way. The earlier episodes stay beside them"
+            )
+        if self.copies:
+            lines.append(
+                f"  {self.copies} hold the same as episodes that came from other files: if they are copies, delete them"
             )
         return lines + [f"  {count} {note}" for note, count in self.decided.items()]

@@ -1,7 +1,6 @@
 """Numbers that others wrote as text, a line a step: read as what they say, or refused by file and line."""
 
 import codecs
-import json
 import re
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from dreamlap.errors import Refused
 
 ACTION, REWARD = ("steer", "gas", "brake"), ("reward",)
-"""What a line holds, in this order, or by these names."""
+"""What a line holds, in this order."""
 SYNONYMS = {"steering": "steer", "throttle": "gas", "accelerate": "gas", "acceleration": "gas", "braking": "brake"}
 MAX_TEXT = 2**26
 """Bytes of a text file: a million actions."""
@@ -29,7 +28,7 @@ def numbers(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, list[int]]:
     """The lines of a text file as (N, len(names)) float64, and the number of each line in the file, from 1.
 
     The numbers of a line are parted by commas or blanks, in brackets or not, as NumPy or torch print them or not, after a label
-    and a colon or not; or each has its name. What follows a # is a comment. The first lines may be a heading.
+    and a colon or not. What follows a # is a comment. The first lines may be a heading.
 
     Raises:
         Refused: a line is not what it should be.
@@ -42,7 +41,7 @@ def numbers(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, list[int]]:
             continue
         if not written:
             continue
-        row = _named(written, names) if re.search(rf"\b{names[0]}\W*[:=]", written, re.IGNORECASE) else _plain(written)
+        row = _plain(written)
         if row is None or len(row) != len(names):
             raise Refused(f"{path}, line {number}: {line[:60]!r} is not {_wanted(names)}{_hint(row, names, rows)}")
         rows.append(row)
@@ -78,22 +77,6 @@ def _plain(line: str) -> list[float] | None:
         return None
     words = re.sub(r"[][(),;]", " ", line).split()
     return [float(word) for word in words] if all(re.fullmatch(NUMBER, word, re.IGNORECASE) for word in words) else None
-
-
-def _named(line: str, names: tuple[str, ...]) -> list[float] | None:
-    """The numbers that have these names, in any order, as in a JSON object; what has another name is not asked for."""
-    line = re.sub(rf"(?<=[:=])\s*(?:\w+\.)?(?:float\d+|double|u?int\d+|tensor)\(({NUMBER})\)", r"\1", line, flags=re.IGNORECASE)
-    found = re.findall(rf"[\"']?\b([a-z_]\w*)[\"']?\s*[:=]\s*({NUMBER})(?=[\s,;}}\])]|$)", line, re.IGNORECASE)
-    told = {name.casefold(): float(number) for name, number in found}
-    whole = len(told) == len(found) and set(names) <= set(told) and (not line.startswith("{") or _is_object(line))
-    return [told[name] for name in names] if whole else None
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line.replace("'", '"').rstrip(", ")), dict)
-    except ValueError:
-        return False
 
 
 def _check_heading(path: Path, number: int, line: str, names: tuple[str, ...]) -> None:
