@@ -47,7 +47,7 @@ class Tally:
         if self.beside:
             lines.append(
                 f"  {self.beside} came from files that other episodes here came from: the files have changed, or were read in "
-                "another way. The earlier episodes stay beside them"
+                "another way. The earlier episodes are not replaced: both are here"
             )
         if self.copies:
             lines.append(
