@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -70,19 +70,55 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
+def new_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a folder of that name to fill; it becomes `path` if the block succeeds, and vanishes if it does not.
+
+    Raises:
+        Refused: something is there already.
+        OSError: it cannot be written; `filename` is `path`.
+    """
+    path = place(path)
+    if os.path.lexists(path):
+        raise Refused(f"{path} is there already: choose another folder, or delete it")
+    check_folder(path)  # its name, and whether there is room for a file
+    missing = [one for one in path.parents if not one.exists()]
+    with _told_as(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=".", suffix=".partial"))
+    try:
+        with _told_as(path, partial):
+            (partial / path.name).mkdir()
+            yield partial / path.name
+        with _told_as(path):
+            os.rename(partial / path.name, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        remove_empty(missing)
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of some folders, the inner ones first, that hold nothing."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+@contextmanager
 def _told_as(path: Path, partial: Path | None = None) -> Iterator[None]:
     """Errors of writing name `path`, which the user knows. Other errors of a block that writes `partial` are left alone."""
     try:
         yield
-    except OSError as error:
-        ours = partial is None or error.filename in (None, str(partial)) or error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if not ours or error.errno is None:
-            raise
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-    except Exception as error:  # what libraries raise when a write fails differs; whether there is room does not
-        if partial is not None and partial.parent.exists() and shutil.disk_usage(partial.parent).free < 2**16:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
-        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number is None:  # what libraries raise when a write fails differs; whether there is room does not
+            if partial is None or not partial.parent.exists() or shutil.disk_usage(partial.parent).free >= 2**16:
+                raise
+            number = errno.ENOSPC
+        elif partial is not None and number not in (errno.ENOSPC, errno.EDQUOT):
+            named = getattr(error, "filename", None)
+            if named is not None and not str(named).startswith(str(partial)):
+                raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def check_writable(path: Path | str) -> None:

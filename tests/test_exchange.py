@@ -1,7 +1,11 @@
 """Exchange: what others recorded comes in aligned or is refused by name, what we hand on comes back the same."""
 
+import errno
 import json
 import os
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -18,8 +22,10 @@ from dreamlap.cli import main
 from dreamlap.control import ControllerConfig
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes, windows
+from dreamlap.errors import Refused
 from dreamlap.exchange import Format, Recording, episode_of, export_episodes, import_episodes
-from dreamlap.exchange.png import _numbers, _text
+from dreamlap.exchange.png import _text, in_order
+from dreamlap.exchange.text import ACTION, numbers
 from dreamlap.learn.memory import MemoryTraining, memory_losses, train_memory
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.learn.vision import VisionTraining, train_vision
@@ -131,7 +137,7 @@ def test_minari_itself_reads_what_we_write(store: EpisodeStore, tmp_path: Path, 
 def test_text_keeps_every_bit_of_an_action(tmp_path_factory: pytest.TempPathFactory, actions: np.ndarray):
     path = tmp_path_factory.mktemp("text") / "actions.txt"
     path.write_text(_text(actions))
-    np.testing.assert_array_equal(_numbers(path, 3)[0].astype(np.float32), actions)
+    np.testing.assert_array_equal(numbers(path, ACTION)[0].astype(np.float32), actions)
 
 
 def test_lines_are_read_in_any_writing(tmp_path: Path):
@@ -140,7 +146,7 @@ def test_lines_are_read_in_any_writing(tmp_path: Path):
         "steer, gas, brake\n0.1 0.2 0.3\n0.1,0.2,0.3\n\n[0.1, 0.2, 0.3]\n[ 0.1  2e-1 .3 ]\n"
         "Step 5: (0.1; 0.2; 0.3)\narray([0.1, 0.2, 0.3], dtype=float32)\n"
     )
-    actions, lines = _numbers(path, 3)
+    actions, lines = numbers(path, ACTION)
     np.testing.assert_allclose(actions, [[0.1, 0.2, 0.3]] * 6)
     assert lines == [2, 3, 5, 6, 7, 8]
 
@@ -264,7 +270,7 @@ def test_a_bad_folder_is_named_and_the_others_come_in(tmp_path: Path, lines: str
     store = EpisodeStore(tmp_path / "store")
     with pytest.raises(ValueError, match=rf"1 of 2 episodes were refused, the other 1 .*\n.*{message}"):
         import_episodes(tmp_path / "set", store)
-    assert os.listdir(store.folder) == ["set-00001.episode"]
+    assert os.listdir(store.folder) == ["set-00000.episode"]
 
 
 def test_a_folder_without_actions_or_with_torn_or_grey_frames_is_refused(tmp_path: Path):
@@ -304,7 +310,7 @@ def test_arrays_that_lie_are_refused(tmp_path: Path):
             import_episodes(write_npy(tmp_path / "toy", **(numbered(3, 4) | changes)), store)
 
     store = EpisodeStore(tmp_path / "store")
-    refused(r"actions\.npy cannot be read", actions=np.array([Trap()], object))
+    refused(r"actions\.npy holds Python objects", actions=np.array([Trap()], object))
     refused("do not belong together", actions=np.zeros((7, 3)))
     refused(
         "differ in their first axis",
@@ -325,7 +331,7 @@ def test_arrays_that_lie_are_refused(tmp_path: Path):
         import_episodes(folder, store)
     write_npy(folder, **numbered(3, 4))
     (folder / "car_racing_recorded_actions.npy").unlink()
-    with pytest.raises(ValueError, match=r"actions\.npy cannot be read"):
+    with pytest.raises(ValueError, match=r"frames\.npy has no file of actions beside it"):
         import_episodes(folder, store)
     assert not store.folder.exists()
 
@@ -346,17 +352,6 @@ def test_a_dataset_that_reaches_out_of_its_file_is_refused(store: EpisodeStore, 
     with pytest.raises(ValueError, match="does not say its action_space"):
         import_episodes(folder, back)
     assert not back.folder.exists()
-
-
-def test_an_episode_does_not_take_the_place_of_another(tmp_path: Path):
-    store = EpisodeStore(tmp_path / "store")
-    for owner in ("mine", "yours"):
-        write_png(tmp_path / owner / "set", 3, "0 0 0\n" * 3)
-    for _ in range(2):
-        assert import_episodes(tmp_path / "mine/set", store) == 1
-    with pytest.raises(ValueError, match="choose another folder"):
-        import_episodes(tmp_path / "yours/set", store)
-    assert "mine" in store.open("set-00000").about["file"]
 
 
 def test_m_is_taught_rewards_only_where_there_are_some(agent: Agent, tmp_path: Path):
@@ -434,3 +429,306 @@ def test_by_the_command_that_a_user_types(tmp_path: Path, capsys: pytest.Capture
         main(["train", "vision", "debug", "--data", "ours"])
     assert "are 32x32" in capsys.readouterr().out.replace("\n", " ")
     assert not (tmp_path / "runs").exists()
+
+
+def steers(count: int) -> str:
+    """Lines of actions whose steer is their number in hundredths."""
+    return "".join(f"{t / 100} 0 0\n" for t in range(count))
+
+
+@given(st.integers(0, 9), st.lists(st.integers(0, 8), min_size=3, max_size=8, unique=True), st.randoms(use_true_random=False))
+def test_frames_come_in_the_order_of_their_numbers_or_a_gap_is_refused(start: int, numbers: list[int], chance):
+    rising = sorted(numbers)
+    chance.shuffle(numbers)
+    shots = [Path(f"/x/run_3_{start + number}.{chance.choice(['png', 'PNG', 'jpg'])}") for number in numbers]
+    if len(set(np.diff(rising))) == 1:
+        assert [int(shot.stem[6:]) for shot in in_order(shots)] == [start + number for number in rising]
+    else:
+        with pytest.raises(Refused, match="missing between run_3_"):
+            in_order(shots)
+
+
+@pytest.mark.parametrize("frames", [6, 7])
+@pytest.mark.parametrize("lost", range(1, 5))
+def test_a_missing_frame_never_shifts_the_actions(tmp_path: Path, frames: int, lost: int):
+    """Six actions with seven frames, or with six; then a frame in the middle is lost, and the counts still fit or nearly do."""
+    folder, store = write_png(tmp_path / "e", frames, steers(6)), EpisodeStore(tmp_path / "store")
+    (folder / f"frame_{lost}.png").unlink()
+    with pytest.raises(Refused, match=rf"missing between frame_{lost - 1}\.png and frame_{lost + 1}\.png"):
+        import_episodes(folder, store)
+    assert not store.folder.exists()
+
+
+def test_a_first_frame_that_is_missing_is_seen_by_the_other_episodes(tmp_path: Path):
+    for name in ("e_0", "e_1"):
+        write_png(tmp_path / "set" / name, 5, steers(4))
+    (tmp_path / "set/e_1/frame_0.png").unlink()
+    with pytest.raises(Refused, match=r"1 of 2 .*\n.*e_1: frame 0 is missing before frame_1\.png"):
+        import_episodes(tmp_path / "set", EpisodeStore(tmp_path / "store"))
+
+
+@pytest.mark.parametrize("twin", ["frame_2 (1).png", "frame_02.png", "frame_2.jpg", "mask_2.png", "cover.png"])
+def test_a_second_picture_of_a_step_is_refused_by_name(tmp_path: Path, twin: str):
+    folder = write_png(tmp_path / "e", 5, steers(5))
+    Image.new("RGB", (32, 32)).save(folder / twin)
+    with pytest.raises(Refused, match=r"is not named as the others|has the number of"):
+        import_episodes(folder, EpisodeStore(tmp_path / "store"))
+
+
+def test_pictures_are_found_in_any_spelling_and_one_folder_deeper_and_turned_as_they_say(tmp_path: Path):
+    folder = tmp_path / "set/deep/episode"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "Actions.TXT").write_text(steers(3))
+    upside_down = Image.Exif()
+    upside_down[0x0112] = 3
+    for t, suffix in enumerate(("png", "PNG", "jpg", "JPEG")):
+        picture = Image.new("RGB", (16, 16), (255, 0, 0))
+        picture.paste((0, 0, 255), (0, 8, 16, 16))
+        picture.rotate(180).save(folder / f"inner/f{t}.{suffix}", exif=upside_down)
+    store = EpisodeStore(tmp_path / "store")
+    assert import_episodes(tmp_path / "set", store) == 1
+    frames = next(iter(store)).frames().astype(int)
+    assert (frames[:, 2, 8, 0] > 200).all()
+    assert (frames[:, 13, 8, 2] > 200).all()
+
+
+def test_what_a_system_leaves_behind_is_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = write_png(tmp_path / "set/e", 4, steers(3))
+    for name in ("._frame_0.png", "._actions.txt", "Thumbs.db", "desktop.ini", ".DS_Store"):
+        (folder / name).write_bytes(b"\0\5\x16\7")
+    for name in (".ipynb_checkpoints", "__MACOSX", ".Trashes"):
+        write_png(tmp_path / "set" / name, 2, "")
+    (tmp_path / "set/drive.mp4").write_bytes(b"x")
+    (tmp_path / "set/._car_frames.npy").write_bytes(b"x")
+    assert import_episodes(tmp_path / "set", EpisodeStore(tmp_path / "store")) == 1
+    assert "not read: 1 .mp4 (drive.mp4)\n" in capsys.readouterr().out
+
+
+def test_a_folder_without_episodes_is_told_by_what_is_in_it(tmp_path: Path):
+    for name in ("a.mp4", "b.mp4", "c.mp4", "actions.csv"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(Refused, match=r"There is 3 \.mp4 \(a\.mp4, b\.mp4, \.\.\.\), 1 \.csv \(actions\.csv\)\. Needed are"):
+        import_episodes(tmp_path, EpisodeStore(tmp_path / "store"))
+    (tmp_path / "actions.txt").write_text(steers(3))
+    with pytest.raises(Refused, match=r"has actions\.txt but no frames.*3 \.mp4"):
+        import_episodes(tmp_path, EpisodeStore(tmp_path / "store"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[np.float32(0.1), np.float32(1.0), np.float32(0.0)]",
+        "(numpy.float64(0.1), np.float64(1), np.float64(0.))",
+        "tensor([0.1, 1.0, 0.0], dtype=torch.float64)",
+        "tensor([0.1000, 1.0000, 0.0000], device='cuda:0', grad_fn=<AddBackward0>)",
+        "array([0.1, 1.0, 0.0], dtype=float32)",
+        "0.1 1 0  # start: 3",
+        "step 3: 0.1 1 0",
+        "3: [0.1 1. 0.]",
+        "0.1\t1e0\t-0",
+    ],
+)
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_line_is_read_as_programs_print_it(tmp_path: Path, line: str, coding: str):
+    path = tmp_path / "actions.txt"
+    path.write_bytes("\r".join(["# steer gas brake", line, "", line + "\r\n" + line]).encode(coding))
+    actions, places = numbers(path, ACTION)
+    np.testing.assert_allclose(actions, [[0.1, 1, 0]] * 3, atol=1e-9)
+    assert places == [2, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "12:00:01 0.1 1 0",
+        "12:00 1 0",
+        "0, 0.1, 1.0, 0.0",
+        "0,1; 0,5; 0,0",
+        "0,1; 1",
+        '{"steer": 0.1, "gas": 1, "brake": 0}',
+        "...",
+    ],
+)
+def test_a_line_that_may_mean_other_numbers_is_refused(tmp_path: Path, line: str):
+    path = tmp_path / "actions.txt"
+    path.write_text(f"steer, gas, brake\n0 0 0\n{line}\n")
+    with pytest.raises(Refused, match=r"actions\.txt, line 3: .* is not three numbers \(steer, gas, brake\)"):
+        numbers(path, ACTION)
+    path.write_text("gas, steer, brake\n0 0 0\n")
+    with pytest.raises(Refused, match="line 1: 'gas, steer, brake' is another order"):
+        numbers(path, ACTION)
+
+
+def rollout(steps: int, spare: int = 0, **changes: np.ndarray) -> dict[str, np.ndarray]:
+    """What World Models in PyTorch keeps: frame t is what action t led to; `spare` actions were drawn and never done."""
+    given = numbered(steps + spare, steps, side=16)
+    rewards = given["rewards"][:steps]
+    return {"observations": given["frames"], "actions": given["actions"], "rewards": rewards,
+            "terminals": np.arange(steps) == steps - 1} | changes  # fmt: skip
+
+
+def test_rollouts_in_archives_come_in_as_their_field_aligns_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "r/thread_0").mkdir(parents=True)
+    np.savez(tmp_path / "r/rollout_0.npz", **rollout(5))  # pyright: ignore[reportArgumentType]  # its stub wants a bool
+    np.savez_compressed(tmp_path / "r/thread_0/rollout_0.npz", **rollout(4, spare=3))  # pyright: ignore[reportArgumentType]
+    store = EpisodeStore(tmp_path / "store")
+    assert import_episodes(tmp_path / "r", store) == 2
+    first, second = (file.episode() for file in store)
+    assert (first.rewards.tolist(), first.frames[:, 0, 0, 0].tolist()) == ([1, 2, 3, 4], [0, 1, 2, 3, 4])
+    assert second.rewards.tolist() == [1, 2, 3]
+    assert first.terminated
+    assert second.terminated
+    told = capsys.readouterr().out
+    assert "2 had no frame before their first step: it was dropped (frame t is what action t led to, as is usual" in told
+    assert "1 kept more actions than steps" in told
+    other = EpisodeStore(tmp_path / "other")
+    import_episodes(tmp_path / "r", other, align="before")
+    assert next(iter(other)).array("rewards").tolist() == [0, 1, 2, 3]
+    np.savez(tmp_path / "h.npz", obs=rollout(5)["observations"], action=np.zeros((5, 3), np.float16))
+    import_episodes(tmp_path, other := EpisodeStore(tmp_path / "third"))
+    assert [(file.about["source"], len(file)) for file in other] == [("npz", 4), ("npz", 4), ("npz", 3)]
+
+
+def test_an_archive_that_lies_or_holds_objects_is_refused(tmp_path: Path):
+    def refused(message: str) -> None:
+        with pytest.raises(Refused, match=message):
+            import_episodes(tmp_path / "r", EpisodeStore(tmp_path / "store"))
+
+    (path := tmp_path / "r/rollout_0.npz").parent.mkdir()
+    np.savez(path, **rollout(3, observations=np.array([Trap(), None], object)))  # pyright: ignore[reportArgumentType]
+    refused(r"observations, holds Python objects(.|\n)*allow_pickle=True\)\n *np\.savez")
+    np.savez(path, states=np.zeros(3))
+    refused(r"holds states, but no actions and frames")
+    path.write_bytes(path.read_bytes()[:50])
+    refused("no arrays that can be read")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, shape in (("observations", (10**12, 64, 64, 3)), ("actions", (3, 3))):
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    refused("claims 12,288,000,000,000,000 bytes and holds 0")
+    assert not (tmp_path / "store").exists()
+
+
+def test_dones_are_told_apart_from_the_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    def ended(name: str, steps: int, **flags: np.ndarray) -> tuple[bool, bool]:
+        folder = write_npy(
+            tmp_path / name, frames=np.zeros((steps, 16, 16, 3), np.uint8), actions=np.zeros((steps, 3)), **flags
+        )
+        import_episodes(folder, store := EpisodeStore(tmp_path / f"store-{name}"), align="after")
+        file = next(iter(store))
+        return file.terminated, bool(file.about["truncated"])
+
+    def last(steps: int) -> np.ndarray:
+        return np.arange(steps) == steps - 1
+
+    assert ended("real", 60, dones=last(60)) == (True, False)
+    assert ended("clock", 1000, dones=last(1000)) == (False, True)
+    assert "1 had 1,000 steps, the stock clock" in capsys.readouterr().out
+    assert ended("told", 60, dones=last(60), truncateds=last(60), timeouts=last(60)) == (False, True)
+    assert ended("lap", 1000, dones=last(1000), truncations=np.zeros(1000)) == (True, False)
+    assert ended("new", 1000, terminations=last(1000), truncations=np.zeros(1000)) == (True, False)
+    with pytest.raises(Refused, match=r"timeouts\.npy and .*truncateds\.npy are both there and may differ"):
+        ended("told", 60, truncateds=np.zeros(60, bool))
+    with pytest.raises(Refused, match="dones are 0 or 1"):
+        ended("odd", 60, dones=np.full(60, np.nan))
+
+
+def test_a_real_end_that_is_dropped_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = write_npy(tmp_path / "toy", **numbered(5, 5), dones=np.arange(5) == 4)
+    import_episodes(folder, EpisodeStore(tmp_path / "store"))
+    told = capsys.readouterr().out
+    assert "0 ended by the track (terminated), 1 by the clock or the recording" in told
+    assert "it was dropped, and with it a real end and its reward: --align after keeps it" in told
+
+
+def test_two_people_come_in_beside_each_other_and_nobody_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    store = EpisodeStore(tmp_path / "store")
+    for who, side in (("alice", 16), ("bob", 18)):
+        for e in range(2):
+            write_png(tmp_path / who / f"data/e_{e}", 4 + e, steers(3 + e), side)
+    for who in ("alice", "bob", "alice", "bob/../bob"):
+        import_episodes(tmp_path / who / "data", store)
+    assert store.names() == [f"data-{i:05d}" for i in range(4)]
+    assert "2 episodes read, 7 steps: 0 are new, 2 were there already" in capsys.readouterr().out
+    os.symlink(tmp_path / "alice/data", tmp_path / "link")
+    write_png(tmp_path / "alice/data/e_00", 8, steers(7), 16)  # sorts first
+    import_episodes(tmp_path / "link", store)
+    assert len(store.names()) == 5
+    os.rename(tmp_path / "bob", tmp_path / "moved")
+    import_episodes(tmp_path / "moved/data", store)
+    assert len(store.names()) == 5
+    write_png(tmp_path / "moved/data/e_0", 9, steers(8), 18)
+    before = {name: store.open(name).identity for name in store.names()}
+    import_episodes(tmp_path / "moved/data", store)
+    assert before.items() <= {name: store.open(name).identity for name in store.names()}.items()
+    assert len(store.names()) == 6
+
+
+def test_files_that_changed_make_an_episode_beside_the_old_one_and_it_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    store, folder = EpisodeStore(tmp_path / "store"), write_png(tmp_path / "e", 4, steers(3))
+    import_episodes(folder, store)
+    write_png(folder, 4, "0 1 0\n" * 3)
+    import_episodes(folder, store)
+    assert [file.array("actions")[0].tolist() for file in store] == [[0, 0, 0], [0, 1, 0]]
+    assert "1 came from files that other episodes here came from" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("letter", ["n", "ü"])
+def test_a_long_name_of_a_folder_fits_into_the_names_of_episodes(tmp_path: Path, letter: str):
+    folder = write_png(tmp_path / (letter * (250 // len(letter.encode()))), 3, steers(2))
+    store = EpisodeStore(tmp_path / "store")
+    import_episodes(folder, store)
+    assert store.names() == [letter * (200 // len(letter.encode())) + "-00000"]
+
+
+def test_import_owns_the_store(tmp_path: Path):
+    folder = write_png(tmp_path / "e", 3, steers(2))
+    code = (
+        "import sys, time; from dreamlap.files import Owned; o = Owned(sys.argv[1]); print('mine', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "store")], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "mine\n"
+        with pytest.raises(Refused, match="another process is writing into"):
+            import_episodes(folder, EpisodeStore(tmp_path / "store"))
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_an_export_that_fails_leaves_nothing_and_names_the_place(
+    store: EpisodeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space") as failure:
+        export_episodes(store, tmp_path / "new/out", "npy")
+    assert failure.value.filename == str(tmp_path / "new/out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours"]
+    with pytest.raises(OSError, match="too long"):
+        export_episodes(store, tmp_path / ("n" * 300), "png")
+    store.write("c", drive(2, side=16))
+    with pytest.raises(Refused, match=r"several sizes: 32x32 \(2, such as a\.episode\), 16x16 \(1, such as c\.episode\)"):
+        export_episodes(store, tmp_path / "mixed-v0", "minari")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours"]
+
+
+def test_a_dataset_recovers_its_environment_and_is_combined(
+    store: EpisodeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    minari = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    for number in range(2):
+        export_episodes(store, tmp_path / f"car-v{number}", "minari")
+    parts = [minari.load_dataset(f"car-v{number}") for number in range(2)]
+    assert parts[0].recover_environment().spec.id == "CarRacing-v3"
+    minari.combine_datasets(parts, "car-both-v0")
+    back = EpisodeStore(tmp_path / "back")
+    assert import_episodes(tmp_path / "car-both-v0", back) == 4
+    np.testing.assert_array_equal(back.open(back.names()[1]).array("actions"), drive(1, steps=4).actions)
+    assert "4 had frames kept as JPEG" in capsys.readouterr().out  # that is how Minari combines

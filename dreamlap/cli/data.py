@@ -53,13 +53,14 @@ def data_import(
     store: Positional[Path],
     resize: Annotated[int | None, least(16, 2048)] = None,
     episode_length: Annotated[int | None, least(1)] = None,
-    align: Literal["before", "after"] = "before",
+    align: Literal["before", "after"] | None = None,
 ) -> None:
     """Bring in episodes that others recorded; then `dreamlap run PRESET --data STORE` learns from them.
 
-    SOURCE is one of three: folders of PNG frames with an actions.txt each (a line a step: steer, gas, brake; and a rewards.txt
-    if there are rewards); arrays *frames.npy, *actions.npy, *rewards.npy, *dones.npy (the last two if there are any); or a
-    Minari dataset. Without rewards, V and M can learn, and C cannot.
+    SOURCE holds, itself or in folders below it, any of these: folders of pictures with an actions.txt each (a line a step:
+    steer, gas, brake; and a rewards.txt if there are rewards); arrays *frames.npy and *actions.npy, with *rewards.npy and
+    *dones.npy or *terminations.npy and *truncations.npy if there are any; rollouts in .npz archives; a Minari dataset.
+    What is in STORE already is not brought in again. Without rewards, V and M can learn, and C cannot.
 
     Args:
         source: Folder of the recordings.
@@ -67,7 +68,8 @@ def data_import(
         resize: Scale the frames to this side in pixels; by default square frames stay as they are, others are refused.
         episode_length: Steps of an episode, where all lie end to end in one array and no *dones.npy says where they end.
         align: With as many frames as actions: was frame t seen `before` action t (the last action is dropped, for nobody saw
-            what came of it), or `after` it (the first is dropped)? With one frame more, nothing is dropped.
+            what came of it), or `after` it (the first is dropped)? By default `after` in rollout_N.npz of `observations`,
+            and else `before`. With one frame more, nothing is dropped.
     """
     from dreamlap.episodes import EpisodeStore
     from dreamlap.exchange import import_episodes

@@ -6,37 +6,51 @@ Minari's own folder, ~/.minari/datasets, it is read by `minari.load_dataset("car
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from PIL import Image
 
-from dreamlap.episodes import EpisodeFile
+from dreamlap.episodes import EpisodeFile, EpisodeStore
 from dreamlap.errors import Refused
-from dreamlap.exchange.recording import MAX_BYTES, Recording
-from dreamlap.files import read_json
+from dreamlap.exchange.folder import Folder
+from dreamlap.exchange.recording import MAX_BYTES, Found, Recording, refusal
+from dreamlap.files import read_object
 from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
 
 METADATA, DATA = "metadata.json", "main_data.hdf5"
 
 
-def find(source: Path) -> list[Callable[[], Recording]]:
-    """The episodes of the dataset `source`, to be read one by one; none if it is no dataset.
+def find(top: Folder) -> list[Found]:
+    """The episodes of the datasets in a folder and below it, to be read one by one; none if there are no datasets."""
+    datasets = [folder for folder in top.all() if {folder.path / METADATA, folder.path / DATA} <= set(folder.files)]
+    return [found for folder in datasets for found in _episodes(folder.path)]
+
+
+def _episodes(folder: Path) -> list[Found]:
+    files = [folder / METADATA, folder / DATA]
+    try:
+        return [Found("minari", partial(read, folder, number), files) for number in _numbers(folder)]
+    except Refused as error:
+        return [Found("minari", refusal(str(error)), files)]
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The numbers of a dataset's episodes.
 
     Raises:
-        ValueError: it is one that cannot be read, or must not be.
+        Refused: the dataset cannot be read, or must not be.
     """
-    folder = source / "data" if (source / "data" / METADATA).is_file() else source
-    if not (folder / METADATA).is_file() or not (folder / DATA).is_file():
-        return []
     _require()
-    about = read_json(folder / METADATA)
+    about = read_object(folder / METADATA)
     if about.get("data_format") != "hdf5":
         raise Refused(f"{folder} is a Minari dataset of format {about.get('data_format')}: write it again as hdf5")
     for name in ("observation_space", "action_space"):
@@ -49,14 +63,16 @@ def find(source: Path) -> list[Callable[[], Recording]]:
             numbers = sorted(int(name[8:]) for name in map(str, file) if re.fullmatch(r"episode_\d+", name))
     except OSError as error:
         raise Refused(f"{folder / DATA} cannot be read ({error}): copy it again") from error
-    return [partial(read, folder, number) for number in numbers]
+    if not numbers:
+        raise Refused(f"{folder} is a Minari dataset without episodes")
+    return numbers
 
 
 def read(folder: Path, number: int) -> Recording:
     """Episode `number` of the dataset in `folder`.
 
     Raises:
-        ValueError: it is not an episode of frames and continuous actions, or points at other files, or is absurdly large.
+        Refused: it is not an episode of frames and continuous actions, or points at other files, or is absurdly large.
     """
     from minari import MinariDataset
 
@@ -80,6 +96,7 @@ def read(folder: Path, number: int) -> Recording:
         episode.rewards,
         episode.terminations,
         episode.truncations,
+        notes=("had frames kept as JPEG, which is not exact",) if dataset.storage.jpeg_encoding else (),
     )
 
 
@@ -110,14 +127,31 @@ def _size(item: Any) -> int:
     return item.nbytes
 
 
+def check(store: EpisodeStore, name: str) -> None:
+    """Refuse, before anything is written, what cannot be a Minari dataset of this name.
+
+    Raises:
+        Refused: Minari has no such names, or the frames are not all of one size.
+    """
+    _require()
+    if not re.fullmatch(r"[-\w]+-v\d+", name):
+        raise Refused(f"Minari calls its datasets NAME-vNUMBER, so export to a folder such as carracing-v0, not {name}")
+    by_size: dict[str, list[str]] = {}
+    for file in store:
+        by_size.setdefault(f"{file.shape[2]}x{file.shape[1]}", []).append(file.path.name)
+    if len(by_size) > 1:
+        sizes = ", ".join(f"{size} ({len(names)}, such as {names[0]})" for size, names in by_size.items())
+        raise Refused(
+            f"{store.folder} holds frames of several sizes: {sizes}. A Minari dataset has one. Copy the episodes of one "
+            "size into a folder of their own, or export --to npy"
+        )
+
+
 def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
     """Write the dataset that `folder` is named for, such as carracing-v0, with raw frames: T + 1 observations and T actions.
 
-    Raises:
-        ValueError: Minari has no such names.
+    It names the stock track as its environment, if that is what the first episode was driven on.
     """
-    if not re.fullmatch(r"[-\w]+-v\d+", folder.name):
-        raise Refused(f"Minari calls its datasets NAME-vNUMBER, so export to a folder such as carracing-v0, not {folder.name}")
     minari = _require()
     from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
@@ -126,7 +160,7 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
     place = folder.resolve() / "data"  # Minari loses its way in a relative path
     place.mkdir(parents=True)
     observed, acted = spaces.Box(0, 255, first.shape[1:], np.uint8), spaces.Box(STOCK_LOW, STOCK_HIGH)
-    storage = MinariStorage.new(place, observed, acted, jpeg_encoding=False)
+    storage = MinariStorage.new(place, observed, acted, _environment(first), jpeg_encoding=False)
     storage.update_metadata({"dataset_id": folder.name, "minari_version": minari.__version__})
     for file in chain([first], episodes):
         episode = file.episode()
@@ -141,6 +175,12 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
             truncations=ends[1],  # pyright: ignore[reportArgumentType]
         )
         storage.update_episodes([buffer])
+
+
+def _environment(episode: EpisodeFile) -> EnvSpec | None:
+    """The stock track, for Minari to recover; None if it was driven on one that is seen in another way than by its size."""
+    seen = (episode.about.get("made") or {}).get("track") or {}
+    return None if seen.keys() - {"size", "actions"} else gym.spec("CarRacing-v3")
 
 
 def _require() -> ModuleType:

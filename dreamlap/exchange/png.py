@@ -1,48 +1,100 @@
-"""Episodes as folders of PNG frames with their actions as text, as many a small project keeps them.
+"""Episodes as folders of pictures with their actions as text, as many a small project keeps them.
 
     MDN-RNN/episode_0/frame_0.png  frame_1.png  ...  actions.txt  [rewards.txt]
 
-A line of `actions.txt` is one action: steer, gas, brake, parted by commas or blanks, in brackets or not, after a label and a
-colon or not. A line of `rewards.txt`, which may be missing, is one number. The first line may be a heading. Frames are in the
-order of the numbers in their names. How an episode ended is not kept.
+A line of `actions.txt` is one action, one of `rewards.txt`, which may be missing, one number: see `dreamlap.exchange.text`. The
+pictures (PNG, JPEG, BMP) lie beside the text or in one folder below it. The numbers in their names are their order, and must
+leave no gap: a frame that is missing would put all later ones beside the actions of others. How an episode ended is not kept.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dreamlap.episodes import EpisodeFile
 from dreamlap.errors import Refused
-from dreamlap.exchange.recording import MAX_SIDE, Recording
+from dreamlap.exchange.folder import Folder, told
+from dreamlap.exchange.recording import MAX_SIDE, Found, Recording, refusal
+from dreamlap.exchange.text import ACTION, REWARD, numbers
 
 ACTIONS, REWARDS = "actions.txt", "rewards.txt"
-MAX_TEXT = 2**26
-"""Bytes of a text file: a million actions."""
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp"}
 
 
-def find(source: Path) -> list[Callable[[], Recording]]:
-    """The episodes in `source` and in the folders right below it, to be read one by one; none if it holds no such files."""
-    folders = [source, *(folder for folder in sorted(source.iterdir(), key=_natural) if folder.is_dir())]
-    return [partial(read, folder) for folder in folders if (folder / ACTIONS).is_file() or any(folder.glob("*.png"))]
+def find(top: Folder) -> list[Found]:
+    """The episodes in a folder and below it, to be read one by one; none if there are neither pictures nor actions."""
+    places: list[tuple[Folder, list[Folder]]] = []
+    taken: set[Path] = set()
+    for folder in top.all():
+        if folder.path in taken or not (folder.named(ACTIONS) or _pictures(folder)):
+            continue
+        below = [inner for inner in folder.folders if _pictures(inner) and not inner.named(ACTIONS)]
+        if folder.named(ACTIONS):
+            taken |= {inner.path for inner in below}
+        places.append((folder, below))
+    from_zero = any(_first_number(_shots(folder, below)) == 0 for folder, below in places)
+    return [_episode(folder, below, from_zero) for folder, below in places]
 
 
-def read(folder: Path) -> Recording:
-    """One episode.
+def _shots(folder: Folder, below: list[Folder]) -> list[Path]:
+    """The frames of an episode: beside its actions, or in the one folder below that has pictures."""
+    return _pictures(folder) or (_pictures(below[0]) if len(below) == 1 else [])
+
+
+def _episode(folder: Folder, below: list[Folder], from_zero: bool) -> Found:
+    """The episode in a folder, or why there is none."""
+    actions, shots = folder.named(ACTIONS), _shots(folder, below)
+    texts = [file for file in (actions, folder.named(REWARDS)) if file]
+    if actions and shots:
+        return Found("png", partial(read, folder.path, texts, shots, from_zero), [*texts, *shots])
+    beside = f" Beside it is {told(file for file in folder.files if file not in [*texts, *shots])}."
+    if not actions:
+        needed = "V and M need the action of every step, a line each (steer, gas, brake)"
+        why = f"has {told(shots)} but no {ACTIONS}: {needed}.{beside}"
+    elif below:
+        why = f"has frames in {' and '.join(inner.path.name for inner in below)}: leave one folder of them there"
+    else:
+        why = f"has {actions.name} but no frames: needed is a picture of every step, frame_0.png ... (or .jpg, .bmp).{beside}"
+    return Found("png", refusal(f"{folder.path} {why}"), [*texts, *shots])
+
+
+def _pictures(folder: Folder) -> list[Path]:
+    return [file for file in folder.files if file.suffix.casefold() in PICTURES]
+
+
+def read(folder: Path, texts: list[Path], shots: list[Path], from_zero: bool) -> Recording:
+    """The episode in a folder: of its actions, its rewards if there is a second text, and its pictures.
+
+    `from_zero`: whether other episodes of the same source begin with frame 0, so that one that begins with 1 lacks a frame.
 
     Raises:
-        ValueError: the folder has no actions, or a line is not what it should be; frames raise when they are reached.
+        Refused: a line is not what it should be, or a frame is missing; broken frames raise when they are reached.
     """
-    if not (folder / ACTIONS).is_file():
-        raise Refused(f"{folder} has PNG files but no {ACTIONS}: V and M need the action of every step, a line each")
-    actions, lines = _numbers(folder / ACTIONS, 3)
-    rewards = _numbers(folder / REWARDS, 1)[0][:, 0] if (folder / REWARDS).is_file() else None
-    images = sorted(folder.glob("*.png"), key=_natural)
-    frames = map(_frame, images)
-    return Recording(str(folder), lambda i: f"{folder / ACTIONS}, line {lines[i]}", len(images), frames, actions, rewards)
+    actions, lines = numbers(texts[0], ACTION)
+    rewards = numbers(texts[1], REWARD)[0][:, 0] if texts[1:] else None
+    shots = in_order(shots)
+    if from_zero and _first_number(shots) == 1:
+        raise Refused(
+            f"{folder}: frame 0 is missing before {shots[0].name}; other episodes here begin with 0. Copy it again, or leave "
+            "the episode out"
+        )
+    usual, *others = Counter(shot.suffix for shot in shots).most_common()
+    odd = next((shot.name for shot in shots if shot.suffix != usual[0]), "")
+    return Recording(
+        str(folder),
+        lambda i: f"{texts[0]}, line {lines[i]}",
+        len(shots),
+        map(_frame, shots),
+        actions,
+        rewards,
+        notes=(f"had frames of several suffixes, most {usual[0]}, some not, such as {odd}: all were read",) if others else (),
+    )
 
 
 def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
@@ -52,37 +104,9 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
         place.mkdir(parents=True)
         for t, frame in enumerate(episode.frames):
             Image.fromarray(frame).save(place / f"frame_{t:05d}.png")
-        (place / ACTIONS).write_text(_text(episode.actions))
+        (place / ACTIONS).write_text(_text(episode.actions), "utf-8")
         if file.knows("rewards"):
-            (place / REWARDS).write_text(_text(episode.rewards[:, None]))
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame_10 behind frame_9."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.name)]
-
-
-def _numbers(path: Path, width: int) -> tuple[np.ndarray, list[int]]:
-    """The lines of a text file as (N, width) float64, and the number of each line in the file, from 1."""
-    if path.stat().st_size > MAX_TEXT:
-        raise Refused(f"{path} has {path.stat().st_size:,} bytes: that is no list of one episode's numbers")
-    rows, numbers = [], []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
-        words = re.sub(r"^[^:]*:|\barray\b|\bdtype=\w+|[][(),;]", " ", line).split()
-        try:
-            row = [float(word) for word in words]
-        except ValueError:
-            if not rows and not any(character.isdecimal() for character in line):
-                continue  # a heading
-            row = []
-        if not words and not line.strip():
-            continue
-        if len(row) != width:
-            wanted = "three numbers (steer, gas, brake)" if width == 3 else "one number"
-            raise Refused(f"{path}, line {number}: {line[:60]!r} is not {wanted}")
-        rows.append(row)
-        numbers.append(number)
-    return np.array(rows, float).reshape(-1, width), numbers
+            (place / REWARDS).write_text(_text(episode.rewards[:, None]), "utf-8")
 
 
 def _text(values: np.ndarray) -> str:
@@ -90,14 +114,58 @@ def _text(values: np.ndarray) -> str:
     return "".join(", ".join(f"{value:.9g}" for value in row) + "\n" for row in values)
 
 
+def in_order(shots: list[Path]) -> list[Path]:
+    """The pictures of one episode in the order of their numbers.
+
+    Raises:
+        Refused: a number is missing or there twice, or one picture is named otherwise than the rest.
+    """
+    shapes = [re.sub(r"[0-9]+", "#", shot.stem) for shot in shots]
+    usual = Counter(shapes).most_common(1)[0][0]
+    for shot, shape in zip(shots, shapes, strict=True):
+        if shape != usual or "#" not in shape:
+            raise Refused(
+                f"{shot} is not named as the others are, {usual}{shot.suffix} with # for the number: is it a second copy? "
+                "Delete it, or number all frames of the episode in one row"
+            )
+    columns = list(zip(*(map(int, re.findall(r"[0-9]+", shot.stem)) for shot in shots), strict=True))
+    counted = [column for column in columns if len(set(column)) > 1] or columns[-1:]
+    broken = None
+    for column in reversed(counted):
+        row = sorted(zip(column, shots, strict=True))
+        broken = _gap([number for number, _ in row], [shot for _, shot in row])
+        if not broken:
+            return [shot for _, shot in row]
+    raise Refused(broken or f"{shots[0].parent}: there are no frames")
+
+
+def _gap(found: list[int], shots: list[Path]) -> str:
+    """What is wrong with the numbers of frames, which rise; empty if they rise evenly."""
+    steps = [after - before for before, after in pairwise(found)]
+    usual = min(filter(None, steps), default=1) if len(steps) > 1 else 1
+    for (one, two), step in zip(pairwise(shots), steps, strict=True):
+        if step == 0:
+            return f"{two} has the number of {one.name}: delete the one that is not the frame of its step"
+        if step != usual:
+            return (
+                f"{one.parent}: a frame is missing between {one.name} and {two.name}: copy it again, or make two episodes of "
+                "what lies before and behind the gap"
+            )
+    return ""
+
+
+def _first_number(shots: list[Path]) -> int:
+    return min((int(found[-1]) for shot in shots if (found := re.findall(r"[0-9]+", shot.stem))), default=-1)
+
+
 def _frame(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8. Only PNG is decoded, and only what its header says is small enough."""
+    """(H, W, 3) uint8, turned as its EXIF says. Only what its header says is small enough is decoded."""
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with Image.open(path, formats=["PNG", "JPEG", "BMP"]) as image:
             if max(image.size) > MAX_SIDE:
                 raise Refused(f"{image.size[0]}x{image.size[1]} pixels are no frame of CarRacing")
             if image.mode not in ("RGB", "RGBA", "P"):
                 raise Refused(f"it is of mode {image.mode}, and colour is needed")
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow's broken PNG
         raise Refused(f"{path} cannot be read as a frame ({error}): save it again, or leave its episode out") from error

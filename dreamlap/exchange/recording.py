@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from dreamlap.episodes.store import Episode
 from dreamlap.errors import Refused
 from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
+from dreamlap.track.config import LIMIT
 from dreamlap.track.frames import STOCK, to_frame
 
 Align = Literal["before", "after"]
@@ -35,9 +37,55 @@ class Recording:
     rewards: np.ndarray | None = None  # (T,)
     ends: np.ndarray | None = None  # (T,), true where the track ended the episode
     cuts: np.ndarray | None = None  # (T,), true where the clock did
+    dones: np.ndarray | None = None  # (T,), true where the one or the other did
+    align: Align = "before"  # what N frames and N actions mean in this format, unless the user says it
+    notes: tuple[str, ...] = ()  # what a reader decided, for the user to know
+
+    def lacks_a_frame(self) -> bool:
+        """Whether one step has no frame before it or none after it, and is dropped."""
+        return self.count == len(self.actions)
 
 
-def episode_of(recording: Recording, resize: int | None = None, align: Align = "before", **about: Any) -> Episode:
+class Found(NamedTuple):
+    """An episode that was found, and is not read yet."""
+
+    kind: str
+    read: Callable[[], Recording]
+    files: Iterable[Path]
+
+
+def refusal(message: str) -> Callable[[], Recording]:
+    """What stands for an episode that cannot be read: it raises when its turn comes, and the others are brought in."""
+
+    def refuse() -> Recording:
+        raise Refused(message)
+
+    return refuse
+
+
+class Ending(NamedTuple):
+    """How an episode ended, by its last step."""
+
+    terminated: bool
+    truncated: bool
+    by_count: bool = False
+    """Whether only the number of steps says that it was the clock."""
+
+
+def ending(recording: Recording) -> Ending:
+    """How the recorded steps ended.
+
+    `dones` that do not say why they are true count as the track's, but in the step in which the stock clock runs out.
+    """
+    ends, cuts, dones = (_flags(recording, name)[-1:].any() for name in ("ends", "cuts", "dones"))
+    if recording.ends is not None or recording.cuts is not None:
+        terminated = ends or (recording.ends is None and dones and not cuts)
+        return Ending(bool(terminated), bool(cuts or (dones and not terminated)))
+    clock = bool(dones) and len(recording.actions) == LIMIT
+    return Ending(bool(dones) and not clock, clock, clock)
+
+
+def episode_of(recording: Recording, resize: int | None = None, align: Align | None = None, **about: Any) -> Episode:
     """Make an episode of T steps and T + 1 frames out of a recording.
 
     T + 1 frames and T actions are taken as they are. Of N frames and N actions, the step that lacks a frame is dropped:
@@ -46,32 +94,51 @@ def episode_of(recording: Recording, resize: int | None = None, align: Align = "
     Args:
         recording: what was read.
         resize: side in pixels to scale the frames to, by area; None takes square ones as they are.
-        align: how N frames stand to N actions.
+        align: how N frames stand to N actions; None: as is usual in the recording's format.
         about: what to keep beside the file's name.
 
     Raises:
-        ValueError: it is not an episode of CarRacing; the message names the file, the place and what to do.
+        Refused: it is not an episode of CarRacing; the message names the file, the place and what to do.
     """
     where, count = recording.where, recording.count
     actions = _actions(recording)
-    rewards, ends, cuts = _rewards(recording), _flags(recording, "ends"), _flags(recording, "cuts")
+    rewards, how = _rewards(recording), ending(recording)
     if count - len(actions) not in (0, 1):
         raise Refused(
             f"{where}: {count} frames for {len(actions)} actions; there must be a frame for every action, or one more. "
             "Frames of every step are needed, not of every second or tenth"
         )
-    steps = slice(None)
-    if count == len(actions):
-        steps = slice(0, -1) if align == "before" else slice(1, None)
+    steps, unseen_end = slice(None), False
+    if recording.lacks_a_frame():
+        unseen_end = (align or recording.align) == "before"
+        steps = slice(0, -1) if unseen_end else slice(1, None)
     if not len(actions[steps]):
         raise Refused(f"{where}: {count} frames and {len(actions)} actions make no step: an episode has two frames or more")
     frames = np.stack(list(_frames(recording, resize)))
     if len(frames) != count:
         raise Refused(f"{where}: {len(frames)} frames where {count} were announced: copy the file again")
-    terminated = bool(ends[steps][-1])
-    truncated = bool(cuts[steps][-1]) or not terminated  # where the recording ends, somebody has ended it
+    terminated = how.terminated and not unseen_end
+    truncated = how.truncated or not terminated  # where the recording ends, somebody has ended it
     speeds = np.full(count, np.nan, np.float32)
     return Episode(frames, actions[steps], rewards[steps], speeds, terminated, truncated, {"file": where, **about})
+
+
+def notes(recording: Recording, align: Align | None = None) -> list[str]:
+    """What was decided about a recording, for the user to know: a line each, the same for all that it holds of."""
+    found, how = list(recording.notes), ending(recording)
+    if how.by_count:
+        found.append(
+            f"had {LIMIT:,} steps, the stock clock: what their dones say counts as truncated, not as terminated "
+            "(terminations or truncations beside them would tell)"
+        )
+    if recording.lacks_a_frame() and (align or recording.align) == "before":
+        lost = "" if recording.rewards is None else " and its reward"
+        ended = f", and with it a real end{lost}: --align after keeps it, if frame t shows what action t led to"
+        found.append(f"had no frame after their last step: it was dropped{ended if how.terminated else ''}")
+    elif recording.lacks_a_frame():
+        usual = "" if align else ", as is usual in this format; --align before if frame t was seen before action t"
+        found.append(f"had no frame before their first step: it was dropped (frame t is what action t led to{usual})")
+    return found
 
 
 def _actions(recording: Recording) -> np.ndarray:
@@ -107,15 +174,17 @@ def _rewards(recording: Recording) -> np.ndarray:
     return rewards.astype(np.float32)
 
 
-def _flags(recording: Recording, name: Literal["ends", "cuts"]) -> np.ndarray:
+def _flags(recording: Recording, name: Literal["ends", "cuts", "dones"]) -> np.ndarray:
     """(T,) bool, true at most in the last place."""
     steps = len(recording.actions)
     given = getattr(recording, name)
     flags = np.zeros(steps, bool) if given is None else np.asarray(given)
     if flags.shape != (steps,) or flags.dtype.kind not in "biuf":
         raise Refused(
-            f"{recording.where}: ends of shape {flags.shape} and type {flags.dtype} for {steps} actions, not a bool a step"
+            f"{recording.where}: {name} of shape {flags.shape} and type {flags.dtype} for {steps} actions, not a bool a step"
         )
+    if not np.isin(flags, (0, 1)).all():
+        raise Refused(f"{recording.where}: {name} are 0 or 1, true or false, not {flags[~np.isin(flags, (0, 1))][0]}")
     if flags[:-1].any():
         raise Refused(
             f"{recording.place(int(np.argmax(flags)))}: the episode ends here and goes on: cut it into one for each end"
