@@ -376,7 +376,7 @@ def cost_of(run: Run, choosing: float) -> dict[str, Any]:
     done = [(name, stage.result) for name, stage in stages if stage.done]
     given = len(EpisodeStore(run.data).names()) if run.data else 0
     collected = [name for number in range(run.config.rounds.rounds + 1) for name in names_of(run, number)]
-    drivers = Counter(name.split("-", 1)[1].rsplit("-", 1)[0] for name in collected)
+    drivers = Counter(re.sub(r"^r\d+-|-\d{5}(-\w+)?$", "", name) for name in collected)
     return {
         "mind": run.config.controller.mind,
         "seed": run.config.seed,

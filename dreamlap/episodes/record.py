@@ -110,8 +110,8 @@ def _place(
 ) -> _Place:
     """The name of episode `number`; if an episode that was made otherwise has it, one that tells them apart."""
     other = None
-    for stem in (prefix, f"{prefix}-{checksum([], json.dumps(made, sort_keys=True))[:8]}"):
-        name = f"{stem}-{number:05d}"
+    for mark in ("", f"-{checksum([], json.dumps(made, sort_keys=True))[:8]}"):
+        name = f"{prefix}-{number:05d}{mark}"
         if name not in store:
             return _Place(name, False, other)
         there = store.open(name)
