@@ -56,8 +56,26 @@ class Steady(io.TextIOBase):
         try:
             yield
         except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+            _give_up(sys.stdout)
+
+
+def _give_up(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere, or Python complains when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def print_for_programs(text: str) -> None:
+    """Print what another program reads: unlike `console`, which is for people, this fails if it is not written.
+
+    Raises:
+        OSError: it is not.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 console = Console(highlight=False, markup=False, soft_wrap=True, file=cast(TextIO, Steady()))
