@@ -65,9 +65,9 @@ def check_score(value: Any, named: str, whole: bool = True) -> dict[str, Any]:
         raise Refused(f"{named} is no whole score: {driven}. Give its `dreamlap evaluate` again: it drives the rest")
     follows = score(made["returns"]) if made["complete"] else {}
     for name in ("mean", "min", "median") if made["complete"] else ():
-        told = made.get(name, follows[name])
-        if not _is_number(told) or abs(told - follows[name]) > EDITED:
-            found = f"its {name} is {told!r:.40}, that of its returns {follows[name]:.2f}"
+        said = made.get(name, follows[name])
+        if not _is_number(said) or abs(said - follows[name]) > EDITED:
+            found = f"its {name} is {said!r:.40}, that of its returns {follows[name]:.2f}"
             raise Refused(f"{named} contradicts itself: {found}. Evaluate the agent again")
     return made | follows | labelled(made)
 
@@ -154,9 +154,9 @@ def _caveats(track: str, seeds: Sequence[int], trained: dict[str, Any]) -> list[
 
 def _chosen_on(trained: dict[str, Any]) -> tuple[int, int, bool]:
     """The selection tracks on which an agent was chosen, and whether it says so: those of older versions do not."""
-    told = trained.get("chosen_on")
-    if isinstance(told, list) and [type(seed) for seed in told] == [int, int]:
-        return told[0], told[1], True
+    said = trained.get("chosen_on")
+    if isinstance(said, list) and [type(seed) for seed in said] == [int, int]:
+        return said[0], said[1], True
     first = JUDGING if "score" in trained else CHOOSING  # an expert says what it got when it was judged
     return first, first + RESERVED, False
 
@@ -170,11 +170,16 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
+def told(made: dict[str, Any], digits: int = 0) -> str:
+    """Mean and standard deviation, "927 ± 3"; of one track the return alone."""
+    spread = f" ± {made['sd']:.{digits}f}" if made["sd"] is not None else ""
+    return f"{made['mean']:.{digits}f}{spread}"
+
+
 def headline(result: dict[str, Any]) -> str:
     """A score in one line. A stock score says "on N tracks" whatever N is: scripts look for that."""
     count, track = len(result["seeds"]), result["track"]
     of = f"{count} tracks" if track == "stock" else counted(count, "fast track" if track == "fast" else "dream")
-    spread = f" ± {result['sd']:.0f}" if result["sd"] is not None else ""
     details = [f"min {result['min']:.0f}", f"median {result['median']:.0f}"] if count > 1 else ["one has no spread"]
     details += [f"laps {result['laps']}"] if result["laps"] is not None else []
     if result["interval"] is not None:
@@ -182,7 +187,7 @@ def headline(result: dict[str, Any]) -> str:
     elif count > 1:
         details.append("too few tracks for an interval")
     caveats = f"  ({'; '.join(result['caveats'])})" if result["caveats"] else ""
-    return f"{result['mean']:.0f}{spread} on {of}  ({', '.join(details)}){caveats}"
+    return f"{told(result)} on {of}  ({', '.join(details)}){caveats}"
 
 
 def compare(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

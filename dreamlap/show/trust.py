@@ -33,7 +33,7 @@ def calibrated(sums: Mapping[str, Mapping[str, Any]], theme: Theme = LIGHT) -> b
 
 def promised(asked: Sequence[Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
     """What `population` found: reward a step in the dream against the track, a dot for every controller."""
-    known = [one for one in asked if np.isfinite(one["real"])]
+    known = [one for one in asked if one["real"] is not None and np.isfinite(one["real"])]
     kinds = {"of a round": [one for one in known if one["name"].startswith("round")]}
     kinds["the last one, weights disturbed"] = [one for one in known if one["name"].startswith("drunk")]
 
