@@ -84,7 +84,6 @@ def _write_result(file: Path | None, result: dict[str, Any], what: str) -> None:
             print_for_programs(dumps(result, indent=2, allow_nan=False))
         elif file is not None:
             write_json(file, result)
-            console.print(f"wrote {file}")
     except OSError as error:
         raise Failed(f"--json {explain(error)} (the result {what} is told above, but not written)") from error
 

@@ -120,7 +120,7 @@ def population(
 
 
 @torch.no_grad()
-def promise_and_truth(agent: Agent, driven: int, horizon: int, seed: int) -> dict[str, float | None]:
+def promise_and_truth(agent: Agent, driven: int, horizon: int, seed: int) -> Mapping[str, float | None]:
     """C drives without noise, and dreams on from moments of that drive -> a step, in both: reward, and how far off the road.
 
     All are None if no drive was long enough.
