@@ -36,7 +36,7 @@ def ran(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """The command line in another process."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "300"} | options.pop("env", {})
     command = [sys.executable, "-m", "dreamlap", *args]
-    return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=300, check=False, **options)
+    return subprocess.run(command, env=environment, errors="replace", capture_output=True, timeout=300, check=False, **options)
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ def test_odd_json_is_named_and_the_rest_is_shown(
     (run / name).write_text(content)
     page = write_report(run).read_text("utf-8")
     console = capsys.readouterr().out
-    assert "bug" not in page
+    assert "this is a bug" not in page
     assert "Where the time went" in page
     assert "<h2>The score</h2>" in page
     if told:
