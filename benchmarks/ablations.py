@@ -21,9 +21,10 @@ import numpy as np
 
 from benchmarks.seeds import table
 from dreamlap.evaluate import evaluate
-from dreamlap.files import read_json, replacing, write_json
+from dreamlap.files import replacing, write_json
 from dreamlap.pipeline import ROUND
 from dreamlap.progress import console
+from dreamlap.scores import read_score, told
 
 TRACKS = range(904_000, 904_100)
 RAW, PAGE = Path("scores/ablations"), Path("docs/ablations.md")
@@ -87,14 +88,20 @@ def main() -> None:
 def write_page() -> None:
     """The table of what is there."""
     with replacing(PAGE) as partial:
-        partial.write_text(page({path.stem: read_json(path) for path in sorted(RAW.glob("*.json"))}), "utf-8")
+        partial.write_text(page(whole_scores(RAW)), "utf-8")
     console.print(f"wrote {PAGE}")
+
+
+def whole_scores(folder: Path) -> dict[str, dict[str, Any]]:
+    """The scores in a folder by name, without what was interrupted."""
+    found = {path.stem: read_score(path, whole=False) for path in sorted(folder.glob("*.json"))}
+    return {name: score for name, score in found.items() if score["complete"]}
 
 
 def one(name: str, seed: int) -> None:
     """One training and its score."""
     raw, run = RAW / f"{name}-{seed}.json", Path("runs", f"ablation-{name}-{seed}")
-    if raw.exists():
+    if raw.exists() and read_score(raw, whole=False)["complete"]:
         return
     console.rule(f"{name}, seed {seed}")
     whole = Path("runs", f"ablation-whole-{seed}")
@@ -103,7 +110,7 @@ def one(name: str, seed: int) -> None:
     flags = ("--name", run.name, "--seed", str(seed), *ABLATIONS[name].flags)
     subprocess.run([sys.executable, "-m", "dreamlap", "train", "controller", "sprint", *flags], check=True)
     last = max(run.glob("round-*/controller/agent"), key=lambda path: int(path.parts[-3].split("-")[1]))
-    write_json(raw, evaluate(last, TRACKS, track="fast"))
+    write_json(raw, evaluate(last, TRACKS, track="fast", file=raw))
 
 
 def share(whole: Path, run: Path, since: str) -> None:
@@ -128,7 +135,7 @@ def page(found: Mapping[str, dict[str, Any]]) -> str:
                     f"`{name}`",
                     ablation.about,
                     f"**{np.mean([score['mean'] for score in scores]):.0f}**",
-                    ", ".join(f"{score['mean']:.0f} ± {score['sd']:.0f}" for score in scores),
+                    ", ".join(told(score) for score in scores),
                     f"{min(score['min'] for score in scores):.0f}",
                     f"{sum(score['laps'] for score in scores)} of {sum(len(score['returns']) for score in scores)}",
                 )

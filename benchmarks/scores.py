@@ -16,8 +16,9 @@ import numpy as np
 
 from benchmarks.seeds import table
 from dreamlap.agent import PRETRAINED
-from dreamlap.files import read_json, replacing
+from dreamlap.files import replacing
 from dreamlap.progress import console
+from dreamlap.scores import read_score, told
 
 HERE = Path(__file__).parents[1]
 FINAL, README, RESULTS = HERE / "scores" / "final", HERE / "README.md", HERE / "docs" / "results.md"
@@ -58,11 +59,11 @@ def pages() -> dict[Path, dict[str, str]]:
 
 def agents() -> list[tuple[str, ...]]:
     """A row for each agent that comes along with a final score, the best first."""
-    found = {path.parent.name: read_json(path) for path in PRETRAINED.glob("*/score.json")}
+    found = {path.parent.name: read_score(path) for path in PRETRAINED.glob("*/score.json")}
     return [
         (
             f"`{name}`",
-            f"**{score['mean']:.1f} ± {score['sd']:.1f}**",
+            f"**{told(score, 1)}**",
             f"{score['median']:.1f}",
             f"{score['min']:.1f}",
             f"{score['laps']} of {len(score['returns'])}",
@@ -76,7 +77,7 @@ def finals() -> dict[str, list[dict[str, Any]]]:
     """The final scores by preset, in the order of their means; one for each training seed."""
     found = defaultdict(list)
     for path in sorted(FINAL.glob("*-*.json")):
-        found[path.stem.rpartition("-")[0]].append(read_json(path))
+        found[path.stem.rpartition("-")[0]].append(read_score(path))
     return dict(sorted(found.items(), key=lambda item: -np.mean([score["mean"] for score in item[1]])))
 
 
@@ -89,7 +90,7 @@ def rows(found: Mapping[str, list[dict[str, Any]]], published: Sequence[tuple[st
 def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
     """The mean over training seeds, and what each of them got."""
     means = [score["mean"] for score in scores]
-    each = ", ".join(f"{score['mean']:.0f} ± {score['sd']:.0f}" for score in scores)
+    each = ", ".join(told(score) for score in scores)
     about = [score["trained"] for score in scores]
     known = {key: [a[key] for a in about if key in a] for key, _, _ in COSTS}  # not every seed wrote down what it cost
     cost = [f"{np.mean(known[key]) / unit:,.0f} {what}" for key, unit, what in COSTS if known[key]]

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dreamlap.files import read_json, replacing, write_json
+from dreamlap.files import read_json, read_object, replacing, write_json
 from dreamlap.progress import console
+from dreamlap.scores import check_score, read_score, told
 
 SHORT = ["--selection.film_steps", "200"]
 """Films of four seconds: thousands of frames of a car that hardly moves are of no use."""
@@ -59,7 +60,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "dreamlap", "run", preset, *flags, *SHORT], check=True)
         write_json(RAW / f"{preset}.json", figures(Path("runs") / preset))
     with replacing(PAGE) as partial:
-        partial.write_text(page({preset: read_json(RAW / f"{preset}.json") for preset in SMALL}), "utf-8")
+        partial.write_text(page({preset: system(RAW / f"{preset}.json") for preset in SMALL}), "utf-8")
     console.print(f"wrote {PAGE}")
 
 
@@ -67,9 +68,9 @@ def figures(run: Path) -> dict[str, Any]:
     """What is to be compared of a run, and what made it."""
     stages = [*sorted(run.glob("round-*/*/done.json")), run / "select" / "done.json"]
     seconds = {name: sum(read_json(path)["seconds"] for path in stages if path.parent.name == name) for name in STAGES}
-    dreams = {path.stem: read_json(path)["mean"] for path in sorted(run.glob("dreams/*.json"))}
+    dreams = {path.stem: read_score(path)["mean"] for path in sorted(run.glob("dreams/*.json"))}
     return {
-        "score": read_json(run / "scores" / "selection.json"),
+        "score": read_score(run / "scores" / "selection.json"),
         "dreams": dreams,
         "vision": read_json(run / "round-0" / "vision" / "done.json"),
         "memory": read_json(run / "round-0" / "memory" / "done.json"),
@@ -77,6 +78,12 @@ def figures(run: Path) -> dict[str, Any]:
         "config": read_json(run / "config.json"),
         "versions": read_json(run / "versions.json"),
     }
+
+
+def system(path: Path) -> dict[str, Any]:
+    """What `figures` wrote, its score checked."""
+    found = read_object(path)
+    return found | {"score": check_score(found.get("score"), str(path))}
 
 
 HEAD = """# The five systems, small
@@ -119,7 +126,7 @@ def _score_row(name: str, system: Mapping[str, Any]) -> tuple[str, ...]:
     score, vision, memory = system["score"], system["vision"], system["memory"]
     return (
         f"`{name}`",
-        f"{score['mean']:.0f} ± {score['sd']:.0f}",
+        told(score),
         f"{score['min']:.0f}",
         f"{score['laps']} of {len(score['returns'])}",
         _number(vision.get("bits_per_dimension"), 3),

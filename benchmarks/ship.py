@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dreamlap.agent import PRETRAINED, load_agent
+from dreamlap.errors import Refused
 from dreamlap.files import write_json
+from dreamlap.scores import read_score
 from dreamlap.show.reading import RunReader
 
 MOST = 20_000_000
@@ -28,8 +30,11 @@ def ship(run: Path, folder: Path, score: Path) -> None:
 
     Raises:
         ValueError: it is too large.
+        Refused: the score is not whole, or another agent's.
     """
-    agent = load_agent(run)
+    agent, made = load_agent(run), read_score(score)
+    if made["fingerprint"] not in (None, agent.fingerprint):
+        raise Refused(f"{score} is the score of another agent, {made['agent']}: evaluate {run} again")
     shutil.rmtree(folder, ignore_errors=True)
     agent.save(folder)
     for file in ("config.json", "versions.json"):
@@ -48,7 +53,7 @@ def summary(run: RunReader) -> dict[str, Any]:
         rounds[str(number)] = {stage: _scalars(run.result(number, stage)) for stage in stages if run.result(number, stage)}
         if returns := run.result(number, "collect").get("returns"):
             rounds[str(number)]["collect"]["mean_return"] = sum(returns) / len(returns)
-    return {"rounds": rounds, "selection": run.selection, "trust": run.json("trust.json")}
+    return {"rounds": rounds, "selection": run.selection, "trust": run.trust}
 
 
 def _scalars(result: dict[str, Any]) -> dict[str, Any]:

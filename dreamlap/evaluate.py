@@ -4,28 +4,32 @@
 - Selection tracks, seeds 900,000 to 999,999, choose between agents. Test tracks, 1,000,000 and above, are driven for a final
   score and for nothing else.
 - A score is the mean and standard deviation of the raw returns, with the minimum, the median, the finished laps and a
-  95 % bootstrap interval of the mean.
+  95 % bootstrap interval of the mean: see `dreamlap.scores`.
 """
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
 
-from dreamlap.agent import Agent, load
+from dreamlap.agent import Agent, load, load_agent
 from dreamlap.drivers import seat
-from dreamlap.errors import Refused
+from dreamlap.errors import Failed, Refused
 from dreamlap.expert import Expert
-from dreamlap.files import read_json, write_json
+from dreamlap.files import place, write_json
 from dreamlap.mind.world import open_world
 from dreamlap.parallel import in_parallel
-from dreamlap.progress import meter
+from dreamlap.progress import console, meter
 from dreamlap.run import commit, versions
+from dreamlap.scores import labelled, read_score, score
 from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
+from dreamlap.settings import WORKERS, checked
 from dreamlap.track import FastCarRacing
 from dreamlap.track.config import LIMIT
 
@@ -37,98 +41,146 @@ SIDE_BY_SIDE = 10
 """Fast tracks that one process drives at once. Fixed, so that the number of workers changes nothing but the time."""
 SELECTION = range(SELECTION_SEEDS, SELECTION_SEEDS + 20)
 """The tracks of an everyday score."""
+MOST = 100_000
+"""Tracks of a score."""
 
 
-def evaluate(path: Path | str, seeds: Sequence[int], workers: int = 2, track: str = "stock") -> dict[str, Any]:
+class Stopped(KeyboardInterrupt):
+    """A score was interrupted. `told` says how far it was, and whether that is kept."""
+
+    def __init__(self, told: str):
+        super().__init__()
+        self.told = told
+
+
+@checked
+def evaluate(
+    path: Path | str, seeds: Sequence[int], workers: Annotated[int, WORKERS] = 2, track: str = "stock", file: Path | None = None
+) -> dict[str, Any]:
     """Drive the agent in `path` over the tracks `seeds` in parallel processes -> the score, ready for a JSON file.
 
-    `track`: "stock" for a score by the protocol; "fast" for a quick look; or the folder of an agent in whose dream is driven,
-    "dream" being the agent's own. The result says of itself which it was.
+    Args:
+        path: folder of the agent, or its name.
+        seeds: of the tracks, each once.
+        workers: processes; they change nothing but the time.
+        track: "stock" for a score by the protocol; "fast" for a quick look; or the folder of an agent in whose dream is driven,
+            "dream" being the agent's own. The result says of itself which it was.
+        file: where the score will be. If this one was interrupted, what was driven is kept there, and the next call goes on
+            from it; a file that holds anything else is left alone.
+
+    Raises:
+        Refused: the seeds are none, or the agent is broken: a return is NaN or infinite.
+        Stopped: it was interrupted.
     """
+    seeds = _whole_numbers(seeds)
+    label = _label(path, seeds, track)
+    together = SIDE_BY_SIDE if track == "fast" else 1
+    made = {"returns": [], "steps": [], "laps": 0} | _begun(file, label, together)
+    lots = [seeds[i : i + together] for i in range(len(made["returns"]), len(seeds), together)]
+    drive = partial(drive_lot, str(path), track)
+    try:
+        with meter(f"drives {track} tracks", len(seeds), len(made["returns"])) as bar:
+            for results in in_parallel(drive, lots, min(workers, len(lots))):
+                for total, steps, lap in results:
+                    made["returns"].append(round(total, 4))
+                    made["steps"].append(steps)
+                    made["laps"] += lap
+                bar.advance(len(results), note=f"mean {np.mean(made['returns']):.0f}")
+    except KeyboardInterrupt:
+        raise Stopped(_keep(file, label | made)) from None
+    except Failed as error:
+        raise Failed(f"{error} {_keep(file, label | made)}") from error
+    return {"seeds": seeds, **score(made["returns"]), **made, **label, "complete": True}
+
+
+def _whole_numbers(seeds: Sequence[int]) -> list[int]:
+    numbers = [int(seed) for seed in seeds[: MOST + 1]]
+    if not numbers or len(numbers) > MOST or len(set(numbers)) < len(numbers) or min(numbers) < 0:
+        raise Refused(f"a score needs 1 to {MOST:,} seeds of tracks from 0 on, each once")
+    return numbers
+
+
+def _label(path: Path | str, seeds: list[int], track: str) -> dict[str, Any]:
+    """Who drives what, and what made it."""
     agent = load(path)
-    about = {"agent": str(path), "fingerprint": agent.fingerprint, "track": track, "trained": agent.about}
-    driven: list[tuple[float, int, bool]] = []
-    with meter(f"drives {track} tracks", len(seeds)) as bar:
-        together = SIDE_BY_SIDE if track == "fast" else 1
-        lots = [seeds[i : i + together] for i in range(0, len(seeds), together)]
-        for results in in_parallel(partial(drive_lot, str(path), track), lots, workers):
-            driven += results
-            bar.advance(len(results), note=f"mean {np.mean([total for total, _, _ in driven]):.0f}")
-    returns, steps, laps = zip(*driven, strict=True)
-    return {
-        "seeds": list(seeds),
-        **score(returns),
-        "laps": sum(laps),
-        "steps": list(steps),
-        **about,
-        "commit": commit(),
-        "versions": versions(),
-    }
+    dreamer = None if track in TRACKS else load_agent(path if track == "dream" else track).fingerprint
+    who = {"agent": str(path), "fingerprint": agent.fingerprint, "track": track, "dreamer": dreamer, "trained": agent.about}
+    return {"seeds": seeds, **who, "commit": commit(), "versions": versions()} | labelled(who | {"seeds": seeds})
+
+
+def _begun(file: Path | None, label: dict[str, Any], together: int) -> dict[str, Any]:
+    """What an interrupted score of the same agent, tracks and versions has driven, in whole lots; nothing if there is none."""
+    kept = _incomplete(file)
+    same = ("seeds", "track", "fingerprint", "dreamer", "commit", "versions")
+    if kept is None or any(kept[name] != label[name] for name in same) or len(kept["returns"]) % together:
+        return {}
+    console.print(f"{file}: goes on after {len(kept['returns'])} of {len(label['seeds'])} tracks")
+    return {name: kept[name] for name in ("returns", "steps", "laps")}
+
+
+def _keep(file: Path | None, made: dict[str, Any]) -> str:
+    """Keep what was driven, if there is a place for it that holds nothing else -> that in words."""
+    if not made["returns"]:
+        return "No track was driven to its end."
+    count, mean = len(made["returns"]), np.mean(made["returns"])
+    told = f"{count} of {len(made['seeds'])} tracks driven, mean {mean:.0f} so far: not a score."
+    if file is None:
+        return f"{told} Nothing was kept; the same command begins again."
+    target = place(file)
+    if target.exists() and _incomplete(file) is None and not (target.is_file() and not target.stat().st_size):
+        return f"{told} Nothing was kept, for {file} holds something else; the same command begins again."
+    try:
+        write_json(file, made | {"complete": False})
+    except OSError:
+        return f"{told} {file} cannot be written: nothing was kept."
+    return f"{told} They are kept in {file}: the same command drives the rest."
+
+
+def _incomplete(file: Path | None) -> dict[str, Any] | None:
+    """The interrupted score in a file, if there is one."""
+    try:
+        kept = read_score(file, whole=False) if file is not None and place(file).is_file() else None
+    except (OSError, Refused):
+        return None
+    return None if kept is None or kept["complete"] or None in (kept["steps"], kept["laps"]) else kept
 
 
 def score_kept(path: Path, agent: Path, seeds: Sequence[int], workers: int, track: str = "stock") -> dict[str, Any]:
     """The score in the file `path`, if it is that of this agent on these tracks; if not, it is made and kept there."""
     if path.exists():
-        kept = read_json(path)
-        same = isinstance(kept, dict) and kept.get("seeds") == list(seeds) and kept.get("track") == track
-        if same and kept.get("fingerprint", known := load(agent).fingerprint) == known:
-            return kept
-    result = evaluate(agent, seeds, workers, track)
+        try:
+            kept = read_score(path, whole=False)
+        except Refused as error:
+            console.print(f"{error}: it is made again")
+        else:
+            same = kept["complete"] and kept["seeds"] == list(seeds) and kept["track"] == track
+            if same and kept["fingerprint"] in (None, load(agent).fingerprint):
+                return kept
+    result = evaluate(agent, seeds, workers, track, path)
     write_json(path, result)
     return result
 
 
-def score(returns: Sequence[float]) -> dict[str, Any]:
-    """Raw returns -> with their mean, sample standard deviation, minimum, median and 95 % bootstrap interval of the mean."""
-    values = np.asarray(returns, float)
-    return {
-        "returns": [round(float(value), 4) for value in values],
-        "mean": float(values.mean()),
-        "sd": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
-        "min": float(values.min()),
-        "median": float(np.median(values)),
-        "interval": bootstrap_interval(values),
-    }
-
-
-def bootstrap_interval(values: np.ndarray, draws: int = 10_000) -> list[float]:
-    """The 95 % percentile interval of the mean of `values` (n,) (Efron & Tibshirani 1993, section 13.3)."""
-    chosen = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
-    return [float(bound) for bound in np.percentile(values[chosen].mean(1), [2.5, 97.5])]
-
-
-def compare(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Two scores, paired by track: first minus second on every track that both drove, the mean difference and its interval.
+def seed_range(text: str, final: bool) -> range:
+    """The tracks "A:B" (half-open); "" means the usual twenty, or all hundred of a final score. Test tracks need `final`.
 
     Raises:
-        ValueError: there is no such track.
+        Refused: the text is no such range, or mixes test tracks with others.
     """
-    by_track = dict(zip(second["seeds"], second["returns"], strict=True))
-    shared = [(seed, value) for seed, value in zip(first["seeds"], first["returns"], strict=True) if seed in by_track]
-    if not shared:
-        raise Refused("the two scores have no track in common: evaluate both with the same --seeds")
-    differences = np.array([value - by_track[seed] for seed, value in shared])
-    return {
-        "seeds": [seed for seed, _ in shared],
-        "differences": [round(float(value), 4) for value in differences],
-        "mean": float(differences.mean()),
-        "median": float(np.median(differences)),
-        "interval": bootstrap_interval(differences),
-        "higher": int((differences > 0).sum()),
-        "lower": int((differences < 0).sum()),
-    }
-
-
-def seed_range(text: str, final: bool) -> range:
-    """The tracks "A:B" (half-open); "" means the usual twenty, or all hundred of a final score. Test tracks need `final`."""
     if not text:
         return FINAL if final else SELECTION
-    start, _, stop = text.partition(":")
-    if not (start.isdigit() and stop.isdigit() and int(start) < int(stop)):
-        raise Refused(f"--seeds takes a range A:B with A below B, such as 900000:900020, not {text!r}")
-    if int(stop) > TEST_SEEDS and not final:
+    found = re.fullmatch(r"\s*([0-9]{1,18})\s*:\s*([0-9]{1,18})\s*", text)
+    start, stop = (int(part) for part in found.groups()) if found else (0, 0)
+    if start >= stop:
+        one = f"; one track alone is {text}:{int(text) + 1}" if re.fullmatch("[0-9]{1,18}", text) else ""
+        raise Refused(f"--seeds takes a range A:B with A below B, such as 900000:900020, not {text!r:.60}{one}")
+    if stop - start > MOST:
+        raise Refused(f"--seeds {text}: these are {stop - start:,} tracks, and a score has at most {MOST:,}")
+    if stop > TEST_SEEDS and not final:
         raise Refused(f"seeds from {TEST_SEEDS} on are test tracks: for a final score, and nothing else, add --final")
-    return range(int(start), int(stop))
+    if start < TEST_SEEDS and final:
+        raise Refused(f"--final drives test tracks, {TEST_SEEDS} and above, not --seeds {text}: leave out one of the two")
+    return range(start, stop)
 
 
 def drive_lot(path: str, track: str, seeds: Sequence[int]) -> list[tuple[float, int, bool]]:
@@ -155,7 +207,14 @@ def drive_side_by_side(agent: Agent | Expert, seeds: Sequence[int]) -> list[tupl
             over[i], laps[i] = terminated or steps[i] >= LIMIT, bool(info.get("lap_finished", False))
     for track in tracks:
         track.close()
-    return list(zip(total.tolist(), steps.tolist(), laps.tolist(), strict=True))
+    return [_whole(*drive) for drive in zip(total.tolist(), steps.tolist(), laps.tolist(), strict=True)]
+
+
+def _whole(total: float, steps: int, lap: bool) -> tuple[float, int, bool]:
+    """A drive whose return is a number: an agent that gets another one is never scored, and never chosen."""
+    if not math.isfinite(total):
+        raise Refused(f"after {steps} steps the return is {total}: the agent, or its dream, is broken. Train or copy it again")
+    return total, steps, lap
 
 
 def drive_track(path: str, track: str, seed: int) -> tuple[float, int, bool]:
@@ -177,7 +236,7 @@ def drive_dream(agent: Agent | Expert, folder: str, seed: int, steps: int = LIMI
     while step < agent.config.track.decisions(steps) and not over:
         frame, reward, over, _, _ = world.step(driver.act(frame[None])[0])
         total, step = total + reward, step + 1
-    return total, step, False
+    return _whole(total, step, False)
 
 
 def drive_episode(agent: Agent | Expert, env: gym.Env[np.ndarray, np.ndarray], seed: int) -> tuple[float, int, bool]:
@@ -188,17 +247,4 @@ def drive_episode(agent: Agent | Expert, env: gym.Env[np.ndarray, np.ndarray], s
     while not over:
         frame, reward, terminated, truncated, info = env.step(agent.act(frame))
         total, steps, over = total + float(reward), steps + 1, terminated or truncated
-    return total, steps, bool(info.get("lap_finished", False))
-
-
-def headline(result: dict[str, Any]) -> str:
-    """A score in one line."""
-    low, high = result["interval"]
-    kind = result["track"]
-    dreamed = "a dream's promise" if kind not in TRACKS else "fast track: a quick look"
-    looks = "" if kind == "stock" else f"  ({dreamed}, not a score)"
-    return (
-        f"{result['mean']:.0f} ± {result['sd']:.0f} on {len(result['seeds'])} tracks  "
-        f"(min {result['min']:.0f}, median {result['median']:.0f}, laps {result['laps']}, "
-        f"95 % interval of the mean {low:.0f} to {high:.0f}){looks}"
-    )
+    return _whole(total, steps, bool(info.get("lap_finished", False)))

@@ -24,12 +24,9 @@ from dreamlap.learn.expert import train_expert
 from dreamlap.learn.practice import ExpertConfig
 from dreamlap.parallel import one_thread
 from dreamlap.run import Stage, claim, commit
-from dreamlap.seeds import SELECTION_SEEDS
+from dreamlap.seeds import JUDGING, SELECTION_SEEDS
 from dreamlap.show.report import write_report
 from dreamlap.show.video import drive_video, label_of
-
-JUDGING = SELECTION_SEEDS + 3000
-"""The first of the selection tracks that choose what is kept; those that score it are others."""
 
 
 def run_expert(folder: Path, config: ExpertConfig) -> None:
@@ -84,5 +81,6 @@ def judge(kept: Path, config: ExpertConfig, expert: Expert, update: int) -> floa
     if score > best:
         steps = update * config.tracks * config.steps * config.reflex.track.repeat
         expert.about = {"score": score, "update": update, "real_steps": steps, "commit": commit()}
+        expert.about["chosen_on"] = [JUDGING, JUDGING + config.judged]
         expert.save(kept)
     return score

@@ -173,12 +173,14 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file, or say which one is missing or broken."""
     path = place(path)
     try:
-        if (size := path.stat().st_size) > MOST_JSON:
-            raise Refused(f"{path} has {size:,} bytes: that is too much for settings or scores. Is it the right file?")
-        return json.loads(path.read_text("utf-8-sig"))
+        if (size := path.stat().st_size) <= MOST_JSON:
+            return json.loads(path.read_text("utf-8-sig"))
+        raise Refused(f"{path} has {size:,} bytes: that is too much for settings or scores. Is it the right file?")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing: is {path.parent} the folder you mean?") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except Refused:
+        raise
+    except (ValueError, RecursionError) as error:  # no JSON, no text, numbers of thousands of digits, thousands of brackets
         raise Refused(f"{path} is not valid JSON ({error}): delete it and run again, or copy it again") from None
 
 

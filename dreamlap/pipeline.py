@@ -36,7 +36,8 @@ from dreamlap.plan import Run, begun_with, first_drives, imitates, length
 from dreamlap.presets import Config
 from dreamlap.progress import console, meter
 from dreamlap.run import Stage, versions
-from dreamlap.seeds import SELECTION_SEEDS, derive
+from dreamlap.scores import read_score
+from dreamlap.seeds import CHOOSING, SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
 from dreamlap.show.video import FILMS, label_of
 from dreamlap.weights import checksum, checksum_of
@@ -51,8 +52,6 @@ PUPILS = 256
 """Dreams side by side in which a linear C imitates another."""
 SHORT = 300
 """Steps of the film of M's prediction, at most."""
-CHOOSING = SELECTION_SEEDS + 1000
-"""The first of the selection tracks that choose between rounds; those that score the choice are others."""
 
 StageFunction = Callable[[Run, int, Stage, Agent], None]
 """Makes a stage of a round if it is not done, and leaves the agent as the stage left it."""
@@ -365,6 +364,7 @@ def choose(run: Run) -> None:
     best = max(candidates, key=lambda number: candidates[number]["mean"], default=last)
     agent = load_agent(folders[best])
     agent.about |= cost_of(run, time.time() - began)
+    agent.about["chosen_on"] = [CHOOSING, CHOOSING + config.tracks * bool(candidates)]
     agent.save(run.folder / "agent")
     means = {str(number): result["mean"] for number, result in candidates.items()}
     stage.finish(seconds=time.time() - began, best=best, means=means)
@@ -398,7 +398,7 @@ def score(run: Run) -> dict[str, Any]:
         tracks |= {"dreams/first.json": run.config.track.dream, "dreams/own.json": "dream"}
     for name, track in tracks.items():
         score_kept(run.folder / name, run.folder / "agent", seeds, run.config.workers, track)
-    return read_json(run.folder / "scores" / "selection.json")
+    return read_score(run.folder / "scores" / "selection.json")
 
 
 def weigh(run: Run) -> None:

@@ -1,5 +1,6 @@
 """What a person sees while something takes longer than a few seconds: how far, how fast, how long still."""
 
+import errno
 import io
 import os
 import sys
@@ -56,8 +57,37 @@ class Steady(io.TextIOBase):
         try:
             yield
         except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+            _give_up(sys.stdout)
+
+
+def open_streams() -> None:
+    """Let whatever prints do so: a terminal that lacks a sign shows a question mark; a stream that is closed takes all."""
+    for name in ("stdout", "stderr"):
+        if (stream := getattr(sys, name)) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _give_up(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere, or Python complains when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def print_for_programs(text: str) -> None:
+    """Print what another program reads: unlike `console`, which is for people, this fails if it is not written.
+
+    Raises:
+        OSError: it is not.
+    """
+    try:
+        if sys.__stdout__ is None:
+            raise OSError(errno.EBADF, "it is closed")
+        print(text, flush=True)
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 console = Console(highlight=False, markup=False, soft_wrap=True, file=cast(TextIO, Steady()))

@@ -11,7 +11,6 @@ A stage counts only once its `done.json` is there, and only while what it builds
 """
 
 import json
-import math
 import os
 import platform
 import shutil
@@ -31,6 +30,9 @@ from dreamlap import __version__
 from dreamlap.errors import Refused
 from dreamlap.files import read_object, replacing, write_json
 from dreamlap.settings import differences, from_dict
+
+LARGEST = 1e100
+"""No metric is larger: what is cannot be drawn, nor told."""
 
 
 def versions() -> dict[str, str]:
@@ -226,9 +228,9 @@ class Stage:
 def _update_of(line: str) -> float:
     try:
         return float(json.loads(line)["update"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return float("inf")
 
 
 def _numbers(line: dict[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in line.items() if isinstance(value, int | float) and math.isfinite(value)}
+    return {name: value for name, value in line.items() if isinstance(value, int | float) and abs(value) < LARGEST}

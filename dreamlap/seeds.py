@@ -16,6 +16,12 @@ TEST_SEEDS = 1_000_000
 SELECTION_SEEDS = 900_000
 """Track seeds from here to the test tracks choose between agents; training uses the seeds below."""
 
+CHOOSING = SELECTION_SEEDS + 1000
+"""The first of the selection tracks that choose between the rounds of a run; those that score the choice are others."""
+
+JUDGING = SELECTION_SEEDS + 3000
+"""The first of the selection tracks that choose what is kept of an expert's practice; those that score it are others."""
+
 
 def derive(seed: int, *names: int | str) -> int:
     """A new seed (63 bits) for what is called `names` under `seed`; other names give independent seeds."""

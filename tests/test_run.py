@@ -17,10 +17,8 @@ import pytest
 import torch
 
 import dreamlap
-from dreamlap.agent import PRETRAINED, load_agent
-from dreamlap.cli import main
+from dreamlap.agent import load_agent
 from dreamlap.cli.runs import PresetCommand, parse
-from dreamlap.evaluate import bootstrap_interval, compare, drive_side_by_side, drive_track, evaluate, score, seed_range
 from dreamlap.presets import PRESETS
 from dreamlap.settings import from_dict, scaled
 
@@ -36,7 +34,6 @@ STAGES = ["collect", "vision", "memory", "controller"]
 
 BREAKING = """
 import os, signal, sys
-from dreamlap.cli import main
 from dreamlap.episodes import EpisodeStore
 from dreamlap.run import Stage
 
@@ -157,22 +154,6 @@ def test_other_settings_on_the_same_folder_are_refused(whole: Path):
     assert "--seed 0 -> 5" in output
 
 
-def test_evaluation_is_the_same_with_any_workers(whole: Path):
-    results = [evaluate(whole / "runs/tiny", [7, 8], workers, track="fast") for workers in (1, 2)]
-    assert results[0]["returns"] == results[1]["returns"]
-    assert results[0]["track"] == "fast"
-
-
-def test_fast_tracks_side_by_side_are_driven_as_one_by_one():
-    tracks = [900_100, 900_101, 900_102]
-    together = drive_side_by_side(load_agent("champion"), tracks)
-    alone = [drive_track(str(PRETRAINED / "champion"), "fast", seed) for seed in tracks]
-    for (total, steps, lap), (expected, expected_steps, expected_lap) in zip(together, alone, strict=True):
-        assert total == pytest.approx(expected, abs=20)  # sums in another order, hundreds of steps ago
-        assert steps == pytest.approx(expected_steps, abs=100)
-        assert lap == expected_lap
-
-
 def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Trained in the dream: no step of the track enters C's objective. Here the track raises."""
     from dreamlap.files import read_json
@@ -211,43 +192,6 @@ def test_a_single_candidate_need_not_drive_to_be_chosen(whole: Path, tmp_path: P
     assert read_json(tmp_path / "one/select/done.json")["best"] == 0
     chosen, only = load_agent(tmp_path / "one"), load_agent(tmp_path / "one/round-0/controller/agent")
     assert all(torch.equal(a, b) for a, b in zip(chosen.controller.parameters(), only.controller.parameters(), strict=True))
-
-
-def test_a_score_is_what_it_says():
-    result = score([900.0, 920.0, 880.0])
-    assert (result["mean"], result["sd"], result["min"], result["median"]) == (900, 20, 880, 900)
-    low, high = bootstrap_interval(np.random.default_rng(0).normal(0, 1, 400))
-    assert -0.2 < low < 0 < high < 0.2
-    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)
-
-
-def test_scores_are_compared_track_by_track(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    first = {"seeds": [1, 2, 3], **score([10.0, 20.0, 30.0]), "laps": 0, "track": "stock"}
-    second = {"seeds": [3, 2, 9], **score([25.0, 22.0, 0.0]), "laps": 0, "track": "fast"}
-    paired = compare(first, second)
-    assert paired["seeds"] == [2, 3]
-    assert paired["differences"] == [-2.0, 5.0]
-    assert (paired["mean"], paired["higher"], paired["lower"]) == (1.5, 1, 1)
-    for name, result in (("a", first), ("b", second)):
-        (tmp_path / f"{name}.json").write_text(json.dumps(result))
-    main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--json", str(tmp_path / "c.json")])
-    assert "first minus second: +1.5 on 2 tracks" in " ".join(capsys.readouterr().out.split())
-    assert json.loads((tmp_path / "c.json").read_text())["seeds"] == [2, 3]
-    with pytest.raises(ValueError, match="no track in common"):
-        compare(first, {**second, "seeds": [7, 8, 9]})
-
-
-def test_test_tracks_are_driven_for_a_final_score_alone():
-    assert seed_range("", final=True) == range(1_000_000, 1_000_100)
-    assert seed_range("", final=False) == range(900_000, 900_020)
-    assert seed_range("900000:900003", final=False) == range(900_000, 900_003)
-    assert seed_range("1000000:1000003", final=True) == range(1_000_000, 1_000_003)
-    for text in ("999999:1000001", "1000000:1000001"):
-        with pytest.raises(ValueError, match="test tracks"):
-            seed_range(text, final=False)
-    for text in ("5", "7:3", "a:b"):
-        with pytest.raises(ValueError, match="range A:B"):
-            seed_range(text, final=False)
 
 
 def test_scale_shrinks_everything_together():

@@ -1,5 +1,6 @@
 """What is shown is what there is: videos hold every step, figures are drawn, the report needs nothing but itself."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.files import write_json
 from dreamlap.measure.memory import draw, open_loop, see
 from dreamlap.run import Stage
+from dreamlap.show import report
 from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots, sheet
 from dreamlap.show.films import PredictionFilm
 from dreamlap.show.glimpse import unseen_drive
@@ -164,7 +166,9 @@ def run(tmp_path: Path, agent: Agent) -> Path:
                 log(i + 1, {"z": 1.0 / (i + 1), HOSTILE: 2.0})
     with (folder / "round-1" / "memory" / "metrics.jsonl").open("a") as file:
         file.write('{"update": 6, "z": 0.')  # what a kill leaves
-    Stage(folder / "round-0" / "vision").finish(seconds=2.0, speed_r2=float("nan"))
+    vision = folder / "round-0" / "vision" / "done.json"
+    vision.parent.mkdir()
+    vision.write_text('{"seconds": 2.0, "speed_r2": NaN}')  # as older versions wrote it
     agent.save(folder / "round-0" / "controller" / "agent")
     return folder
 
@@ -172,9 +176,9 @@ def run(tmp_path: Path, agent: Agent) -> Path:
 def test_the_report_needs_nothing_but_itself_and_lets_nothing_in(run: Path) -> None:
     write_video(run / "videos" / "drive.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
     (run / "videos" / "dream.mp4").write_bytes(b"not a video")
-    score = {"mean": 900.0, "sd": 1.0, "min": 899.0, "median": 900.0, "laps": 2, "interval": [899.0, 901.0]}
-    write_json(run / "scores" / "selection.json", {**score, "seeds": [900_000, 900_001], "returns": [899.0, 901.0]})
-    write_json(run / "scores" / "final.json", {**score, "mean": 800.0, "seeds": [1_000_000], "returns": [800.0]})
+    old = {"mean": 900.0, "sd": 1.4, "min": 899.0, "median": 900.0, "laps": 2, "interval": [899.0, 901.0]}
+    write_json(run / "scores" / "selection.json", {**old, "seeds": [900_000, 900_001], "returns": [899.0, 901.0]})
+    write_json(run / "scores" / "final.json", {"laps": 0, "seeds": [1_000_000], "returns": [800.0]})
     page = write_report(run).read_text("utf-8")
     addresses = re.findall(r"""(?:src|href|srcset|poster|url)\s*[=(]\s*["']?([^"'\s>)]+)""", page)
     assert len(addresses) > 8
@@ -182,8 +186,10 @@ def test_the_report_needs_nothing_but_itself_and_lets_nothing_in(run: Path) -> N
     assert "<script" not in page
     assert "<b>" not in page
     assert "&lt;script&gt;" in page
-    assert "800 ± 1" in page  # test tracks before selection tracks
-    assert "1 test track of stock" in page
+    assert '<p class="score">800</p>' in page  # test tracks before selection tracks
+    assert "1 test track of stock CarRacing-v3, its return: one is too few for a spread" in page
+    assert "2 selection tracks" in page
+    assert "Left out" not in page
     assert "dream.mp4 cannot be read" in page
     assert "C begins anew in the dream that they have made (2 ×)" in page
     assert "2,400" in page  # real steps of both rounds
@@ -217,3 +223,84 @@ def test_the_report_of_a_broken_run_says_what_is_missing(run: Path, tmp_path: Pa
     assert [path.name for path in empty.iterdir()] == ["report.html"]
     with pytest.raises(FileNotFoundError, match="no run in"):
         write_report(tmp_path / "nowhere")
+
+
+ODD = [
+    ("scores/notes.json", "[]", "a list where an object is expected"),
+    ("scores/notes.json", '{"differences": [1.0]}', "it has no list of seeds"),
+    ("scores/notes.json", '{"seeds": [900000], "returns": [null]}', "its returns are not all numbers"),
+    ("scores/notes.json", '{"seeds": [900000, 900001], "returns": [1.0, 2.0], "mean": 900.0}', "contradicts itself"),
+    ("scores/notes.json", '{"seeds": [900000, 900001], "returns": [1.0], "complete": false}', "1 of 2 tracks are driven"),
+    ("round-0/vision/done.json", "[1]", "is not an object"),
+    ("round-0/vision/done.json", '{"seconds": "long", "kl": {}}', "&#x27;long&#x27; is not a number"),
+    ("round-0/vision/done.json", '{"kl": [1], "bits_per_dimension": "2", "rms": 1}', "[1] is not an object"),
+    ("round-0/vision/done.json", '{"seconds": 1e999}', "inf is not a number that can be shown"),
+    ("round-0/vision/done.json", '{"seconds": ' + "9" * 5000 + "}", "is not valid JSON"),
+    ("round-0/memory/done.json", '{"pixels": {"dream": {"1": 2.0}}}', "is not all of dream, floor, still"),
+    (
+        "round-0/memory/done.json",
+        '{"reward_sums": {"1": {"promised": 1, "given": 1, "correlation": 1, "pairs": 5}}}',
+        "5 is not a list",
+    ),
+    ("round-1/collect/done.json", '{"steps": "many", "returns": ["high", "low"]}', "(and 1 more such)"),
+    ("round-1/trust/done.json", '{"promised": 1.0, "alarm": "yes"}', "is not true or false"),
+    ("select/done.json", '{"means": [1, 2]}', "[1, 2] is not an object"),
+    ("select/done.json", "{", "is not valid JSON"),
+    ("practice/done.json", '"done"', "is not an object"),
+    ("trust.json", '{"controllers": [{"name": "round 0", "dream": 1.0, "real": "good"}]}', "&#x27;good&#x27; is not a number"),
+    ("config.json", "null", ""),
+    ("config.json", "[1]", "is not an object"),
+    ("config.json", '{"controller": "awake", "start": 5, "anew": []}', "5 is not a text"),
+    ("versions.json", "[" * 100_000, "is not valid JSON"),
+    ("round-0/controller/agent/agent.json", "[]", "a list where an object is expected"),
+    ("round-0/memory/metrics.jsonl", '{"update": 1, "z": "low"}\n[1]\n{"update": 2, "z": 1e400}\n' + "[" * 10_000, ""),
+]
+"""A file of a run, what somebody wrote into it, and what the report says of that."""
+
+
+@pytest.mark.parametrize(("name", "content", "told"), ODD, ids=[f"{name}-{content:.30}" for name, content, _ in ODD])
+def test_odd_json_is_named_and_the_rest_is_shown(
+    run: Path, name: str, content: str, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dreamlap.show.reading.unseen_drive", lambda agent, seed: unseen_drive(agent, seed, steps=3))
+    (run / name).parent.mkdir(parents=True, exist_ok=True)
+    (run / name).write_text(content)
+    page = write_report(run).read_text("utf-8")
+    console = capsys.readouterr().out
+    assert "this is a bug" not in page
+    assert "Where the time went" in page
+    assert "<h2>The score</h2>" in page
+    if told:
+        assert told in page.partition("<h2>Left out</h2>")[2].partition("</section>")[0]
+        assert Path(name).name in console
+    else:
+        assert "Left out" not in page
+        assert not console
+
+
+def test_a_part_of_the_report_that_cannot_be_made_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("colour")
+
+    monkeypatch.setattr("dreamlap.show.report.OF_AGENT", (*report.OF_AGENT[:1], broken, *report.OF_AGENT[-2:]))
+    page = write_report(run).read_text("utf-8")
+    assert "KeyError: &#x27;colour&#x27; (this is a bug" in page
+    assert "this part could not be made" in page
+    assert "<h2>The score</h2>" in page
+
+
+def test_the_report_shows_scores_with_their_caveats_and_none_of_another_agent(run: Path, agent: Agent) -> None:
+    agent.save(run / "agent")
+    for name, seed, fingerprint in (("a", 3, agent.fingerprint), ("b", 900_000, "0" * 32), ("c", 900_001, agent.fingerprint)):
+        made = {"seeds": [seed], "returns": [float(seed % 1000)], "laps": None, "fingerprint": fingerprint, "agent": "that one"}
+        write_json(run / "scores" / f"{name}.json", made)
+    page = write_report(run).read_text("utf-8")
+    assert '<p class="score">1</p>' in page  # c: a is of training tracks, b is another agent's
+    assert "1 training track of stock CarRacing-v3 (training tracks: not a score)" in page
+    assert "b.json is the score of another agent (that one)" in page
+
+
+def test_a_run_whose_name_is_no_text_has_a_report(run: Path) -> None:
+    other = run.with_name(os.fsdecode(b"gr\xf6\xc3\x9fe"))
+    run.rename(other)
+    assert b"gr\xf6\xc3\x9fe" in write_report(other).read_bytes()

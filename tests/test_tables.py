@@ -8,9 +8,9 @@ import pytest
 from benchmarks import ablations, scores
 from benchmarks.ship import ship
 from dreamlap.agent import PRETRAINED, load_agent
-from dreamlap.evaluate import score
 from dreamlap.files import write_json
 from dreamlap.pipeline import ROUND
+from dreamlap.scores import check_score, score
 from dreamlap.seeds import TEST_SEEDS
 
 TRAINED = {"mind": "dream", "real_steps": 220_000, "dream_steps": 3_700_000, "seconds": 660}
@@ -86,16 +86,41 @@ def test_an_ablation_shares_what_comes_before_its_change_and_nothing_else(tmp_pa
 def test_an_agent_is_shipped_with_what_made_it(tmp_path: Path):
     run = tmp_path / "run"
     load_agent("champion").save(run / "agent")
-    for file in ("config.json", "versions.json", "scores/selection.json"):
+    for file in ("config.json", "versions.json"):
         write_json(run / file, {"from": file})
     write_json(run / "round-0/collect/done.json", {"seconds": 3.0, "steps": 10, "returns": [1.0, 3.0]})
+    made = _score([900.0, 910.0], 2) | {"fingerprint": load_agent("champion").fingerprint}
+    write_json(run / "scores/selection.json", made)
     ship(run, tmp_path / "kept", run / "scores/selection.json")
-    assert json.loads((tmp_path / "kept/score.json").read_text()) == {"from": "scores/selection.json"}
+    assert json.loads((tmp_path / "kept/score.json").read_text()) == made
     log = json.loads((tmp_path / "kept/log.json").read_text())
     assert log["rounds"]["0"]["collect"] == {"seconds": 3.0, "steps": 10, "mean_return": 2.0}
     assert load_agent(tmp_path / "kept").starts is not None
+    write_json(run / "scores/selection.json", made | {"fingerprint": load_agent("unprivileged").fingerprint})
+    with pytest.raises(ValueError, match="score of another agent"):
+        ship(run, tmp_path / "kept", run / "scores/selection.json")
 
 
 def test_what_comes_along_is_small():
     for folder in PRETRAINED.iterdir():
         assert sum(file.stat().st_size for file in folder.iterdir()) < 20_000_000
+
+
+def test_every_score_of_the_project_is_one():
+    folder = scores.HERE / "scores"
+    paths = [*PRETRAINED.glob("*/score.json"), *folder.rglob("*-?.json"), *folder.glob("demo*.json"), *folder.glob("seeds/*")]
+    assert len(paths) > 50
+    for path in paths:
+        value = json.loads(path.read_text("utf-8"))
+        value = value.get("score", value)
+        made = check_score(value, str(path))
+        assert made["mean"] == pytest.approx(value["mean"], abs=1e-3), path
+        assert made["interval"] == pytest.approx(value["interval"], abs=1e-3), path
+
+
+def test_a_table_shows_no_spread_of_one_track_and_no_score_that_was_interrupted(tmp_path: Path):
+    found = {"whole-0": _score([900.0], 1), "whole-1": _score([900.0, 940.0], 1)}
+    assert "| **910** | 900, 920 ± 28 |" in ablations.page(found)
+    write_json(tmp_path / "a.json", _score([900.0], 1))
+    write_json(tmp_path / "b.json", {"seeds": [1, 2], "returns": [900.0], "complete": False})
+    assert list(ablations.whole_scores(tmp_path)) == ["a"]

@@ -1,7 +1,6 @@
 """The verbs. They parse, call, and print; the work is done elsewhere. Here exceptions become messages."""
 
 import difflib
-import io
 import shlex
 import signal
 import sys
@@ -15,7 +14,7 @@ from dreamlap.cli.data import data
 from dreamlap.cli.drive import collect, play
 from dreamlap.cli.runs import presets, run, train
 from dreamlap.errors import Failed, Refused, explain
-from dreamlap.progress import console
+from dreamlap.progress import console, open_streams
 from dreamlap.settings import checked, deferred
 
 RAW_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train, "data": data}
@@ -39,9 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     70 for a bug, with a traceback; 130 if it was interrupted.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows a question mark
+    open_streams()
     if not args or args[0] in ("-h", "--help"):
         return _help()
     if argv is None:

@@ -1,13 +1,20 @@
 """The verbs of agents: how well one drives, and what there is to look at."""
 
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from json import dumps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
-from dreamlap.errors import Refused
-from dreamlap.progress import console
+from dreamlap.errors import Failed, Refused, explain
+from dreamlap.progress import console, print_for_programs
 from dreamlap.settings import SEED, WORKERS, least
+
+STDOUT = Path("-")
+"""What to give for a file in order to have its content printed."""
 
 
 def evaluate(
@@ -25,18 +32,60 @@ def evaluate(
         seeds: Tracks A:B, from A up to but without B; by default 900000:900020, or with --final 1000000:1000100.
         final: Drive the test tracks, 1000000 and above, for a final score; never to choose or tune anything.
         workers: Processes that drive.
-        json: File for the score with its raw returns.
+        json: File for the score with its raw returns; `-` prints it. What was driven when it is interrupted is kept there:
+            the same command drives the rest.
         track: A score comes from the `stock` track. `fast` is for quick looks, `dream` or the folder of another agent asks
             what M promises in its dream.
     """
+    from dreamlap.evaluate import Stopped, seed_range
     from dreamlap.evaluate import evaluate as measure
-    from dreamlap.evaluate import headline, seed_range
+    from dreamlap.scores import headline
+
+    tracks = seed_range(seeds, final)
+    with _told_beside(json, what := f"on {len(tracks)} tracks"):
+        try:
+            result = measure(agent, tracks, workers, track, None if json == STDOUT else json)
+        except Stopped as stopped:
+            raise KeyboardInterrupt(stopped.told) from None
+        console.print(headline(result))
+    _write_result(json, result, what)
+
+
+@contextmanager
+def _told_beside(file: Path | None, what: str) -> Iterator[None]:
+    """Find out first whether `file` can be written. If it is standard output, what is told meanwhile goes to standard error.
+
+    Raises:
+        Failed: it cannot be written.
+    """
+    from dreamlap.files import check_writable
+
+    if file is None or file == STDOUT:
+        with redirect_stdout(sys.stderr) if file == STDOUT else nullcontext():
+            yield
+        return
+    try:
+        check_writable(file)
+    except OSError as error:
+        raise Failed(f"--json {explain(error)} (found before driving {what}: nothing is lost)") from error
+    yield
+
+
+def _write_result(file: Path | None, result: dict[str, Any], what: str) -> None:
+    """Write a result that was told already.
+
+    Raises:
+        Failed: it cannot be written.
+    """
     from dreamlap.files import write_json
 
-    result = measure(agent, seed_range(seeds, final), workers, track)
-    if json:
-        write_json(json, result)
-    console.print(headline(result))
+    try:
+        if file == STDOUT:
+            print_for_programs(dumps(result, indent=2, allow_nan=False))
+        elif file is not None:
+            write_json(file, result)
+    except OSError as error:
+        raise Failed(f"--json {explain(error)} (the result {what} is told above, but not written)") from error
 
 
 def compare(
@@ -52,31 +101,66 @@ def compare(
     Args:
         first: A score that `evaluate --json` wrote, or the folder of an agent, which drives first.
         second: What it is compared with, likewise.
-        seeds: Tracks that agents drive, as for `evaluate`.
+        seeds: Tracks that agents drive, as for `evaluate`; by default those of the score that the other is.
         final: The test tracks, as for `evaluate`.
         workers: Processes that drive.
-        json: File for the differences.
+        json: File for the differences; `-` prints them.
     """
-    from dreamlap.evaluate import compare as pair
+    from dreamlap.evaluate import Stopped
     from dreamlap.evaluate import evaluate as measure
-    from dreamlap.evaluate import headline, seed_range
-    from dreamlap.files import read_json, write_json
+    from dreamlap.scores import compare as pair
+    from dreamlap.scores import difference, headline
 
-    scores = [
-        read_json(path) if path.suffix == ".json" else measure(path, seed_range(seeds, final), workers)
-        for path in (first, second)
-    ]
-    for path, score in zip((first, second), scores, strict=True):
-        console.print(f"{path}: {headline(score)}")
-    result = pair(*scores)
-    if json:
-        write_json(json, result)
-    low, high = result["interval"]
-    console.print(
-        f"first minus second: {result['mean']:+.1f} on {len(result['seeds'])} tracks, "
-        f"95 % interval {low:+.1f} to {high:+.1f}, median {result['median']:+.1f}; "
-        f"higher on {result['higher']}, lower on {result['lower']}"
-    )
+    scores = _scores_of(first, second)
+    tracks, track = _tracks_for(scores, seeds, final)
+    with _told_beside(json, what := f"on {len(tracks)} tracks"):
+        made = []
+        for path, score in zip((first, second), scores, strict=True):
+            try:
+                made.append(score or measure(path, tracks, workers, track))
+            except Stopped as stopped:
+                raise KeyboardInterrupt(f"{path}: {stopped.told}") from None
+            console.print(f"{path}: {headline(made[-1])}")
+        result = pair(*made)
+        console.print(difference(result))
+    _write_result(json, result, what)
+
+
+def _scores_of(*paths: Path) -> list[dict[str, Any] | None]:
+    """The scores in those paths that are files; None for the folder of an agent, which must drive first.
+
+    Raises:
+        Refused: both are one file, or one agent.
+    """
+    from dreamlap.agent import load
+    from dreamlap.files import place
+    from dreamlap.scores import read_score
+
+    files = [place(path) for path in paths]
+    if len({file.resolve() for file in files}) == 1:
+        raise Refused(f"{paths[0]} is compared with itself: name another score or agent")
+    scores = [read_score(file) if file.is_file() or (file.suffix == ".json" and not file.is_dir()) else None for file in files]
+    if len({load(path).fingerprint if score is None else path for path, score in zip(paths, scores, strict=True)}) == 1:
+        raise Refused(f"{paths[0]} and {paths[1]} hold the same agent: name another one")
+    return scores
+
+
+def _tracks_for(scores: list[dict[str, Any] | None], seeds: str, final: bool) -> tuple[Sequence[int], str]:
+    """What agents drive that are compared: the tracks of the score that the other is, or else those that are asked for."""
+    from dreamlap.evaluate import seed_range
+    from dreamlap.seeds import TEST_SEEDS
+
+    known = [score for score in scores if score is not None]
+    if not known:
+        return seed_range(seeds, final), "stock"
+    if len(known) == len(scores) and (seeds or final):
+        raise Refused("--seeds and --final are for agents that drive, and both are scores already: leave them out")
+    track = known[0]["track"] if known[0]["track"] != "dream" else known[0]["agent"]
+    if seeds:
+        return seed_range(seeds, final), track
+    if len(known) < len(scores) and final != (max(known[0]["seeds"]) >= TEST_SEEDS):
+        raise Refused(f"the score is of {known[0]['kind']} tracks: {'leave out' if final else 'add'} --final")
+    return known[0]["seeds"], track
 
 
 def video(

@@ -58,10 +58,9 @@ def run(args: Sequence[str]) -> None:
 
 
 def _show_outcome(folder: Path) -> None:
-    from dreamlap.evaluate import headline
-    from dreamlap.files import read_json
+    from dreamlap.scores import headline, read_score
 
-    console.print(f"\n{headline(read_json(folder / 'scores' / 'selection.json'))}", style="bold")
+    console.print(f"\n{headline(read_score(folder / 'scores' / 'selection.json'))}", style="bold")
     for what, where in (("report", "report.html"), ("video", "videos/drive.mp4"), ("agent", "agent")):
         console.print(f"  {what:8}{folder / where}")
 

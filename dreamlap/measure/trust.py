@@ -120,8 +120,11 @@ def population(
 
 
 @torch.no_grad()
-def promise_and_truth(agent: Agent, driven: int, horizon: int, seed: int) -> dict[str, float]:
-    """C drives without noise, and dreams on from moments of that drive -> a step, in both: reward, and how far off the road."""
+def promise_and_truth(agent: Agent, driven: int, horizon: int, seed: int) -> Mapping[str, float | None]:
+    """C drives without noise, and dreams on from moments of that drive -> a step, in both: reward, and how far off the road.
+
+    All are None if no drive was long enough.
+    """
     awake = Awake(agent, TRACKS)
     observation = awake.reset([training_track("trust", i, seed=seed) for i in range(TRACKS)])
     moments, rewards, off_road, alive = [], [], [], [torch.ones(TRACKS, dtype=torch.bool, device=observation.device)]
@@ -137,7 +140,7 @@ def promise_and_truth(agent: Agent, driven: int, horizon: int, seed: int) -> dic
     asked = [(t, lived[t + horizon]) for t in range(warmup, driven - horizon + 1, EVERY)]
     starts = Starts(*(torch.cat([moments[t][part][whole] for t, whole in asked]) for part in (0, 1)))
     if not len(starts.z):
-        return {name: float("nan") for name in ("real", "dream", "real_off_road", "dream_off_road")}
+        return dict.fromkeys(("real", "dream", "real_off_road", "dream_off_road"))
     real = [torch.cat([torch.stack(what[t : t + horizon])[:, whole] for t, whole in asked], 1) for what in (rewards, off_road)]
     dreamed = dream_on(agent, starts, horizon, seed)
     return {"real": float(real[0].mean()), "dream": float(dreamed[0].mean())} | {
@@ -159,7 +162,7 @@ def dream_on(agent: Agent, starts: Starts, steps: int, seed: int, dreams: int = 
 
 def agreement(asked: list[dict[str, Any]]) -> dict[str, float]:
     """Of a `population`: Spearman's rank correlation of dream and real returns, and the mean of dream less real."""
-    known = [(one["dream"], one["real"]) for one in asked if np.isfinite(one["real"])]
+    known = [(one["dream"], one["real"]) for one in asked if one["real"] is not None and np.isfinite(one["real"])]
     if len(known) < 3:
         return {}
     dream, real = np.array(known).T

@@ -26,8 +26,9 @@ BATCH = 64
 def eyesight(vision: VAE, train: list[EpisodeFile], held_out: list[EpisodeFile], bar: bool, seed: int) -> dict[str, Any]:
     """What is kept beside a trained V; `bar`: whether the frames show the car's speed."""
     seen, unseen, device = sample_frames(train), sample_frames(held_out), next(vision.parameters()).device
+    speed = probe_speed(vision, train[:: max(1, len(train) // 32)], held_out) if bar else float("nan")
     return {
-        "speed_r2": probe_speed(vision, train[:: max(1, len(train) // 32)], held_out) if bar else float("nan"),
+        "speed_r2": speed if math.isfinite(speed) else None,  # JSON has no NaN
         **bits_per_dimension(vision, seen, unseen, seed),
         "rms": rms(vision.reconstruct, unseen, device),
         "rms_of_z": rms(lambda frames: vision.decode(vision.encode(frames).mu), unseen, device),

@@ -74,7 +74,7 @@ def evolution(rounds: Sequence[Metrics], theme: Theme = LIGHT) -> bytes:
                 left.plot(generation[known], values[known], label=label, linewidth=1.2, **marks)
         left.set_title("return by generation")
         left.legend(loc="lower right", ncols=3, bbox_to_anchor=(1, 1), borderaxespad=0)  # beside the title
-        right.plot(generation, [line["sigma"] for line in lines], color=theme.series[0], linewidth=1.2)
+        right.plot(generation, [line.get("sigma", np.nan) for line in lines], color=theme.series[0], linewidth=1.2)
         right.set_title("sigma, the width of the search")
         for axes in (left, right):
             axes.set_xlabel("generation")

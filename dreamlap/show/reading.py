@@ -1,49 +1,86 @@
 """A run folder as a reader finds it: finished, half way or empty. What is not there yet is absent, never an error."""
 
 import re
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dreamlap.agent import Agent, load
 from dreamlap.episodes import Episode
+from dreamlap.errors import Refused, explain
+from dreamlap.expert import Expert
 from dreamlap.files import read_json
 from dreamlap.run import Stage
-from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
+from dreamlap.scores import read_score
 from dreamlap.show.figures import Metrics
 from dreamlap.show.glimpse import unseen_drive
+from dreamlap.show.shapes import CONFIG, DONE, MISSING, TRUST, fitted
 
+T = TypeVar("T")
 STAGES = ("collect", "vision", "encode", "trust", "memory", "controller", "select")
 """The stages of a run, in their order."""
 
 
 class RunReader:
-    """What a run folder holds. Nothing is written."""
+    """What a run folder holds. Nothing is written. `problems` names, in a line each, what cannot be read or shown."""
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.problems: list[str] = []
+        self._read: dict[str, Any] = {}
 
     def json(self, name: str) -> Any:
-        """A JSON file of the run, or None if it is not there or broken."""
+        """A JSON file of the run as it is, or None if it is not there or broken."""
+        if name not in self._read:
+            self._read[name] = self._or_problem(lambda: read_json(self.folder / name))
+        return self._read[name]
+
+    def _object(self, name: str, shape: Any) -> dict[str, Any]:
+        """What of an object in a JSON file can be shown."""
+        key = f"{name} as shown"
+        if key not in self._read:
+            value = self.json(name)
+            found = MISSING if value is None else fitted(value, shape, name, self.complain)
+            self._read[key] = {} if found is MISSING else found
+        return self._read[key]
+
+    def complain(self, problem: str) -> None:
+        """Note something that cannot be read or shown, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _or_problem(self, read: Callable[[], T]) -> T | None:
+        """What `read` gives; None if it is not there, or if it is broken, which is noted."""
         try:
-            return read_json(self.folder / name)
-        except (OSError, ValueError):
+            return read()
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            self.complain(explain(error))
+        except (Refused, FloatingPointError) as error:
+            self.complain(str(error))
+        return None
 
     @cached_property
+    def config(self) -> dict[str, Any]:
+        """The settings, as far as they are told in words."""
+        return self._object("config.json", CONFIG)
+
+    @property
     def mind(self) -> str:
         """Where C is trained, "dream" or "awake"; empty if nobody wrote it down."""
-        return ((self.json("config.json") or {}).get("controller") or {}).get("mind", "")
+        return self.config.get("controller", {}).get("mind", "")
 
-    @cached_property
+    @property
     def start(self) -> str:
         """The agent that the run began with; empty if it began with fresh weights."""
-        return (self.json("config.json") or {}).get("start", "")
+        return self.config.get("start", "")
 
-    @cached_property
+    @property
     def anew(self) -> int:
         """How many Cs were to begin anew after the rounds."""
-        return ((self.json("config.json") or {}).get("anew") or {}).get("controllers", 0)
+        return self.config.get("anew", {}).get("controllers", 0)
 
     @cached_property
     def rounds(self) -> list[int]:
@@ -53,7 +90,7 @@ class RunReader:
 
     def result(self, number: int, stage: str) -> dict[str, Any]:
         """What a stage of a round left when it was done; empty if it is not."""
-        return self.json(f"round-{number}/{stage}/done.json") or {}
+        return self._object(f"round-{number}/{stage}/done.json", DONE)
 
     def results(self, stage: str) -> dict[int, dict[str, Any]]:
         """By round, what a stage left; only rounds in which it is done."""
@@ -77,56 +114,68 @@ class RunReader:
     @cached_property
     def expert(self) -> bool:
         """Whether it is the run of an expert, which has one stage, `practice`, and neither rounds nor V and M."""
-        return "practice" in (self.json("config.json") or {})
+        return "practice" in self.config
 
     @cached_property
     def practice(self) -> dict[str, Any]:
         """What an expert's practice left; empty if it is not done."""
-        return self.json("practice/done.json") or {}
+        return self._object("practice/done.json", DONE)
 
     @cached_property
     def selection(self) -> dict[str, Any]:
         """What came of choosing between the last agents."""
-        return self.json("select/done.json") or {}
+        return self._object("select/done.json", DONE)
+
+    @cached_property
+    def trust(self) -> dict[str, Any]:
+        """What came of asking whether the dream can be trusted; empty if nobody asked."""
+        return self._object("trust.json", TRUST)
 
     def candidates(self) -> dict[int, list[float]]:
         """By round, the returns (or their mean alone) on the tracks that chose between the rounds."""
-        means = {int(number): [float(mean)] for number, mean in self.selection.get("means", {}).items()}
+        means = {int(number): [mean] for number, mean in self.selection.get("means", {}).items() if number.isdecimal()}
         driven = {n: r.get("returns") or [r["mean"]] for n, r in self.results("select").items() if "mean" in r}
         return means | driven
 
     def steps(self, stage: str) -> int:
         """Steps that a stage took in all rounds: real ones of `collect`, those of C's training of `controller`."""
-        return sum(int(result.get("steps", 0)) for result in self.results(stage).values())
+        return sum(result.get("steps", 0) for result in self.results(stage).values())
 
     @cached_property
     def scores(self) -> list[dict[str, Any]]:
-        """All scores of the run's agent, one on test tracks before one on selection tracks."""
+        """All scores of the run's agent: those that are scores first, and of these one on test tracks before one on others."""
         paths = sorted((self.folder / "scores").glob("*.json"))
-        found = [score for path in paths if (score := self.json(f"scores/{path.name}")) and score.get("returns")]
-        return sorted(found, key=lambda score: -min(score.get("seeds", [0])))
+        found = [score for path in paths if (score := self._or_problem(lambda path=path: self._own_score(path)))]
+        return sorted(found, key=lambda score: (len(score["caveats"]), -min(score["seeds"])))
+
+    def _own_score(self, path: Path) -> dict[str, Any]:
+        made = read_score(path)
+        if self._chosen is not None and made["fingerprint"] not in (None, self._chosen.fingerprint):
+            raise Refused(f"{path} is the score of another agent ({made['agent']}), or of this one as it was before: left out")
+        return made
+
+    @cached_property
+    def _chosen(self) -> Agent | Expert | None:
+        """The run's agent or expert, if it has come to one."""
+        return self._or_problem(lambda: load(self.folder / "agent"))
 
     @cached_property
     def agent(self) -> Agent | None:
         """The run's agent, or the last that a round left; None if there is none yet, or if it is an expert."""
-        places = [self.folder / "agent"]
-        places += [self.folder / f"round-{number}" / "controller" / "agent" for number in reversed(self.rounds)]
+        if (self.folder / "agent" / "agent.json").exists():
+            return self._chosen if isinstance(self._chosen, Agent) else None
+        places = [self.folder / f"round-{number}" / "controller" / "agent" for number in reversed(self.rounds)]
         found = next((place for place in places if (place / "agent.json").exists()), None)
-        loaded = load(found) if found else None
+        loaded = self._or_problem(lambda: load(found)) if found else None
         return loaded if isinstance(loaded, Agent) else None
 
     @cached_property
     def drive(self) -> Episode | None:
         """A drive of that agent, for looking at what V and M make of it."""
-        return unseen_drive(self.agent, 0) if self.agent else None
+        agent = self.agent
+        return self._or_problem(lambda: unseen_drive(agent, 0)) if agent else None
 
     def video(self, name: str) -> Path | None:
         """The path of a video, if it was filmed."""
         path = self.folder / "videos" / f"{name}.mp4"
         return path if path.exists() else None
-
-
-def kind_of_tracks(seeds: list[int]) -> str:
-    """What the protocol calls tracks of these seeds."""
-    lowest = min(seeds, default=0)
-    return "test" if lowest >= TEST_SEEDS else "selection" if lowest >= SELECTION_SEEDS else "training"

@@ -1,13 +1,17 @@
 """The report: one HTML file that tells the story of a run, opens anywhere and asks nobody for anything."""
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from dreamlap.files import replacing
+from dreamlap.files import check_writable, place, replacing
 from dreamlap.measure.memory import open_loop
 from dreamlap.measure.trust import SIGHT
+from dreamlap.progress import console
+from dreamlap.scores import counted, told
 from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots
 from dreamlap.show.page import (
     Html,
@@ -26,7 +30,7 @@ from dreamlap.show.page import (
     tiles,
     video,
 )
-from dreamlap.show.reading import RunReader, kind_of_tracks
+from dreamlap.show.reading import RunReader
 from dreamlap.show.sight import SHEETS
 from dreamlap.show.trust import calibrated, parting, promised
 
@@ -40,6 +44,9 @@ NAMES = {
     "select": "choosing between rounds",
 }
 
+VERDICT = {"promised", "given", "promised_off_road", "given_off_road", "alarm"}
+"""What a round's `trust` leaves if a drive was long enough to ask."""
+
 UNITS = {"pixels": "grey levels", "z": "z"}
 """In what the error of a dream is told."""
 
@@ -50,14 +57,34 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         FileNotFoundError: there is no such folder.
     """
+    run_folder = place(run_folder)
     if not run_folder.is_dir():
         raise FileNotFoundError(f"no run in {run_folder}: a run is a folder such as runs/demo")
-    run = RunReader(run_folder)
-    path = run_folder / "report.html"
-    story = OF_EXPERT if run.expert else OF_AGENT
+    run, path = RunReader(run_folder), run_folder / "report.html"
+    check_writable(path)
+    head, *story = [_made(part, run) for part in (OF_EXPERT if run.expert else OF_AGENT)]
+    # the name of a file may hold bytes that are no text here (surrogates), and JSON other halves of signs
+    whole = page(f"{run_folder.resolve().name} · dreamlap", head, _problems(run), *story)
     with replacing(path) as partial:
-        partial.write_text(page(f"{run_folder.resolve().name} · dreamlap", *(part(run) for part in story)), "utf-8")
+        partial.write_bytes(re.sub("[\ud800-\udc7f\udd00-\udfff]", "?", whole).encode("utf-8", "surrogateescape"))
+    for problem in run.problems:
+        console.print(f"left out of the report: {problem}", style="yellow")
     return path
+
+
+def _made(part: Callable[[RunReader], Html], run: RunReader) -> Html:
+    """A part of the story. One that cannot be made is named, and the others are made all the same."""
+    try:
+        return part(run)
+    except Exception as error:
+        name = (part.__doc__ or part.__name__).splitlines()[0].rstrip(".")
+        run.complain(f"{name}: {type(error).__name__}: {error} (this is a bug in dreamlap: please report it)")
+        return missing(f"{name}: this part could not be made.")
+
+
+def _problems(run: RunReader) -> Html:
+    """What cannot be read or shown."""
+    return section("Left out", *map(missing, run.problems)) if run.problems else Html("")
 
 
 def _headline(run: RunReader) -> Html:
@@ -75,14 +102,15 @@ def _best_score(run: RunReader) -> Html:
     if not run.scores:
         return missing("Not scored yet: the run has not come to its end. The same command goes on with it.")
     score = run.scores[0]
-    number = Html(f'<p class="score">{score["mean"]:.0f} ± {score["sd"]:.0f}</p>')
-    track = "stock CarRacing-v3" if score.get("track", "stock") == "stock" else "the fast track: a quick look, no score"
-    return join((number, paragraph(f"{_where(score)} of {track}, mean ± standard deviation of the return", "quiet")))
+    number = Html(f'<p class="score">{told(score)}</p>')
+    what = "its return: one is too few for a spread" if score["sd"] is None else "mean ± standard deviation of the return"
+    return join((number, paragraph(f"{_where(score)}, {what}", "quiet")))
 
 
 def _where(score: dict) -> str:
-    count = len(score["returns"])
-    return f"{count} {kind_of_tracks(score.get('seeds', []))} track{'s' if count > 1 else ''}"
+    names = {"stock": " of stock CarRacing-v3", "fast": " of the fast track"}
+    caveats = f" ({'; '.join(score['caveats'])})" if score["caveats"] else ""
+    return f"{counted(len(score['returns']), score['kind'] + ' track')}{names.get(score['track'], ' in a dream')}{caveats}"
 
 
 def _numbers(run: RunReader) -> list[tuple[str, str]]:
@@ -90,8 +118,8 @@ def _numbers(run: RunReader) -> list[tuple[str, str]]:
     if run.scores:
         score = run.scores[0]
         numbers += [("minimum", f"{score['min']:.0f}"), ("median", f"{score['median']:.0f}")]
-        numbers += [("laps finished", f"{score['laps']} of {len(score['returns'])}")] if "laps" in score else []
-        numbers += [("95 % interval", "{:.0f} to {:.0f}".format(*score["interval"]))] if score.get("interval") else []
+        numbers += [("laps finished", f"{score['laps']} of {len(score['returns'])}")] if score["laps"] is not None else []
+        numbers += [("95 % interval", "{:.0f} to {:.0f}".format(*score["interval"]))] if score["interval"] else []
     trained = {"dream": "dream steps", "awake": "waking steps of C"}.get(run.mind, "steps of C")
     steps = (("real steps collected", run.steps("collect")), (trained, run.steps("controller")))
     steps += (("real steps practised", run.practice.get("steps", 0)),)
@@ -111,7 +139,7 @@ def _drive(run: RunReader) -> Html:
 
 
 def _time(run: RunReader) -> Html:
-    rows = [(NAMES[name], seconds, _duration(seconds)) for name, seconds in run.seconds.items()]
+    rows = [(NAMES.get(name, name), seconds, _duration(seconds)) for name, seconds in run.seconds.items()]
     return section("Where the time went", bars(rows) if rows else missing("No stage is done yet."))
 
 
@@ -134,14 +162,14 @@ def _vision(run: RunReader) -> Html:
 
 
 def _speed(run: RunReader) -> Html:
-    known = [r["speed_r2"] for r in run.results("vision").values() if np.isfinite(r.get("speed_r2") or np.nan)]
+    known = [result["speed_r2"] for result in run.results("vision").values() if "speed_r2" in result]
     words = "How well z tells the car's true speed, by a linear probe on episodes that V never saw: R² = "
     return paragraph(f"{words}{known[-1]:.3f}.") if known else Html("")
 
 
 def _bits(run: RunReader) -> Html:
     """What frames cost by way of V, and what each group of its latents holds."""
-    known = [result for result in run.results("vision").values() if "kl" in result]
+    known = [result for result in run.results("vision").values() if {"kl", "bits_per_dimension", "rms"} <= result.keys()]
     if not known:
         return Html("")
     cost = (
@@ -195,14 +223,14 @@ def _foresight(measured: dict) -> Html:
 def _errors(error: dict, unit: str) -> Html:
     """By steps dreamed: how far off M is, and what it is to be compared with."""
     names = {"dream": "M's dream", "floor": "V alone, of the real frame", "still": "nothing moves"}
-    if not (horizons := list(error["dream"])):
+    if not (horizons := [steps for steps in error["dream"] if all(steps in error[name] for name in names)]):
         return Html("")
     head = (f"error in {unit} (RMS)", *(f"after {steps} step{'s' * (steps != '1')}" for steps in horizons))
     return table(head, [(words, *(f"{error[name][steps]:.3g}" for steps in horizons)) for name, words in names.items()])
 
 
 def _calibrated(measured: dict) -> Html:
-    if not (sums := measured.get("reward_sums")):
+    if not (sums := {steps: one for steps, one in measured.get("reward_sums", {}).items() if one["pairs"]}):
         return Html("")
     told = "; ".join(f"over {n} steps {one['promised']:.1f} promised, {one['given']:.1f} given" for n, one in sums.items())
     caption = f"Rewards, summed, of the same episodes: M is told the actions and dreams the rest. On average {told}."
@@ -211,19 +239,19 @@ def _calibrated(measured: dict) -> Html:
 
 def _trust(run: RunReader) -> Html:
     """What the dream promised beside what the track gave, round by round and over controllers good and bad."""
-    rounds = {number: found for number, found in run.results("trust").items() if "promised" in found}
-    weighed = run.json("trust.json")
     if run.mind != "dream":
         return Html("")
-    parts = []
+    rounds = {number: found for number, found in run.results("trust").items() if found.keys() >= VERDICT}
+    weighed, parts = run.trust, []
     if rounds:
         parts.append(figure(lambda theme: parting(rounds, theme), "promised and given by round", _alarms(rounds)))
-    if weighed and weighed["controllers"]:
+    if weighed.get("controllers"):
+        steps = f"for {weighed['horizon']} steps " if "horizon" in weighed else ""
         caption = (
-            f"Controllers drive without noise, and dream on for {weighed['horizon']} steps from where that brought them. Below "
-            "the line a dream is too kind."
+            f"Controllers drive without noise, and dream on {steps}from where that brought them. Below the line a dream is "
         )
-        if "bias" in weighed:
+        caption += "too kind."
+        if {"bias", "rank_correlation"} <= weighed.keys():
             caption += f" Rank correlation {weighed['rank_correlation']:.2f}, dream less track {weighed['bias']:+.2f} a step."
         parts.append(figure(lambda theme: promised(weighed["controllers"], theme), "dream and track", caption))
     nothing = missing("Nothing has been compared yet: that is done from round 1 on, and at the end of the run.")
@@ -315,7 +343,7 @@ def _round(run: RunReader, number: int) -> tuple[str, ...]:
         str(number),
         f"{collected['steps']:,}" if "steps" in collected else "–",
         _mean(collected.get("returns", [])),
-        f"{seen['speed_r2']:.3f}" if np.isfinite(seen.get("speed_r2") or np.nan) else "–",
+        f"{seen['speed_r2']:.3f}" if "speed_r2" in seen else "–",
         _mean(run.candidates().get(number, [])),
         _duration(seconds) if seconds else "–",
     )
@@ -332,10 +360,10 @@ def _score(run: RunReader) -> Html:
 
 
 def _one_score(score: dict) -> Html:
-    returns, seeds = score["returns"], score.get("seeds", [])
-    steps = score.get("steps") or ["–"] * len(returns)
-    rows = [(seed, f"{value:.1f}", n) for seed, value, n in zip(seeds, returns, steps, strict=False)]
-    draw = figure(lambda theme: score_dots(returns, score.get("interval"), theme), "the return of every track", _where(score))
+    returns, seeds = score["returns"], score["seeds"]
+    steps = score["steps"] or ["–"] * len(returns)
+    rows = [(seed, f"{value:.1f}", n) for seed, value, n in zip(seeds, returns, steps, strict=True)]
+    draw = figure(lambda theme: score_dots(returns, score["interval"], theme), "the return of every track", _where(score))
     return join((draw, details(f"All {len(returns)} returns", table(("track seed", "return", "steps"), rows))))
 
 
