@@ -36,7 +36,7 @@ from dreamlap.plan import Run, begun_with, first_drives, imitates, length
 from dreamlap.presets import Config
 from dreamlap.progress import console, meter
 from dreamlap.run import Stage, versions
-from dreamlap.scores import read_score
+from dreamlap.scores import headline, read_score
 from dreamlap.seeds import CHOOSING, SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
 from dreamlap.show.video import FILMS, label_of
@@ -61,7 +61,7 @@ def run_all(run: Run) -> None:
     """Everything, from an empty folder to a scored agent."""
     learn(run)
     choose(run)
-    score(run)
+    console.print(headline(score(run)), style="bold")  # the result comes first, checks and videos of it after
     weigh(run)
     show(run)
 

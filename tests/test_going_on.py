@@ -30,6 +30,7 @@ from dreamlap.memory import MemoryConfig
 from dreamlap.pipeline import learn
 from dreamlap.plan import BINDS, READS, Run
 from dreamlap.presets import AnewConfig, CollectConfig, Config, ControllerConfig, RoundsConfig, SelectionConfig
+from dreamlap.scores import check_score
 from dreamlap.show.video import label_of, write_video
 from dreamlap.track import TrackConfig
 from dreamlap.vision import VisionConfig
@@ -310,7 +311,8 @@ def test_a_run_whose_settings_are_broken_or_newer_says_so(run: Path, text: str, 
 def test_choosing_scores_checks_and_films_are_made_again_when_the_agent_changes(run: Path, monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
     frames = np.zeros((2, 32, 32, 3), np.uint8)
-    monkeypatch.setattr(pipeline, "score_kept", lambda path, *_: write_json(path, asked.append("score")))
+    monkeypatch.setattr(pipeline, "score_kept", lambda *_: asked.append("score"))
+    monkeypatch.setattr(pipeline, "read_score", lambda _: check_score({"seeds": [1], "returns": [2.0]}, "here"))
     monkeypatch.setattr(pipeline, "population", lambda *_: asked.append("check") or [])
     films = {"drive": lambda agent, path, seed, steps, label: asked.append("film") or write_video(path, frames, label=label)}
     monkeypatch.setattr(pipeline, "FILMS", films)
