@@ -1,7 +1,7 @@
 """What awake and dreaming have in common."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -30,8 +30,8 @@ class Mind(Protocol):
     action_size: int
     device: torch.device
 
-    def reset(self, seeds: Sequence[int]) -> Tensor:
-        """Begin N episodes, mind i from seed i -> observation (N, Z + H)."""
+    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None) -> Tensor:
+        """Begin N episodes, mind i from seed i -> observation (N, Z + H). `options` that it does not know are refused."""
         ...
 
     def step(self, action: Tensor) -> Step:
