@@ -102,16 +102,17 @@ def video(
         steps: The most steps.
         first: For `beside`: an episode file, whose actions M is told, or a picture, from which C drives the dream on; by
             default the agent drives the track.
-        at: For `beside`: the step of the episode from which M dreams; by default, as soon as M is warm.
+        at: For `beside`: the step of the episode from which M dreams; by default, as soon as M is warm. Not with a picture.
     """
     from dreamlap.agent import load, load_agent
+    from dreamlap.files import check_writable
     from dreamlap.show.video import FILMS, beside_video, drive_video
 
-    out = out or Path(f"{what}.mp4")
+    check_writable(out := out or Path(f"{what}.mp4"))
+    if what != "beside" and (first or at is not None):
+        raise Refused("--first and --at say where a dream begins: use them with --what beside")
     if what == "beside":
         beside_video(load_agent(agent), out, steps, seed, first, at)
-    elif first or at is not None:
-        raise Refused("--first and --at say where a dream begins: use them with --what beside")
     elif what == "drive":
         drive_video(load(agent), path=out, seed=seed, steps=steps)
     else:
@@ -135,10 +136,10 @@ def picture(
         seed: Of the track that is driven, and of the samples.
     """
     from dreamlap.agent import load_agent
-    from dreamlap.files import replacing
+    from dreamlap.files import check_writable, replacing
     from dreamlap.show.sight import still_life
 
-    out = out or Path(f"{what}.png")
+    check_writable(out := out or Path(f"{what}.png"))
     with replacing(out) as partial:
         partial.write_bytes(still_life(load_agent(agent), what, seed))
     console.print(f"wrote {out}")

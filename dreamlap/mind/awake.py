@@ -27,7 +27,7 @@ class Awake:
     def __init__(
         self,
         agent: Agent,
-        num_envs: Annotated[int, least(1)],
+        num_envs: Annotated[int, least(1, MOST)],
         limit: Annotated[int, least(1)] = LIMIT,
         random_start: Annotated[float, SHARE] = 0.0,
         reverse: Annotated[float, SHARE] = 0.0,
@@ -36,13 +36,8 @@ class Awake:
         random tile; `reverse`: share driven the other way round.
 
         Raises:
-            Refused: a number is out of its bounds, or there are more tracks than one process may hold.
+            Refused: a number is out of its bounds.
         """
-        if num_envs > MOST:
-            raise Refused(
-                f"Awake: `num_envs` is {num_envs}: so many tracks in one process need {num_envs * 20 / 1000:.0f} GB. "
-                f"Use at most {MOST} (--ppo.minds 16)"
-            )
         self.agent, self.num_envs, self.limit = agent, num_envs, agent.config.track.decisions(limit)
         self.observation_size = agent.memory.latent + agent.memory.hidden
         self.action_size = agent.memory.action

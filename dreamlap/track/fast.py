@@ -46,7 +46,7 @@ class FastCarRacing(CarRacing):
         continuous: bool = True,
         size: Annotated[int, least(1, 1024)] = STOCK,
         bar: bool = True,
-        repeat: Annotated[int, least(1)] = 1,
+        repeat: Annotated[int, least(1, 10_000)] = 1,
     ) -> None:
         """Takes stock's own arguments and three more.
 
