@@ -76,7 +76,7 @@ def test_a_repeated_action_stops_where_the_episode_does():
 def test_an_agent_holds_its_action(track: TrackConfig):
     agent = build(track)
     driver = AgentDriver(agent, 1)
-    driver.reset(0, FastCarRacing(), np.random.default_rng(0))
+    driver.reset(0, FastCarRacing(size=64), np.random.default_rng(0))
     frames = np.random.default_rng(0).integers(0, 255, (7, 96, 96, 3), dtype=np.uint8)
     actions = [agent.act(frame) for frame in frames]
     for t in range(0, 7, track.repeat):
@@ -96,7 +96,7 @@ def test_smoothing_keeps_a_share_of_the_last_action():
     expected = 0.7 * calm.controller.act(observation) + 0.3 * first
     torch.testing.assert_close(calm.action, expected.clamp(-1, 1))
     torch.testing.assert_close(calm.state, calm.memory.step(z, expected.clamp(-1, 1), state))
-    with pytest.raises(ValueError, match="`smoothing` is 1.0, and it must be at least 0"):
+    with pytest.raises(ValueError, match=r"`smoothing` is 1\.0, and it must be at least 0"):
         build(controller=ControllerConfig(smoothing=1.0))
 
 

@@ -84,9 +84,9 @@ def video(
     what: Literal["drive", "dream", "prediction", "beside", "reconstruction"] = "drive",
     out: Path | None = None,
     seed: Annotated[int, SEED] = 900_000,
-    steps: Annotated[int, least(1)] = 1000,
+    steps: Annotated[int, least(1, 100_000)] = 1000,
     first: Path | None = None,
-    at: Annotated[int | None, least(0)] = None,
+    at: Annotated[int | None, least(0, 100_000)] = None,
 ) -> None:
     """Film an agent on the track or in its dream, or a drive beside M's dream or V's drawing of it.
 

@@ -15,7 +15,7 @@ from dreamlap.agent import Agent, load_agent
 from dreamlap.errors import Refused
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream, DreamConfig
-from dreamlap.mind.interface import Mind
+from dreamlap.mind.interface import Mind, sound
 
 FPS = 50
 
@@ -64,7 +64,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     `info["final_obs"]`. `info["off_road"]` (N,) is how far the car has left the road.
     """
 
-    def __init__(self, mind: Mind, render_mode: str | None = None, observation: Observation = "zh"):
+    def __init__(self, mind: Awake | Dream, render_mode: str | None = None, observation: Observation = "zh"):
         self.mind, self.num_envs, self.render_mode = mind, mind.num_envs, render_mode
         self.view = View(mind, observation)
         self.metadata = {
@@ -89,9 +89,9 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Act in every mind: (N, A), in the agent's own form; what is out of bounds is clipped.
 
         Raises:
-            Refused: the actions have another shape, or are no finite numbers.
+            Refused: the actions have another shape or are no finite numbers, or the agent is broken.
         """
-        step = self.mind.step(read_actions(self.mind, actions, self.num_envs))
+        step = sound(self.mind.step(read_actions(self.mind, actions, self.num_envs)))
         reward, terminated, truncated, off_road = (part.cpu().numpy() for part in step[1:5])
         info: dict[str, Any] = {"off_road": off_road}
         ended = terminated | truncated
@@ -107,7 +107,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 class MindEnv(gym.Env[np.ndarray, np.ndarray]):
     """One mind as an environment: observation [z, h] (Z + H,) float32, action (A,) in the agent's own form."""
 
-    def __init__(self, mind: Mind, render_mode: str | None = None, observation: Observation = "zh"):
+    def __init__(self, mind: Awake | Dream, render_mode: str | None = None, observation: Observation = "zh"):
         self.mind, self.render_mode = mind, render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
         self.view = View(mind, observation)
@@ -123,9 +123,9 @@ class MindEnv(gym.Env[np.ndarray, np.ndarray]):
         """Act: (A,), in the agent's own form; what is out of bounds is clipped.
 
         Raises:
-            Refused: the action has another shape, or is no finite number.
+            Refused: the action has another shape or is no finite number, or the agent is broken.
         """
-        step = self.mind.step(read_actions(self.mind, action)[None])
+        step = sound(self.mind.step(read_actions(self.mind, action)[None]))
         info = {"off_road": float(step.off_road[0])}
         return (
             self.view(step.final_observation)[0],

@@ -1,13 +1,14 @@
 """What awake and dreaming have in common."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent
+from dreamlap.errors import Refused
 
 
 class Step(NamedTuple):
@@ -30,8 +31,8 @@ class Mind(Protocol):
     action_size: int
     device: torch.device
 
-    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None) -> Tensor:
-        """Begin N episodes, mind i from seed i -> observation (N, Z + H). `options` that it does not know are refused."""
+    def reset(self, seeds: Sequence[int]) -> Tensor:
+        """Begin N episodes, mind i from seed i -> observation (N, Z + H)."""
         ...
 
     def step(self, action: Tensor) -> Step:
@@ -41,3 +42,14 @@ class Mind(Protocol):
     def render(self) -> np.ndarray:
         """The first mind's frame, (S, S, 3) uint8: seen when awake, drawn by V when dreaming."""
         ...
+
+
+def sound(step: Step) -> Step:
+    """The same step, for whoever is not ours.
+
+    Raises:
+        Refused: M or V gave what is no number.
+    """
+    if not (torch.isfinite(step.final_observation).all() and torch.isfinite(step.reward).all()):
+        raise Refused("this agent's V or M gave what is no number: its weights are broken. Train it again, or copy it again")
+    return step

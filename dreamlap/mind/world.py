@@ -8,6 +8,7 @@ import torch
 from dreamlap.agent import Agent, load_agent
 from dreamlap.errors import Refused
 from dreamlap.mind.dream import Dream, DreamConfig
+from dreamlap.mind.interface import sound
 from dreamlap.track import STOCK, FastCarRacing, TrackConfig, read_options
 
 ENDLESS = 2**62
@@ -35,7 +36,7 @@ class DreamTrack:
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """A stock action (3,) -> the frame that follows (S, S, 3) uint8, what M expects to be earned, whether M ends it."""
         own = torch.from_numpy(self.agent.actions.from_stock(STOCK.read(action))).to(self.mind.device)
-        step = self.mind.step(own[None])
+        step = sound(self.mind.step(own[None]))
         with torch.no_grad():
             frame = self.agent.vision.decode(step.final_observation[:, : self.agent.vision.latent])
         return frame[0].cpu().numpy(), float(step.reward[0]), bool(step.terminated[0]), False, {}

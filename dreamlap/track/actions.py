@@ -83,7 +83,7 @@ def _shown(action: Any, a: np.ndarray) -> str:
         return f"{action!r:.60}"
     if not np.isfinite(a).all():
         one = a[tuple(np.argwhere(~np.isfinite(a))[0][:-1])]  # whose number it is
-        return f"{one.tolist()!s:.60}: what drives is broken. Train it again, or load it again"
+        return f"{one.tolist()!s:.60}: they must be finite. If an agent gave them, it is broken: train it or load it again"
     return f"shape {a.shape}: {a.tolist()!s:.60}"
 
 
