@@ -135,6 +135,19 @@ def check_writable(path: Path | str) -> None:
         check_folder(target.parent, path)
 
 
+def existing(path: Path | str) -> Path:
+    """The path of a file that is to be read.
+
+    Raises:
+        OSError: there is none, or it is a folder; `filename` is `path`.
+    """
+    path = place(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.stat()
+    return path
+
+
 def check_folder(folder: Path | str, named: Path | None = None) -> None:
     """Find out before the work whether files can be written into a folder, which need not exist; leaves nothing behind.
 

@@ -161,6 +161,24 @@ def checked(function: Callable[P, Result]) -> Callable[P, Result]:
     return call
 
 
+def bounded(function: Callable[P, Result]) -> Callable[P, Result]:
+    """A constructor that checks its arguments' types and bounds before it begins; they are told by name.
+
+    Raises:
+        SettingError: one cannot be.
+    """
+    signature, hints, owner = inspect.signature(function), dict(function.__annotations__), function.__qualname__.split(".")[0]
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Result:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if complaint := _complaint(hints.get(name), value):
+                raise SettingError(owner, name, value, complaint)
+        return function(*args, **kwargs)
+
+    return call
+
+
 def check_flags(settings: Any, prefix: str = "--") -> None:
     """Check settings that were made `deferred`, and those within them.
 

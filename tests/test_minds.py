@@ -1,6 +1,7 @@
 """Awake and dreaming: one interface, legal Gymnasium environments, the same chance alone as among many."""
 
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -10,8 +11,9 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import dreamlap
-from dreamlap.agent import Agent
-from dreamlap.mind import Awake, Dream, DreamConfig, Mind
+from dreamlap.agent import Agent, Starts
+from dreamlap.errors import Refused
+from dreamlap.mind import Awake, Dream, DreamConfig, Mind, MindEnv
 from dreamlap.seeds import SELECTION_SEEDS, normals, uniforms
 
 MINDS = ("dreamlap/Dream-v0", "dreamlap/Awake-v0")
@@ -151,6 +153,118 @@ def test_a_dream_needs_real_moments(agent: Agent):
     agent.starts = None
     with pytest.raises(ValueError, match="no real moments"):
         Dream(agent, 1)
+
+
+NO_ACTIONS = [
+    *([0, 1, 0], [0.0], 0.5, [[0, 0]], [], None, "left", [float("nan"), 0], [0, float("inf")], [[0], [0, 0]], {}),
+]
+
+
+@pytest.mark.parametrize("name", MINDS)
+def test_what_is_no_action_is_refused_in_words(name: str, path: str):
+    alone, many = gym.make(name, agent=path, disable_env_checker=True), gym.make_vec(name, num_envs=4, agent=path)
+    alone.reset(seed=1)
+    many.reset(seed=1)
+    for action in NO_ACTIONS:
+        with pytest.raises(Refused, match=r"an action has 2 numbers \(steer, pedal\), not "):
+            alone.step(action)
+    batches = [np.zeros(shape, np.float32) for shape in ((2,), (1, 2), (3, 2), (4, 1), (4, 3), (8,), (4, 2, 1), (2, 4))]
+    for actions in (*batches, None, 3, "left", [[0, 0], [0, 0], [float("nan"), 0], [0, 0]]):
+        with pytest.raises(Refused, match=r"actions have shape \(4, 2\) \(steer, pedal\), not "):
+            many.step(actions)
+    for env in (alone, many):
+        env.close()
+
+
+@pytest.mark.parametrize("name", MINDS)
+def test_an_action_may_come_in_other_guises_and_is_clipped(name: str, path: str):
+    def after(action: Any, many: bool = False) -> np.ndarray:
+        env: Any = gym.make_vec(name, num_envs=2, agent=path) if many else gym.make(name, agent=path, disable_env_checker=True)
+        env.reset(seed=1)
+        observation, reward, *_ = env.step(action)
+        env.close()
+        return np.append(observation, reward)
+
+    wanted = after(np.ones(2, np.float32))
+    for guise in ([1, 1], (1.0, 1.0), np.ones(2), np.ones(2, int), [5, 1e300], torch.ones(2)):
+        np.testing.assert_array_equal(after(guise), wanted)
+    np.testing.assert_array_equal(after([[1, 1], (1.0, 7)], many=True), after(np.ones((2, 2), np.float32), many=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *(("Dream", {"horizon": number}) for number in (0, -1, 1.5, "30")),
+        *(("Dream", {"temperature": number}) for number in (0.0, -1.0, float("nan"), float("inf"), "hot")),
+        *(("Dream", {"from_start": number}) for number in (7.0, -0.1, float("nan"), None)),
+        *((kind, {"num_envs": number}) for kind in ("Dream", "Awake") for number in (0, -1, 2.5, True, "4")),
+        ("Awake", {"num_envs": 129}),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_by_name_when_made(name: str, settings: dict[str, Any], path: str):
+    make = gym.make_vec if "num_envs" in settings else gym.make
+    with pytest.raises(Refused, match=f"`{next(iter(settings))}` is"):
+        make(f"dreamlap/{name}-v0", agent=path, **settings)
+
+
+@pytest.mark.parametrize("settings", [{"limit": 0}, {"random_start": 7.0}, {"reverse": -1.0}, {"random_start": float("nan")}])
+def test_awake_refuses_numbers_out_of_range_by_name(settings: dict[str, Any], agent: Agent):
+    with pytest.raises(Refused, match=f"`{next(iter(settings))}` is"):
+        Awake(agent, 1, **settings)
+
+
+def test_an_unknown_setting_is_refused_by_name(path: str):
+    with pytest.raises(TypeError, match="horizn"):
+        gym.make("dreamlap/Dream-v0", agent=path, horizn=3)
+    with pytest.raises(TypeError, match="horizon"):
+        gym.make("dreamlap/Awake-v0", agent=path, horizon=3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_share_of_dreams_from_first_frames_is_heeded(share: float, agent: Agent):
+    agent.starts = Starts(torch.arange(20.0).reshape(5, 4), torch.cat([torch.zeros(2, 16), torch.ones(3, 16)]))
+    envs = gym.make_vec("dreamlap/Dream-v0", num_envs=4000, agent=agent, from_start=share, horizon=1)
+    for observation in (envs.reset(seed=1)[0], envs.step(np.zeros((4000, 2)))[0]):  # and so does every dream that follows
+        first = (observation[:, 4:] == 0).all(1)
+        assert first.mean() == pytest.approx(share, abs=0.03)
+        each = {row: (observation[:, 0] == 4 * row).mean() for row in range(5)}
+        assert all(each[row] == pytest.approx(share / 2, abs=0.03) for row in (0, 1))
+        assert all(each[row] == pytest.approx((1 - share) / 3, abs=0.03) for row in (2, 3, 4))
+
+
+def test_a_share_of_moments_that_are_not_there_is_refused(agent: Agent):
+    with pytest.raises(Refused, match="no first frame is among the agent's 5 moments"):
+        Dream(agent, 1, from_start=0.5)
+    assert Dream(agent, 1, from_start=0.0).reset([1]).shape == (1, 12)
+    agent.starts = Starts(torch.zeros(0, 4), torch.zeros(0, 16))
+    with pytest.raises(Refused, match="no real moments"):
+        Dream(agent, 1)
+
+
+def test_options_of_the_track_are_heeded_awake(path: str):
+    env = gym.make("dreamlap/Awake-v0", agent=path)
+    plain, again = env.reset(seed=7)[0], env.reset(seed=7, options={})[0]
+    np.testing.assert_array_equal(plain, again)
+    for options in ({"start_tile": 40}, {"reverse": True}):
+        assert not np.array_equal(env.reset(seed=7, options=options)[0], plain)
+    np.testing.assert_array_equal(env.reset(seed=7)[0], plain)  # it is for one episode
+    env.close()
+    with pytest.raises(Refused, match=r"no option 'start_tiles'; it has start_tile, reverse, randomize"):
+        gym.make_vec("dreamlap/Awake-v0", num_envs=2, agent=path).reset(seed=7, options={"start_tiles": 40})
+
+
+def test_a_dream_refuses_options_by_name(path: str):
+    with pytest.raises(Refused, match="no option 'start_tile'"):
+        gym.make("dreamlap/Dream-v0", agent=path).reset(seed=7, options={"start_tile": 40})
+
+
+def test_a_broken_agent_gives_no_observation(agent: Agent):
+    env = MindEnv(Dream(agent, 1))
+    env.reset(seed=1)
+    with torch.no_grad():
+        agent.memory.scalar_head.bias[0] = float("nan")
+    with pytest.raises(Refused, match="weights are broken"):
+        env.step(np.zeros(2))
 
 
 def test_chance_is_uniform_independent_and_never_at_the_edge():

@@ -4,8 +4,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +15,9 @@ import pytest
 from PIL import Image
 
 from dreamlap.agent import Agent
+from dreamlap.cli import main
 from dreamlap.episodes import Episode, EpisodeStore
+from dreamlap.errors import Refused
 from dreamlap.files import write_json
 from dreamlap.measure.memory import draw, open_loop, see
 from dreamlap.run import Stage
@@ -22,9 +26,10 @@ from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, 
 from dreamlap.show.films import PredictionFilm
 from dreamlap.show.glimpse import unseen_drive
 from dreamlap.show.panels import Board, enlarge
+from dreamlap.show.picture import read_picture
 from dreamlap.show.report import write_report
 from dreamlap.show.theme import DARK, LIGHT
-from dreamlap.show.video import beside_video, dream_video, drive_video, first_frame, preview_video, still, write_video
+from dreamlap.show.video import FILMS, beside_video, dream_video, drive_video, first_frame, preview_video, still, write_video
 
 HOSTILE = '<script>alert("1")</script>&'
 
@@ -114,6 +119,85 @@ def test_a_dream_is_filmed_beside_what_it_began_with(tmp_path: Path, agent: Agen
     small = first_frame(tmp_path / "first.png", agent.config.track)
     Image.fromarray(small).save(tmp_path / "small.png")
     assert np.array_equal(first_frame(tmp_path / "small.png", agent.config.track), small)
+
+
+@pytest.mark.parametrize("film", [*FILMS.values(), beside_video])
+def test_a_destination_that_cannot_be_is_found_out_before_the_work(film: Any, tmp_path: Path, agent: Agent) -> None:
+    agent.memory.step = agent.controller.act = None  # pyright: ignore[reportAttributeAccessIssue]  # whoever begins will fail
+    for path, problem in ((tmp_path, "Is a directory"), (tmp_path / ("x" * 300), "too long"), (Path("/proc/no/a.mp4"), "")):
+        with pytest.raises(OSError, match=problem) as error:
+            film(agent, path=path, steps=5, seed=1)
+        assert error.value.filename == str(path)
+
+
+@pytest.mark.parametrize("verb", ["video", "picture"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--out", "."), ".: it is a folder"),
+        (("--out", "x" * 300), "the name is too long"),
+        (("--seed", "-1"), "--seed -1: it must be at least 0"),
+    ],
+)
+def test_a_verb_refuses_in_one_line_before_it_looks_for_the_agent(
+    verb: str, words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([verb, "no-such-agent", *words])
+    assert left.value.code == 1
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
+def picture_file(path: Path, **settings: Any) -> Path:
+    """Blue above green."""
+    picture = np.zeros((96, 128, 3), np.uint8)
+    picture[:48], picture[48:] = (0, 0, 255), (0, 255, 0)
+    Image.fromarray(picture).save(path, **settings)
+    return path
+
+
+def test_a_picture_is_seen_as_a_person_sees_it(tmp_path: Path) -> None:
+    upright, exif = picture_file(tmp_path / "a.png"), Image.Exif()
+    exif[0x0112] = 3  # stored upside down
+    with Image.open(upright) as picture:
+        picture.rotate(180).save(tmp_path / "b.jpg", exif=exif, quality=95)
+    for path in (upright, tmp_path / "b.jpg"):
+        top, bottom = read_picture(path)[[8, 88], 64].astype(int)
+        assert np.abs([top - (0, 0, 255), bottom - (0, 255, 0)]).max() < 10
+
+
+def test_what_is_no_picture_is_refused_by_its_name(tmp_path: Path) -> None:
+    whole = picture_file(tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "flipped.png").write_bytes(whole[:60] + bytes(b ^ 255 for b in whole[60:]))
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "empty.png").write_bytes(b"")
+    Image.new("1", (14_000, 14_000)).save(tmp_path / "huge.png")
+    Image.new("I;16", (96, 96)).save(tmp_path / "deep.png")
+    (tmp_path / "bomb.gif").write_bytes(b"GIF89a" + bytes([255, 255, 255, 255, 0, 0, 0]) + b";")
+    for name in ("cut.png", "flipped.png", "text.png", "empty.png", "huge.png", "deep.png", "bomb.gif"):
+        with pytest.raises(Refused, match=name):
+            read_picture(tmp_path / name)
+    with pytest.raises(FileNotFoundError) as missing:
+        read_picture(tmp_path / "nowhere.png")
+    with pytest.raises(IsADirectoryError) as folder:
+        read_picture(tmp_path)
+    assert (missing.value.filename, folder.value.filename) == (str(tmp_path / "nowhere.png"), str(tmp_path))
+
+
+def test_an_episode_may_be_spelt_in_capitals_and_must_fit(tmp_path: Path, agent: Agent, episode: Episode) -> None:
+    store, out = EpisodeStore(tmp_path), tmp_path / "out.mp4"
+    store.write("a", episode)
+    (tmp_path / "a.episode").rename(tmp_path / "A.EPISODE")
+    beside_video(agent, out, steps=2, first=tmp_path / "A.EPISODE", at=3, scale=1)
+    assert len(decoded(out)) == 3
+    store.write("wide", replace(episode, frames=episode.frames[:, :, :32]))
+    with pytest.raises(Refused, match=r"wide\.episode have 32x64 pixels, and this agent's V sees 64x64"):
+        beside_video(agent, out, first=tmp_path / "wide.episode")
+    with pytest.raises(FileNotFoundError):
+        beside_video(agent, out, first=tmp_path / "b.episode")
+    with pytest.raises(Refused, match="leave --at out"):
+        beside_video(agent, out, first=picture_file(tmp_path / "a.png"), at=3)
 
 
 def test_a_preview_plays_all_episodes_to_their_end(tmp_path: Path, episode: Episode) -> None:

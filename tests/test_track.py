@@ -21,7 +21,10 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv
 
 from dreamlap.drivers import Autopilot
-from dreamlap.track import PEDAL, STOCK, FastCarRacing, action_form, drift, off_road, to_frame
+from dreamlap.errors import Refused
+from dreamlap.track import DISCRETE, PEDAL, STOCK, FastCarRacing, TrackConfig, action_form, drift, off_road, seen_by, to_frame
+from dreamlap.track.marks import AROUND_CAR, GRAY, ROAD_GRAYS, ROAD_SHARES, _in_frame
+from dreamlap.track.palette import find_ground, in_stock_colours
 
 SEEDS = (11, 12, 13)
 
@@ -187,6 +190,19 @@ def test_to_frame_averages_areas(size: int, bar: bool) -> None:
     assert np.abs(to_frame(stock, size, bar).astype(int) - wanted).max() <= (1 if size == 64 and bar else 0)
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(np.zeros(shape, np.uint8) for shape in ((96, 96), (96, 96, 1), (3, 96, 96), (64, 64, 3), (1, 96, 96, 3))),
+        *(np.zeros((96, 96, 3), kind) for kind in (np.float32, np.int64)),
+        *(np.zeros((96, 96, 3), np.uint8).tolist(), None, "frame"),
+    ],
+)
+def test_what_is_no_frame_is_refused_in_words(frame: Any) -> None:
+    with pytest.raises(Refused, match=r"frames, arrays \(96, 96, 3\) uint8, not "):
+        seen_by(frame, TrackConfig())
+
+
 def test_start_tile_puts_the_car_there_at_rest() -> None:
     track = FastCarRacing()
     track.reset(seed=4)
@@ -234,9 +250,85 @@ def test_in_reverse_the_same_lap_is_driven_the_other_way_round() -> None:
 def test_a_wrong_start_tile_is_refused_and_harms_nothing() -> None:
     track = FastCarRacing()
     track.reset(seed=1)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="start_tile"):
         track.reset(seed=1, options={"start_tile": "first"})
     track.reset(seed=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [({"start_tiles": 3}, "start_tiles"), ({"seed": 3}, "seed"), ({"randomize": True}, "domain_randomize=True")],
+)
+def test_an_option_that_would_do_nothing_is_refused(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(Refused, match=named):
+        FastCarRacing().reset(seed=1, options=options)
+
+
+@pytest.mark.parametrize("option", [{"reverse": "no"}, {"reverse": 1}, {"start_tile": 1.5}, {"start_tile": True}])
+def test_an_option_of_another_type_is_refused_by_name(option: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=next(iter(option))):
+        FastCarRacing().reset(seed=1, options=option)
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *({"size": size} for size in (0, -1, 1025, 64.0, "64", True, None)),
+        *({"repeat": repeat} for repeat in (0, -2, 1.5, 10**9)),
+        *({"lap_complete_percent": share} for share in (float("nan"), float("inf"), "all")),
+        *({"continuous": "no"}, {"bar": 1}, {"domain_randomize": "yes"}),
+    ],
+)
+def test_an_argument_out_of_range_is_refused_by_name(argument: dict[str, Any]) -> None:
+    with pytest.raises(Refused, match=f"`{next(iter(argument))}` is"):
+        gymnasium.make("dreamlap/CarRacing-v3", **argument)
+
+
+def test_the_least_and_the_greatest_arguments_are_taken() -> None:
+    assert FastCarRacing(size=1, repeat=1).reset(seed=1)[0].shape == (1, 1, 3)
+    assert FastCarRacing(size=1024, lap_complete_percent=2.0).reset(seed=1)[0].shape == (1024, 1024, 3)
+
+
+NO_ACTIONS = [
+    *([float("nan"), 0, 0], [0, float("inf"), 0], [0, 0, -float("inf")]),
+    *(None, 0.5, "left", [0, 0], [0, 0, 0, 0], [[0, 0, 0]], [], ["a", "b", "c"], [1j, 0, 0], [[1], [2, 3], 4], {}),
+]
+
+
+@pytest.mark.parametrize("repeat", [1, 3])
+def test_what_is_no_action_is_refused_and_harms_nothing(repeat: int) -> None:
+    track, untouched = FastCarRacing(repeat=repeat), FastCarRacing(repeat=repeat)
+    track.reset(seed=1)
+    untouched.reset(seed=1)
+    for action in NO_ACTIONS:
+        with pytest.raises(Refused, match=r"an action has 3 numbers \(steer, gas, brake\), not "):
+            track.step(action)  # pyright: ignore[reportArgumentType]  # that is what is tried
+    good = np.array([0.1, 1, 0], np.float32)
+    theirs, ours = untouched.step(good), track.step(good)
+    assert np.array_equal(theirs[0], ours[0])
+    assert theirs[1:] == ours[1:]
+
+
+def test_an_action_may_come_in_other_guises() -> None:
+    def after(action: Any) -> list[float]:
+        track = FastCarRacing()
+        track.reset(seed=1)
+        for _ in range(5):
+            track.step(action)
+        return body_state(track)
+
+    wanted = after(np.array([0.5, 1, 0], np.float32))
+    assert after([0.5, 1, 0]) == after((0.5, 1.0, 0.0)) == after(np.array([0.5, 1, 0], np.float64)) == wanted
+    assert after(np.array([0, 1, 0])) == after([0.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize("action", [None, float("nan"), 5, -1, 1.0, [1], np.array([1]), "left"])
+def test_what_is_none_of_five_is_refused(action: Any) -> None:
+    track = FastCarRacing(continuous=False, repeat=2)
+    track.reset(seed=1)
+    with pytest.raises(Refused, match="from 0 to 4"):
+        track.step(action)
+    assert track.step(np.array(3))[0].any()
 
 
 def test_blind_races_alike_and_sees_again() -> None:
@@ -340,7 +432,10 @@ def test_a_killed_process_of_a_vector_is_told(side_by_side: AsyncVectorEnv, duri
 
 @pytest.mark.timeout(200)
 def test_an_error_in_a_process_of_a_vector_comes_with_its_traceback(side_by_side: AsyncVectorEnv) -> None:
-    with pytest.warns(UserWarning, match=r"(?s)dreamlap/track/fast\.py.*IndexError"), pytest.raises(IndexError):
+    with (
+        pytest.warns(UserWarning, match=r"(?s)dreamlap/track/fast\.py.*Refused"),
+        pytest.raises(Refused, match="steer, gas, brake"),
+    ):
         side_by_side.step(np.zeros((2, 2), np.float32))
 
 
@@ -373,6 +468,19 @@ def test_the_pedal_is_gas_less_brake() -> None:
     assert np.allclose(PEDAL.to_stock(np.array([-2, -0.4])), [-1, 0, 0.4])
 
 
+@pytest.mark.parametrize("form", [STOCK, PEDAL, DISCRETE])
+def test_forms_never_broadcast(form: Any) -> None:
+    for shape in ((), (1,), (form.size + 1,), (4, 1), (0,)):
+        with pytest.raises(Refused, match="action"):
+            form.to_stock(np.zeros(shape))
+    for shape in ((2,), (1,), (4, 2)):
+        with pytest.raises(Refused, match="steer, gas, brake"):
+            form.from_stock(np.zeros(shape))
+    with pytest.raises(Refused, match="nan"):
+        form.to_stock(np.full((4, form.size), np.nan))
+    assert np.isfinite(form.to_stock(np.full((4, form.size), 1e300))).all()  # finite, and then clipped
+
+
 def test_an_unknown_form_is_refused_with_the_names_there_are() -> None:
     assert action_form("pedal") is PEDAL
     with pytest.raises(ValueError, match="pedal, stock"):
@@ -398,3 +506,88 @@ def test_off_road_can_be_read_off_the_frame(size: int, bar: bool):
     assert off[wheels == 4].mean() < 0.25
     assert off[wheels == 0].mean() > 0.75
     assert np.corrcoef(off, wheels)[0, 1] < -0.85
+
+
+def by_grays(frames: np.ndarray, bar: bool) -> np.ndarray:
+    """How far off the road, (N,), as it was read before other colours were known: agents were trained on these very bits."""
+    patch = frames[:, *_in_frame(AROUND_CAR, frames.shape[1], bar)]
+    darkest, brightest = patch.min(-1), patch.max(-1)
+    road = (brightest - darkest < GRAY) & (darkest > ROAD_GRAYS[0]) & (brightest < ROAD_GRAYS[1])
+    two_wheels, none = ROAD_SHARES
+    return np.clip((two_wheels - road.mean((1, 2), dtype=np.float32)) / (two_wheels - none), 0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def stock_drive() -> np.ndarray:
+    """Frames (T, 96, 96, 3) in stock colours: the zoom, the road, the grass, and beyond the playfield, where all is black."""
+    track, pilot, rng = FastCarRacing(), Autopilot(noise=0.3), np.random.default_rng(0)
+    frames, over = [track.reset(seed=11)[0]], False
+    pilot.reset(track, rng)
+    for step in range(300):
+        frames.append(track.step(varied(rng, step, pilot.act(frames[-1])))[0])
+    frames.append(track.reset(seed=17)[0])
+    while not over:
+        frame, _, over, *_ = track.step(np.array([0, 0.7, 0], np.float32))
+        frames.append(frame)
+    frames += [track.step(np.array([0, 1, 0], np.float32))[0] for _ in range(60)]
+    return np.stack(frames)
+
+
+@pytest.mark.parametrize("bar", [True, False])
+@pytest.mark.parametrize("size", [32, 48, 64, 96])
+def test_in_stock_colours_off_road_is_what_it_was_to_the_bit(stock_drive: np.ndarray, size: int, bar: bool) -> None:
+    frames = np.stack([to_frame(frame, size, bar) for frame in stock_drive])
+    assert np.array_equal(off_road(frames, bar), by_grays(frames, bar))
+    assert in_stock_colours(frames, bar).mean() > 0.7
+    assert not in_stock_colours(frames[-1:], bar).any()  # black
+
+
+def randomized_drive(seed: int) -> tuple[np.ndarray, np.ndarray, FastCarRacing]:
+    """Frames (T, 96, 96, 3) in random colours, on the road and then on the grass, and how many wheels touch a tile (T,)."""
+    track, frames, wheels = FastCarRacing(domain_randomize=True), [], []
+    track.reset(seed=seed)
+    for step in range(110):
+        track.blind = step < 50 or step % 5 > 0
+        frame, *_ = track.step(np.array([float(step > 60), 0.3, 0], np.float32))
+        if not track.blind:
+            frames.append(frame)
+            wheels.append(sum(bool(wheel.tiles) for wheel in car_of(track).wheels))
+    return np.stack(frames), np.array(wheels), track
+
+
+@pytest.fixture(scope="module")
+def randomized() -> tuple[np.ndarray, np.ndarray]:
+    """Frames of thirty tracks, each with colours of its own, and how many wheels touch a tile."""
+    frames, wheels, _ = zip(*(randomized_drive(seed) for seed in range(30)), strict=True)
+    return np.concatenate(frames), np.concatenate(wheels)
+
+
+@pytest.mark.parametrize("bar", [True, False])
+@pytest.mark.parametrize("size", [32, 48, 64, 96])
+def test_in_random_colours_off_road_is_right(randomized: tuple[np.ndarray, np.ndarray], size: int, bar: bool) -> None:
+    frames, wheels = np.stack([to_frame(frame, size, bar) for frame in randomized[0]]), randomized[1]
+    off = off_road(frames, bar)
+    assert (wheels == 4).sum() > 50
+    assert (wheels == 0).sum() > 100
+    assert off[wheels == 4].mean() < 0.05
+    assert off[wheels == 0].mean() > 0.95
+    alone = np.concatenate([off_road(frame[None], bar) for frame in frames[:20]])
+    assert np.array_equal(alone, off[:20])  # whatever frames are beside it
+
+
+def test_the_colours_of_the_ground_are_found() -> None:
+    frames, wheels, track = randomized_drive(3)
+    ground = find_ground(frames[wheels == 4], bar=True)
+    assert ground.plain.all()
+    assert ground.shown.all()
+    assert np.abs(ground.road - np.asarray(track.road_color)).max() < 9  # a shade of 5, and what scaling takes
+    for grass in ground.grass.transpose(1, 0, 2):
+        wanted = (track.bg_color, track.grass_color)
+        assert min(np.abs(grass - np.asarray(color)).max() for color in wanted) < 4
+
+
+def test_off_road_is_not_read_off_frames_too_small_for_it() -> None:
+    assert np.isnan(off_road(np.zeros((3, 31, 31, 3), np.uint8), bar=True)).all()
+    assert np.isfinite(off_road(np.zeros((3, 32, 32, 3), np.uint8), bar=True)).all()
+    noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    assert np.isfinite(off_road(noise, bar=True)).all()

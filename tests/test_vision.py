@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import dreamlap
 from dreamlap.agent import Agent, AgentConfig, Starts, build_agent, load_agent
 from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes
+from dreamlap.errors import Refused
 from dreamlap.learn.vision import VisionTraining, balance, train_vision
 from dreamlap.measure.vision import bits_per_dimension, eyesight, laplace_bits
 from dreamlap.memory import MemoryConfig
@@ -245,3 +247,20 @@ def test_pictures_of_what_v_makes_of_frames(agent: Agent, tmp_path: Path):
     assert moved.png()[:4] == b"\x89PNG"
     reconstruction_video(deep, tmp_path / "v.mp4", steps=3, seed=1, scale=2)
     assert still(tmp_path / "v.mp4").shape[1] == 8 + 3 * (2 * 96 + 8)
+
+
+@pytest.mark.parametrize("kind", ["light", "nvae"])
+def test_a_vision_refuses_what_is_no_frame(kind: Literal["light", "nvae"]):
+    vision, frames = build_vision(VisionConfig(kind, latent=4, width=4), 64), torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
+    for wrong in (
+        frames.float() / 255,
+        frames.long(),
+        frames[0],
+        frames.permute(0, 3, 1, 2),
+        frames[:, :48, :48],
+        frames[..., :1],
+    ):
+        for look in (vision.encode, vision.reconstruct):
+            with pytest.raises(Refused, match=r"this V sees frames \(B, 64, 64, 3\) uint8, not \("):
+                look(wrong)
+    assert vision.encode(frames).mu.shape == (2, 4)

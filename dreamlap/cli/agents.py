@@ -168,9 +168,9 @@ def video(
     what: Literal["drive", "dream", "prediction", "beside", "reconstruction"] = "drive",
     out: Path | None = None,
     seed: Annotated[int, SEED] = 900_000,
-    steps: Annotated[int, least(1)] = 1000,
+    steps: Annotated[int, least(1, 100_000)] = 1000,
     first: Path | None = None,
-    at: Annotated[int | None, least(0)] = None,
+    at: Annotated[int | None, least(0, 100_000)] = None,
 ) -> None:
     """Film an agent on the track or in its dream, or a drive beside M's dream or V's drawing of it.
 
@@ -186,16 +186,17 @@ def video(
         steps: The most steps.
         first: For `beside`: an episode file, whose actions M is told, or a picture, from which C drives the dream on; by
             default the agent drives the track.
-        at: For `beside`: the step of the episode from which M dreams; by default, as soon as M is warm.
+        at: For `beside`: the step of the episode from which M dreams; by default, as soon as M is warm. Not with a picture.
     """
     from dreamlap.agent import load, load_agent
+    from dreamlap.files import check_writable
     from dreamlap.show.video import FILMS, beside_video, drive_video
 
-    out = out or Path(f"{what}.mp4")
+    check_writable(out := out or Path(f"{what}.mp4"))
+    if what != "beside" and (first or at is not None):
+        raise Refused("--first and --at say where a dream begins: use them with --what beside")
     if what == "beside":
         beside_video(load_agent(agent), out, steps, seed, first, at)
-    elif first or at is not None:
-        raise Refused("--first and --at say where a dream begins: use them with --what beside")
     elif what == "drive":
         drive_video(load(agent), path=out, seed=seed, steps=steps)
     else:
@@ -219,10 +220,10 @@ def picture(
         seed: Of the track that is driven, and of the samples.
     """
     from dreamlap.agent import load_agent
-    from dreamlap.files import replacing
+    from dreamlap.files import check_writable, replacing
     from dreamlap.show.sight import still_life
 
-    out = out or Path(f"{what}.png")
+    check_writable(out := out or Path(f"{what}.png"))
     with replacing(out) as partial:
         partial.write_bytes(still_life(load_agent(agent), what, seed))
     console.print(f"wrote {out}")

@@ -1,6 +1,7 @@
 """Awake: the track, seen through V and remembered by M."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -11,7 +12,8 @@ from dreamlap.errors import Refused
 from dreamlap.mind.interface import Step
 from dreamlap.mind.world import open_world, ways_to_begin
 from dreamlap.seeds import numpy_generator, training_track
-from dreamlap.track import off_road
+from dreamlap.settings import SHARE, bounded, least
+from dreamlap.track import off_road, read_options
 from dreamlap.track.config import LIMIT
 
 MOST = 128
@@ -21,12 +23,21 @@ MOST = 128
 class Awake:
     """N tracks side by side in this process. Seed s begins with track s; the tracks after it are training tracks."""
 
-    def __init__(self, agent: Agent, num_envs: int, limit: int = LIMIT, random_start: float = 0.0, reverse: float = 0.0):
-        """`random_start`: share of the episodes that begin on a random tile; `reverse`: share driven the other way round."""
-        if num_envs > MOST:
-            raise Refused(
-                f"{num_envs} tracks in one process need {num_envs * 20 // 1000} GB: use at most {MOST} (--ppo.minds 16)"
-            )
+    @bounded
+    def __init__(
+        self,
+        agent: Agent,
+        num_envs: Annotated[int, least(1, MOST)],
+        limit: Annotated[int, least(1)] = LIMIT,
+        random_start: Annotated[float, SHARE] = 0.0,
+        reverse: Annotated[float, SHARE] = 0.0,
+    ):
+        """`limit`: steps of the track until the clock ends an episode; `random_start`: share of the episodes that begin on a
+        random tile; `reverse`: share driven the other way round.
+
+        Raises:
+            Refused: a number is out of its bounds.
+        """
         self.agent, self.num_envs, self.limit = agent, num_envs, agent.config.track.decisions(limit)
         self.observation_size = agent.memory.latent + agent.memory.hidden
         self.action_size = agent.memory.action
@@ -36,19 +47,23 @@ class Awake:
         self.random_start, self.reverse = random_start, reverse
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
-    def reset(self, seeds: Sequence[int]) -> Tensor:
-        """Begin N episodes on the tracks `seeds`."""
+    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None) -> Tensor:
+        """Begin N episodes on the tracks `seeds`. `options`: those of the track's reset, for these episodes alone; what they
+        do not say is left to `random_start` and `reverse`."""
+        told = read_options(options)
+        if told and self.agent.config.track.dream:
+            raise Refused(f"a dream has no option {', '.join(map(repr, told))}: it begins with a moment that its seed draws")
         self._seeds = list(seeds)
         self._episodes = np.zeros(self.num_envs, np.int64)
         self._age = np.zeros(self.num_envs, np.int64)
         self._state = self.agent.memory.initial(self.num_envs)
         self._action = self._state.new_zeros(self.num_envs, self.action_size)
         for i, seed in enumerate(self._seeds):
-            self._begin(i, seed)
+            self._begin(i, seed, told)
         return self._observe()
 
-    def _begin(self, i: int, seed: int) -> None:
-        options = ways_to_begin(numpy_generator(seed, "awake"), self.random_start, self.reverse)
+    def _begin(self, i: int, seed: int, told: dict[str, Any]) -> None:
+        options = ways_to_begin(numpy_generator(seed, "awake"), self.random_start, self.reverse) | told
         self._frames[i], _ = self.tracks[i].reset(seed=seed, options=options)
 
     @torch.no_grad()
@@ -90,7 +105,7 @@ class Awake:
             return observation
         for i in np.flatnonzero(ended):
             self._episodes[i] += 1
-            self._begin(int(i), training_track("awake", int(self._episodes[i]), seed=self._seeds[i]))
+            self._begin(int(i), training_track("awake", int(self._episodes[i]), seed=self._seeds[i]), {})
         self._age[ended] = 0
         begun = self._tensor(ended)[:, None]
         self._state = torch.where(begun, 0.0, self._state)

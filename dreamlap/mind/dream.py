@@ -4,8 +4,8 @@ Ha & Schmidhuber (2018), section "Learning Inside of a Dream". A dream goes on f
 what came before it. It never starts from noise: M has learned nothing about such places, and C would.
 """
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from dreamlap.errors import Refused
 from dreamlap.memory.mixture import sample
 from dreamlap.mind.interface import Step
 from dreamlap.seeds import normals, uniforms
-from dreamlap.settings import SHARE, above, least, settings
+from dreamlap.settings import SHARE, SIZE, above, bounded, least, settings
 
 
 @settings
@@ -30,16 +30,30 @@ class DreamConfig:
     temperature: Annotated[float, above(0, 100)] = 1.0
     """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
     from_start: Annotated[float, SHARE] = 0.1
-    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.warmup)."""
+    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.warmup).
+    Training chooses the agent's moments by it; a `Dream` of moments that are chosen already takes a share of its own."""
 
 
 class Dream:
     """N dreams side by side."""
 
-    def __init__(self, agent: Agent, num_envs: int, config: DreamConfig | None = None, starts: Starts | None = None):
-        """`starts`: the moments that dreams go on from, by default those that the agent carries along."""
+    @bounded
+    def __init__(
+        self,
+        agent: Agent,
+        num_envs: Annotated[int, SIZE],
+        config: DreamConfig | None = None,
+        starts: Starts | None = None,
+        from_start: Annotated[float | None, SHARE] = None,
+    ):
+        """`starts`: the moments that dreams go on from, by default those that the agent carries along. `from_start`: share of
+        the dreams that begin with the first frame of an episode, by default as many as there are among the moments.
+
+        Raises:
+            Refused: there are no such moments, or a number is out of its bounds.
+        """
         starts = starts or agent.starts
-        if starts is None:
+        if starts is None or not len(starts.z):
             raise Refused("this agent has no real moments to dream from (its folder lacks starts.safetensors)")
         self.agent, self.memory, self.starts = agent, agent.memory, starts
         self.config = config or DreamConfig()
@@ -47,10 +61,23 @@ class Dream:
         self.observation_size = self.memory.latent + self.memory.hidden
         self.action_size = self.memory.action
         self.device = self.starts.z.device
+        self.from_start = from_start
+        if from_start is not None:
+            self._split(from_start)
+
+    def _split(self, from_start: float) -> None:
+        """Tell first frames from other moments: M remembers nothing before them."""
+        first = (self.starts.state == 0).all(-1)
+        self._firsts, self._later = torch.nonzero(first)[:, 0], torch.nonzero(~first)[:, 0]
+        for rows, share, what in ((self._firsts, from_start, "first frame"), (self._later, 1 - from_start, "later moment")):
+            if share and not len(rows):
+                raise Refused(f"Dream: `from_start` is {from_start:g}, but no {what} is among the agent's {len(first)} moments")
 
     @torch.no_grad()
-    def reset(self, seeds: Sequence[int]) -> Tensor:
-        """Begin N dreams; dream i is the same whatever its place and neighbours, given its seed."""
+    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None) -> Tensor:
+        """Begin N dreams; dream i is the same whatever its place and neighbours, given its seed. There are no `options`."""
+        if options:
+            raise Refused(f"a dream has no option {', '.join(map(repr, options))}: it begins with a moment that its seed draws")
         self._seeds = torch.tensor(seeds, dtype=torch.int64, device=self.device)
         self._clock = torch.zeros_like(self._seeds)  # steps since the reset: with the seed it names every draw of chance
         self._age = torch.zeros_like(self._seeds)  # steps since the present dream began
@@ -83,8 +110,19 @@ class Dream:
         return torch.cat([self._z, self.memory.h(self._state)], -1)
 
     def _moments(self, chance: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = (chance * len(self.starts.z)).long()
+        chosen = self._rows(chance)
         return self.starts.z[chosen], self.starts.state[chosen]
+
+    def _rows(self, chance: Tensor) -> Tensor:
+        """Uniform draws (N,) -> rows of `starts` (N,)."""
+        share = self.from_start
+        if share is None:
+            return (chance * len(self.starts.z)).long()
+        rows = torch.empty_like(chance, dtype=torch.int64)
+        first = chance < share
+        rows[first] = _pick(self._firsts, chance[first] / share) if share else rows[first]
+        rows[~first] = _pick(self._later, (chance[~first] - share) / (1 - share)) if share < 1 else rows[~first]
+        return rows
 
     def _begin_where(self, ended: Tensor, chance: Tensor) -> None:
         if ended.any():
@@ -93,3 +131,8 @@ class Dream:
             self._state = torch.where(ended[:, None], state, self._state)
             self._action = torch.where(ended[:, None], 0.0, self._action)
             self._age = torch.where(ended, 0, self._age)
+
+
+def _pick(rows: Tensor, chance: Tensor) -> Tensor:
+    """Uniform draws in [0, 1] -> as many of the rows."""
+    return rows[(chance * len(rows)).long().clamp(max=len(rows) - 1)]

@@ -15,13 +15,24 @@ from dreamlap.agent import Agent, load_agent
 from dreamlap.errors import Refused
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream, DreamConfig
-from dreamlap.mind.interface import Mind
+from dreamlap.mind.interface import Mind, sound
 
 FPS = 50
 
 
 Observation = Literal["zh", "frame"]
 """What an environment shows: [z, h], or the frame that V draws from z."""
+
+
+def read_actions(mind: Mind, actions: Any, *batch: int) -> Tensor:
+    """Actions (*batch, A) from outside, for a mind: arrays, lists and tuples of numbers.
+
+    Raises:
+        Refused: they have another shape, or hold something else than finite numbers.
+    """
+    with np.errstate(over="ignore"):  # what is too large for float32 is out of bounds, and the mind clips it
+        numbers = mind.agent.actions.read(actions, *batch).astype(np.float32)
+    return torch.from_numpy(numbers).to(mind.device)
 
 
 class View:
@@ -53,7 +64,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     `info["final_obs"]`. `info["off_road"]` (N,) is how far the car has left the road.
     """
 
-    def __init__(self, mind: Mind, render_mode: str | None = None, observation: Observation = "zh"):
+    def __init__(self, mind: Awake | Dream, render_mode: str | None = None, observation: Observation = "zh"):
         self.mind, self.num_envs, self.render_mode = mind, mind.num_envs, render_mode
         self.view = View(mind, observation)
         self.metadata = {
@@ -68,15 +79,19 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin N episodes: environment i from seed + i, or from the i-th of a list of seeds."""
+        """Begin N episodes: environment i from seed + i, or from the i-th of a list of seeds. `options`: see the mind's."""
         super().reset(seed=seed if isinstance(seed, int) else None, options=options)
         given = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
         seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in given]
-        return self.view(self.mind.reset(seeds)), {}
+        return self.view(self.mind.reset(seeds, options)), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Act in every mind."""
-        step = self.mind.step(torch.from_numpy(np.asarray(actions, np.float32)).to(self.mind.device))
+        """Act in every mind: (N, A), in the agent's own form; what is out of bounds is clipped.
+
+        Raises:
+            Refused: the actions have another shape or are no finite numbers, or the agent is broken.
+        """
+        step = sound(self.mind.step(read_actions(self.mind, actions, self.num_envs)))
         reward, terminated, truncated, off_road = (part.cpu().numpy() for part in step[1:5])
         info: dict[str, Any] = {"off_road": off_road}
         ended = terminated | truncated
@@ -92,21 +107,25 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 class MindEnv(gym.Env[np.ndarray, np.ndarray]):
     """One mind as an environment: observation [z, h] (Z + H,) float32, action (A,) in the agent's own form."""
 
-    def __init__(self, mind: Mind, render_mode: str | None = None, observation: Observation = "zh"):
+    def __init__(self, mind: Awake | Dream, render_mode: str | None = None, observation: Observation = "zh"):
         self.mind, self.render_mode = mind, render_mode
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
         self.view = View(mind, observation)
         self.observation_space, self.action_space = self.view.observation_space, self.view.action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode."""
+        """Begin an episode. `options`: awake, those of the track's reset (`start_tile`, `reverse`, `randomize`); no others."""
         super().reset(seed=seed, options=options)
         seed = int(self.np_random.integers(2**31)) if seed is None else seed
-        return self.view(self.mind.reset([seed]))[0], {}
+        return self.view(self.mind.reset([seed], options))[0], {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Act."""
-        step = self.mind.step(torch.from_numpy(np.asarray(action, np.float32))[None].to(self.mind.device))
+        """Act: (A,), in the agent's own form; what is out of bounds is clipped.
+
+        Raises:
+            Refused: the action has another shape or is no finite number, or the agent is broken.
+        """
+        step = sound(self.mind.step(read_actions(self.mind, action)[None]))
         info = {"off_road": float(step.off_road[0])}
         return (
             self.view(step.final_observation)[0],
@@ -124,15 +143,18 @@ class MindEnv(gym.Env[np.ndarray, np.ndarray]):
 def make_dream(
     agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh", **settings: Any
 ) -> MindEnv:
-    """`gymnasium.make("dreamlap/Dream-v0", agent=PATH)`: one dream; `settings` are those of `DreamConfig`."""
-    return MindEnv(Dream(_agent(agent), 1, DreamConfig(**settings)), render_mode, observation)
+    """`gymnasium.make("dreamlap/Dream-v0", agent=PATH)`: one dream; `settings` are those of `DreamConfig`.
+
+    Without `from_start`, dreams begin with the agent's moments as they come.
+    """
+    return MindEnv(_dream(agent, 1, settings), render_mode, observation)
 
 
 def make_dream_vector(
     num_envs: int, agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh", **settings: Any
 ) -> MindVectorEnv:
     """`gymnasium.make_vec("dreamlap/Dream-v0", num_envs=1024, agent=PATH)`."""
-    return MindVectorEnv(Dream(_agent(agent), num_envs, DreamConfig(**settings)), render_mode, observation)
+    return MindVectorEnv(_dream(agent, num_envs, settings), render_mode, observation)
 
 
 def make_awake(agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh") -> MindEnv:
@@ -145,6 +167,11 @@ def make_awake_vector(
 ) -> MindVectorEnv:
     """`gymnasium.make_vec("dreamlap/Awake-v0", num_envs=8, agent=PATH)`."""
     return MindVectorEnv(Awake(_agent(agent), num_envs), render_mode, observation)
+
+
+def _dream(agent: str | Path | Agent, num_envs: int, settings: dict[str, Any]) -> Dream:
+    config = DreamConfig(**settings)
+    return Dream(_agent(agent), num_envs, config, from_start=config.from_start if "from_start" in settings else None)
 
 
 def _agent(agent: str | Path | Agent) -> Agent:

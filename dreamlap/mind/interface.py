@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent
+from dreamlap.errors import Refused
 
 
 class Step(NamedTuple):
@@ -41,3 +42,14 @@ class Mind(Protocol):
     def render(self) -> np.ndarray:
         """The first mind's frame, (S, S, 3) uint8: seen when awake, drawn by V when dreaming."""
         ...
+
+
+def sound(step: Step) -> Step:
+    """The same step, for whoever is not ours.
+
+    Raises:
+        Refused: M or V gave what is no number.
+    """
+    if not (torch.isfinite(step.final_observation).all() and torch.isfinite(step.reward).all()):
+        raise Refused("this agent's V or M gave what is no number: its weights are broken. Train it again, or copy it again")
+    return step

@@ -8,7 +8,8 @@ import torch
 from dreamlap.agent import Agent, load_agent
 from dreamlap.errors import Refused
 from dreamlap.mind.dream import Dream, DreamConfig
-from dreamlap.track import FastCarRacing, TrackConfig
+from dreamlap.mind.interface import sound
+from dreamlap.track import STOCK, FastCarRacing, TrackConfig, read_options
 
 ENDLESS = 2**62
 """A horizon that no dream reaches: whoever drives has a clock of his own."""
@@ -26,14 +27,16 @@ class DreamTrack:
         self.agent, self.mind = agent, Dream(agent, 1, DreamConfig(horizon=ENDLESS))
 
     def reset(self, *, seed: int, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin at a real moment that the agent remembers -> (S, S, 3) uint8. There is no tile to choose in `options`."""
+        """Begin at a real moment that the agent remembers -> (S, S, 3) uint8. There is no tile to choose in `options`: they
+        are read as a track's, and change nothing."""
+        read_options(options)
         self.mind.reset([seed])
         return self.mind.render(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """A stock action (3,) -> the frame that follows (S, S, 3) uint8, what M expects to be earned, whether M ends it."""
-        own = torch.from_numpy(self.agent.actions.from_stock(action)).to(self.mind.device)
-        step = self.mind.step(own[None])
+        own = torch.from_numpy(self.agent.actions.from_stock(STOCK.read(action))).to(self.mind.device)
+        step = sound(self.mind.step(own[None]))
         with torch.no_grad():
             frame = self.agent.vision.decode(step.final_observation[:, : self.agent.vision.latent])
         return frame[0].cpu().numpy(), float(step.reward[0]), bool(step.terminated[0]), False, {}

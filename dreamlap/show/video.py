@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
-from PIL import Image
 
 from dreamlap.agent import Agent
-from dreamlap.episodes import EpisodeFile, EpisodeStore
+from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
 from dreamlap.episodes.store import SUFFIX
 from dreamlap.errors import Refused
 from dreamlap.expert import Expert
-from dreamlap.files import replacing
+from dreamlap.files import check_writable, existing, replacing
 from dreamlap.seeds import SELECTION_SEEDS, numpy_generator
 from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, ReconstructionFilm, film_episodes, titles_of
 from dreamlap.show.glimpse import drive_on
 from dreamlap.show.panels import Board
+from dreamlap.show.picture import read_picture
 from dreamlap.track import TrackConfig, to_frame
 from dreamlap.track.frames import STOCK
 
@@ -40,8 +40,10 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label:
     `label`: kept in the file, to tell what it was made of (`label_of`).
 
     Raises:
-        ValueError: there are no frames.
+        Refused: there are no frames.
+        OSError: it cannot be written. That is found out before the first frame is made.
     """
+    check_writable(path)
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
@@ -97,6 +99,7 @@ def prediction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, every: int = 50, label: str = ""
 ) -> None:
     """Film a drive beside M's dream of it: M is told the actions, and sees the real frame every `every` steps alone."""
+    check_writable(path)
     warmup = agent.config.memory.warmup
     drive = drive_on(agent, seed, warmup + steps)
     film = PredictionFilm(agent, drive, warmup, steps, every, Board(("the track", "M's dream"), STOCK * scale))
@@ -113,23 +116,38 @@ def beside_video(
     which M dreams on with C. Without it, the episode is a drive on the track `seed`.
 
     Raises:
-        ValueError: the episode has no such frame, or V sees frames of another size.
+        Refused: the episode has no such frame, V sees frames of another size, or `first` cannot be read.
+        OSError: `path` cannot be written, or `first` is not there.
     """
-    at = agent.config.memory.warmup if at is None else at
+    check_writable(path)
     board, side = Board(("the original", "M's dream"), STOCK * scale), agent.config.track.size
-    if first and first.suffix != SUFFIX:
+    if first and first.suffix.lower() != SUFFIX:
+        if at is not None:
+            raise Refused(f"--at {at} names a step of an episode, and {first} is taken for a picture: leave --at out")
         return write_video(path, DreamFilm(agent, seed, steps, board, first_frame(first, agent.config.track)))
-    drive = EpisodeFile(first).episode() if first else drive_on(agent, seed, at + steps)
-    if drive.frames.shape[1] != side:
-        raise Refused(f"the frames of {first} are {drive.frames.shape[1]} pixels wide, and this agent's V sees {side}")
+    at = agent.config.memory.warmup if at is None else at
+    drive = _episode_for(first, side) if first else drive_on(agent, seed, at + steps)
     if not 0 <= at < len(drive):
         raise Refused(f"there is no step {at} in an episode of {len(drive)} steps: use --at 0 to --at {len(drive) - 1}")
     return write_video(path, PredictionFilm(agent, drive, at, steps, steps + 1, board))
 
 
+def _episode_for(path: Path, side: int) -> Episode:
+    """The episode in a file, whose frames must have that side."""
+    file = EpisodeFile(existing(path))
+    if file.shape[1:3] != (side, side):
+        height, width = file.shape[1:3]
+        raise Refused(f"the frames of {path} have {width}x{height} pixels, and this agent's V sees {side}x{side}")
+    return file.episode()
+
+
 def first_frame(path: Path, seen: TrackConfig) -> np.ndarray:
-    """A picture as V would be shown it, (S, S, 3) uint8: V's own frame as it is, any other as if it filled the stock window."""
-    picture = np.array(Image.open(path).convert("RGB"))
+    """A picture as V would be shown it, (S, S, 3) uint8: V's own frame as it is, any other as if it filled the stock window.
+
+    Raises:
+        Refused: it is no picture, or not one of 8 bits a channel and of a size that can be meant.
+    """
+    picture = read_picture(path)
     if picture.shape[:2] == (seen.size, seen.size) != (STOCK, STOCK):
         return picture
     return to_frame(cv2.resize(picture, (STOCK, STOCK), interpolation=cv2.INTER_AREA), seen.size, seen.bar)
@@ -139,6 +157,7 @@ def reconstruction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, label: str = ""
 ) -> None:
     """Film a drive beside what V draws of every frame: from all that it keeps, and from z alone, as in a dream."""
+    check_writable(path)
     board = Board(("the track", "V's reconstruction", "from z alone"), STOCK * scale)
     write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, steps), board), label=label)
 
@@ -151,8 +170,10 @@ def preview_video(store: EpisodeStore, path: Path, count: int = 16, seed: int = 
     """Film `count` random episodes of a store, all playing at once; one that has ended stands still, dimmed.
 
     Raises:
-        ValueError: the store is empty.
+        Refused: the store is empty.
+        OSError: `path` cannot be written.
     """
+    check_writable(path)
     names = store.names()
     if not names:
         raise Refused(f"no episodes in {store.folder}: collect some first")

@@ -3,7 +3,7 @@
 from dreamlap.track.actions import DISCRETE, PEDAL, STOCK, ActionForm, action_form
 from dreamlap.track.config import TrackConfig
 from dreamlap.track.drift import warn_of_drift
-from dreamlap.track.fast import FastCarRacing
+from dreamlap.track.fast import FastCarRacing, read_options
 from dreamlap.track.frames import seen_by, to_frame
 from dreamlap.track.marks import bar_rows, off_road
 
@@ -19,6 +19,7 @@ __all__ = [
     "action_form",
     "bar_rows",
     "off_road",
+    "read_options",
     "seen_by",
     "to_frame",
 ]

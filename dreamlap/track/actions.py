@@ -1,7 +1,9 @@
 """Ways to write an action down: the track's own three numbers, two with gas and brake on one pedal, or one of five."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from dreamlap.errors import Refused
 
 STOCK_LOW = np.array([-1.0, 0.0, 0.0], np.float32)
 STOCK_HIGH = np.array([1.0, 1.0, 1.0], np.float32)
+KINDS = "fiub"
+"""Of numpy's types, those that hold numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,6 +20,8 @@ class ActionForm:
     """A way to write actions, with its bounds and its translation from and to the stock form."""
 
     name: str
+    numbers: tuple[str, ...]
+    """What each number of an action is."""
     low: np.ndarray
     """(size,) float32."""
     high: np.ndarray
@@ -31,24 +37,54 @@ class ActionForm:
         return len(self.low)
 
     def to_stock(self, a: np.ndarray) -> np.ndarray:
-        """(..., size) to (..., 3) float32 in [steer, gas, brake]; what is out of bounds is clipped, NaN is refused."""
-        return self.translate(np.clip(numbers(a), self.low, self.high))
+        """(..., size) to (..., 3) float32 in [steer, gas, brake]; what is out of bounds is clipped.
+
+        Raises:
+            Refused: see `read`.
+        """
+        return self.translate(np.clip(self.read(a, *np.shape(a)[:-1]), self.low, self.high).astype(np.float32, copy=False))
 
     def from_stock(self, a: np.ndarray) -> np.ndarray:
-        """(..., 3) stock to (..., size) float32; what is out of bounds is clipped, NaN is refused."""
-        return self.translate_back(np.clip(numbers(a), STOCK_LOW, STOCK_HIGH))
+        """(..., 3) stock to (..., size) float32; what is out of bounds is clipped.
+
+        Raises:
+            Refused: see `read`.
+        """
+        return self.translate_back(STOCK.to_stock(a))
+
+    def read(self, action: Any, *batch: int) -> np.ndarray:
+        """An action (size,) from outside, or many (*batch, size), as numbers of the kind that they came in.
+
+        Arrays, lists and tuples of whole or other numbers are taken.
+
+        Raises:
+            Refused: it has another shape, or holds something else than finite numbers. Clipping would let NaN pass, and the
+                car would be lost for good.
+        """
+        try:
+            a = np.asarray(action)
+        except (ValueError, TypeError, RuntimeError):  # lists of different lengths; a tensor that wants its gradient
+            a = np.empty(0, object)
+        if a.dtype.kind in KINDS and a.shape == (*batch, self.size) and _all_finite(a):
+            return a
+        names = ", ".join(self.numbers)
+        wanted = f"actions have shape {(*batch, self.size)}" if batch else f"an action has {self.size} numbers"
+        raise Refused(f"{wanted} ({names}), not {_shown(action, a)}")
 
 
-def numbers(a: np.ndarray) -> np.ndarray:
-    """Actions as float32.
+def _all_finite(a: np.ndarray) -> bool:
+    """Most steps ask for no more than a sum, which is quicker, and finite only if all of its parts are."""
+    return (a.ndim == 1 and math.isfinite(sum(a.tolist()))) or bool(np.isfinite(a).all())
 
-    Raises:
-        Refused: one is NaN or infinite. Clipping would let it pass, and the car would be lost for good.
-    """
-    a = np.asarray(a, np.float32)
+
+def _shown(action: Any, a: np.ndarray) -> str:
+    """An action that cannot be, which numpy reads as `a`."""
+    if a.dtype.kind not in KINDS:
+        return f"{action!r:.60}"
     if not np.isfinite(a).all():
-        raise Refused(f"an action is no number: {a.tolist()!s:.80}. Whoever drives is broken; train again, or load it again")
-    return a
+        one = a[tuple(np.argwhere(~np.isfinite(a))[0][:-1])]  # whose number it is
+        return f"{one.tolist()!s:.60}: they must be finite. If an agent gave them, it is broken: train it or load it again"
+    return f"shape {a.shape}: {a.tolist()!s:.60}"
 
 
 def _pedal_to_stock(a: np.ndarray) -> np.ndarray:
@@ -72,16 +108,22 @@ def _same(a: np.ndarray) -> np.ndarray:
     return a
 
 
-STOCK = ActionForm("stock", STOCK_LOW, STOCK_HIGH, _same, _same)
+STOCK = ActionForm("stock", ("steer", "gas", "brake"), STOCK_LOW, STOCK_HIGH, _same, _same)
 """Three numbers: steer in [-1, 1] (positive is right), gas in [0, 1], brake in [0, 1]."""
 
-PEDAL = ActionForm("pedal", np.full(2, -1, np.float32), np.full(2, 1, np.float32), _pedal_to_stock, _stock_to_pedal)
+PEDAL = ActionForm(
+    "pedal", ("steer", "pedal"), np.full(2, -1, np.float32), np.full(2, 1, np.float32), _pedal_to_stock, _stock_to_pedal
+)
 """Two numbers: steer in [-1, 1], pedal in [-1, 1] (positive is gas, negative is brake)."""
 
 FIVE = np.array([[0, 0, 0], [0.6, 0, 0], [-0.6, 0, 0], [0, 0.2, 0], [0, 0, 0.8]], np.float32)
 """What gymnasium's five discrete actions do: nothing, right, left, gas, brake."""
 
-DISCRETE = ActionForm("discrete", np.full(5, -1, np.float32), np.full(5, 1, np.float32), _discrete_to_stock, _stock_to_discrete)
+FIVE_NAMES = ("nothing", "right", "left", "gas", "brake")
+
+DISCRETE = ActionForm(
+    "discrete", FIVE_NAMES, np.full(5, -1, np.float32), np.full(5, 1, np.float32), _discrete_to_stock, _stock_to_discrete
+)
 """Five numbers, of which the greatest is done; the others' values do not matter."""
 
 FORMS = {form.name: form for form in (STOCK, PEDAL, DISCRETE)}

@@ -66,6 +66,14 @@ def lay_car(car: Car, zoom: float, frame: np.ndarray) -> None:
     seen[:] = seen * (1 - layer[..., 3:]) + layer
 
 
+def covers() -> np.ndarray:
+    """How much of each pixel of a frame the car covers with its wheels straight: (96, 96) uint8, up to 255."""
+    frame = np.zeros((STOCK, STOCK), np.float32)
+    shares = (_hull_layer(), *(_wheel_layer(i, 0, 0) for i in range(len(AXLES))))
+    frame[TOP : TOP + ROWS, LEFT : LEFT + COLS] = sum(layer[..., 3] for layer in shares)
+    return (frame.clip(0, 1) * 255).astype(np.uint8)
+
+
 def _layer(car: Car) -> np.ndarray:
     """(12, 8, 4) float32: red, green, blue and the share of the pixel that they cover."""
     layer = _hull_layer()

@@ -2,7 +2,8 @@
 
 import math
 import operator
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -11,11 +12,18 @@ from gymnasium.envs.box2d.car_dynamics import SIZE, WHEELPOS
 from gymnasium.envs.box2d.car_racing import SCALE, ZOOM, CarRacing
 from gymnasium.utils import EzPickle
 
+from dreamlap.errors import Refused
+from dreamlap.settings import ANY, bounded, least
+from dreamlap.track.actions import FIVE_NAMES
+from dreamlap.track.actions import STOCK as STOCK_FORM
 from dreamlap.track.car import lay_car
 from dreamlap.track.frames import ROAD_ROWS, STOCK, to_frame
 from dreamlap.track.ground import Ground
 from dreamlap.track.panel import lay_panel
 from dreamlap.track.physics import QuickCar, Referee
+
+OPTIONS = ("start_tile", "reverse", "randomize")
+"""What may be said to the reset of a track."""
 
 
 class FastCarRacing(CarRacing):
@@ -28,18 +36,19 @@ class FastCarRacing(CarRacing):
     blind = False
     """True skips drawing: observations are black, all else is as before. May be set and unset at any time."""
 
+    @bounded
     def __init__(
         self,
         render_mode: str | None = None,
         verbose: bool = False,
-        lap_complete_percent: float = 0.95,
+        lap_complete_percent: Annotated[float, ANY] = 0.95,
         domain_randomize: bool = False,
         continuous: bool = True,
-        size: int = STOCK,
+        size: Annotated[int, least(1, 1024)] = STOCK,
         bar: bool = True,
-        repeat: int = 1,
+        repeat: Annotated[int, least(1, 10_000)] = 1,
     ) -> None:
-        """Takes stock's own arguments and two more.
+        """Takes stock's own arguments and three more.
 
         Args:
             render_mode: stock's.
@@ -50,6 +59,9 @@ class FastCarRacing(CarRacing):
             size: width and height of the observation, in pixels.
             bar: whether the observation shows the instrument bar.
             repeat: how many steps of the stock track one step lasts; rewards add up, and only the last frame is drawn.
+
+        Raises:
+            SettingError: an argument has another type, or is out of its bounds.
         """
         stock = (render_mode, verbose, lap_complete_percent, domain_randomize, continuous)
         super().__init__(*stock)
@@ -61,6 +73,7 @@ class FastCarRacing(CarRacing):
         self._painted = False
         self._start: int | None = 0
         self._reverse = False
+        self._new = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts an episode on a new track.
@@ -72,20 +85,30 @@ class FastCarRacing(CarRacing):
                 the lap is driven the other way round: stock's go round to the left, and sharp right turns are rare on them.
 
         Raises:
-            TypeError: `start_tile` is neither a whole number nor "random".
+            Refused: there is no such option, or it does nothing here.
+            TypeError: `start_tile` is neither a whole number nor "random", or another option is not true or false.
         """
-        start = (options or {}).get("start_tile", 0)
+        options = read_options(options)
+        if options.get("randomize") and not self.domain_randomize:
+            raise Refused("`randomize` does nothing on a track in stock's colours: make it with domain_randomize=True")
+        start = options.get("start_tile", 0)
         self._start = None if start == "random" else operator.index(start)
-        self._reverse = bool((options or {}).get("reverse"))
+        self._reverse = bool(options.get("reverse"))
         frame, info = super().reset(seed=seed, options=options)
         self._turn_track(-self._head)
         return frame, info
 
     def step(self, action: np.ndarray | int) -> tuple[Any, Any, bool, Literal[False], dict[str, Any]]:
-        """One fiftieth of a second, as stock, or `repeat` of them."""
-        if action is None:  # stock's reset steps so once it has built the car
+        """One fiftieth of a second, as stock, or `repeat` of them.
+
+        Raises:
+            Refused: the action is not one: steer, gas and brake, all finite, or with `continuous=False` one of five.
+        """
+        if self._new:  # stock's reset steps once, without an action, when it has built the car
+            self._new = False
             self._prepare_car()
             return super().step(action)
+        action = STOCK_FORM.read(action) if self.continuous else self._one_of_five(action)
         if self.repeat == 1:
             return super().step(action)
         blind, left, over, total = self.blind, self.repeat, False, 0.0
@@ -97,6 +120,11 @@ class FastCarRacing(CarRacing):
             total += float(reward)
         self.blind = blind
         return self._observe() if left else frame, total, over, False, info
+
+    def _one_of_five(self, action: Any) -> int:
+        if not self.action_space.contains(action):
+            raise Refused(f"an action is a whole number from 0 to 4 ({', '.join(FIVE_NAMES)}), not {action!r:.60}")
+        return int(action)
 
     def _prepare_car(self) -> None:
         assert self.car is not None
@@ -114,7 +142,7 @@ class FastCarRacing(CarRacing):
         self._head = int(self.np_random.integers(tiles)) if self._start is None else self._start % tiles
         self._turn_track(self._head)
         self.world.contactListener = self.contactListener_keepref = Referee(self, self.lap_complete_percent)
-        self._painted = False
+        self._painted, self._new = False, True
         return True
 
     def _turn_track(self, tiles: int) -> None:
@@ -144,3 +172,23 @@ class FastCarRacing(CarRacing):
         lay_panel(self.car, self.reward, self._canvas[ROAD_ROWS:])
         seen = to_frame(self._canvas, self.size, self.bar)
         return cv2.cvtColor(seen, cv2.COLOR_RGBA2RGB)
+
+
+def read_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What may be said to the reset of a track, as it was said.
+
+    Raises:
+        Refused: there is no such option.
+        TypeError: an option has another type.
+    """
+    options = dict(options or {})
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise Refused(f"a track has no option {name!r}; it has {', '.join(OPTIONS)}")
+        if name == "start_tile":
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole and not (isinstance(value, str) and value == "random"):
+                raise TypeError(f'`start_tile` is {value!r}, and it must be a whole number or "random"')
+        elif not isinstance(value, bool | np.bool_):
+            raise TypeError(f"`{name}` is {value!r}, and it must be true or false")
+    return options

@@ -42,9 +42,14 @@ def to_frame(stock: np.ndarray, size: int, bar: bool) -> np.ndarray:
 
 
 def seen_by(frame: np.ndarray, track: TrackConfig) -> np.ndarray:
-    """The stock track's frame (96, 96, 3) uint8 -> the frame that someone trained on `track` sees, (S, S, 3) uint8."""
-    if frame.shape != (STOCK, STOCK, 3) or frame.dtype != np.uint8:
-        raise Refused(f"an agent sees the stock track's frames, (96, 96, 3) uint8, not {frame.shape} {frame.dtype}")
+    """The stock track's frame (96, 96, 3) uint8 -> the frame that someone trained on `track` sees, (S, S, 3) uint8.
+
+    Raises:
+        Refused: it is no such frame.
+    """
+    if not isinstance(frame, np.ndarray) or frame.shape != (STOCK, STOCK, 3) or frame.dtype != np.uint8:
+        found = f"{frame.shape} {frame.dtype}" if isinstance(frame, np.ndarray) else f"{type(frame).__name__}"
+        raise Refused(f"an agent sees the stock track's frames, arrays (96, 96, 3) uint8, not {found}")
     return to_frame(frame, track.size, track.bar)
 
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamlap.errors import Refused
-from dreamlap.vision.vae import VAE, Posterior, Terms, kl_by_dimension, pixels, posterior_of, standard_normal, to_frames
+from dreamlap.vision.vae import VAE, Posterior, Terms, kl_by_dimension, posterior_of, standard_normal, to_frames
 
 EXPANSION = 3
 """How many times wider a cell of the decoder is inside."""
@@ -204,7 +204,7 @@ class NVAE(VAE):
 
     def reconstruct(self, frames: Tensor) -> Tensor:
         """Frames (B, S, S, 3) uint8 -> drawings with every group at the mean of its posterior."""
-        features = self.encoder.features(pixels(frames))
+        features = self.encoder.features(self.pixels(frames))
         return to_frames(self.decoder.draw(posterior_of(self.encoder.top(features[0])).mu, features).logits)
 
     def imagine(self, z: Tensor, chance: torch.Generator) -> Tensor:
@@ -217,7 +217,7 @@ class NVAE(VAE):
         The last frames, a share `alone` of them, are drawn from z with the groups below at the means of their priors, as in a
         dream; the KL of those groups is that of the other frames.
         """
-        features = self.encoder.features(pixels(frames))
+        features = self.encoder.features(self.pixels(frames))
         posterior = posterior_of(self.encoder.top(features[0]))
         z, looking = posterior.sample(standard_normal(posterior.mu, chance)), round(len(frames) * (1 - alone))
         drawing = self.decoder.draw(z[:looking], [scale[:looking] for scale in features], chance)

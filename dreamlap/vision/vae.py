@@ -40,8 +40,20 @@ class VAE(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
     def encode(self, frames: Tensor) -> Posterior:
-        """Frames (B, S, S, 3) uint8 -> the posterior over z."""
-        return posterior_of(self.encoder(pixels(frames)))
+        """Frames (B, S, S, 3) uint8 -> the posterior over z.
+
+        Raises:
+            Refused: they are no such frames.
+        """
+        return posterior_of(self.encoder(self.pixels(frames)))
+
+    def pixels(self, frames: Tensor) -> Tensor:
+        """What the encoder is shown of frames (B, S, S, 3) uint8: `pixels` of them, once it is known that they are frames."""
+        size = self.size
+        if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1:] != (size, size, 3):
+            found = f"{tuple(frames.shape)} {str(frames.dtype).removeprefix('torch.')}"
+            raise Refused(f"this V sees frames (B, {size}, {size}, 3) uint8, not {found}")
+        return pixels(frames)
 
     def logits(self, z: Tensor) -> Tensor:
         """z (B, Z) -> the frame before it is squashed into [0, 1]: (B, 3, S, S)."""
