@@ -264,3 +264,9 @@ def test_a_vision_refuses_what_is_no_frame(kind: Literal["light", "nvae"]):
             with pytest.raises(Refused, match=r"this V sees frames \(B, 64, 64, 3\) uint8, not \("):
                 look(wrong)
     assert vision.encode(frames).mu.shape == (2, 4)
+
+
+def test_a_width_that_an_nvae_cannot_have_is_refused_by_its_flag():
+    with pytest.raises(Refused, match=r"--vision\.width 12: .* multiple of 8"):
+        VisionConfig("nvae", width=12)
+    assert VisionConfig("light", width=12).width == 12
