@@ -251,15 +251,9 @@ def test_pictures_of_what_v_makes_of_frames(agent: Agent, tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ["light", "nvae"])
 def test_a_vision_refuses_what_is_no_frame(kind: Literal["light", "nvae"]):
-    vision, frames = build_vision(VisionConfig(kind, latent=4, width=4), 64), torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
-    for wrong in (
-        frames.float() / 255,
-        frames.long(),
-        frames[0],
-        frames.permute(0, 3, 1, 2),
-        frames[:, :48, :48],
-        frames[..., :1],
-    ):
+    vision, frames = build_vision(VisionConfig(kind, latent=4, width=8), 64), torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
+    kinds, shapes = (frames.float() / 255, frames.long()), (frames[0], frames.mT, frames[:, :48, :48], frames[..., :1])
+    for wrong in (*kinds, *shapes):
         for look in (vision.encode, vision.reconstruct):
             with pytest.raises(Refused, match=r"this V sees frames \(B, 64, 64, 3\) uint8, not \("):
                 look(wrong)
