@@ -251,16 +251,16 @@ def test_pictures_of_what_v_makes_of_frames(agent: Agent, tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ["light", "nvae"])
 def test_a_vision_refuses_what_is_no_frame(kind: Literal["light", "nvae"]):
-    vision, frames = build_vision(VisionConfig(kind, latent=4, width=4), 64), torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
-    for wrong in (
-        frames.float() / 255,
-        frames.long(),
-        frames[0],
-        frames.permute(0, 3, 1, 2),
-        frames[:, :48, :48],
-        frames[..., :1],
-    ):
+    vision, frames = build_vision(VisionConfig(kind, latent=4, width=8), 64), torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
+    kinds, shapes = (frames.float() / 255, frames.long()), (frames[0], frames.mT, frames[:, :48, :48], frames[..., :1])
+    for wrong in (*kinds, *shapes):
         for look in (vision.encode, vision.reconstruct):
             with pytest.raises(Refused, match=r"this V sees frames \(B, 64, 64, 3\) uint8, not \("):
                 look(wrong)
     assert vision.encode(frames).mu.shape == (2, 4)
+
+
+def test_a_width_that_an_nvae_cannot_have_is_refused_by_its_flag():
+    with pytest.raises(Refused, match=r"--vision\.width 12: .* multiple of 8"):
+        VisionConfig("nvae", width=12)
+    assert VisionConfig("light", width=12).width == 12

@@ -32,7 +32,8 @@ def off_road(frames: np.ndarray, bar: bool) -> np.ndarray:
 
     It is read off the road's colour around the car, not off the grass: a wheel on the kerb of a sharp corner touches no tile.
     In stock's colours the road is gray; in others its colour is looked for in the frame. It cannot be told from grass of all
-    but the same colour (fewer than 10 levels apart in every channel: one random track in a thousand).
+    but the same colour (fewer than 10 levels apart in every channel: one random track in a thousand). Frames without plain
+    ground, such as V's drawings of random colours, are read as stock's.
 
     Args:
         frames: (N, S, S, 3) uint8. Smaller ones than 32 pixels do not show it.
