@@ -262,7 +262,7 @@ def _type_complaint(hint: Any, value: Any) -> str:
 
 
 def scaled(settings: T, factor: float) -> T:
-    """The same settings with every `count` multiplied by `factor` (rounded up), in nested settings too."""
+    """The same settings with every `count` multiplied by `factor` (rounded up) within its bounds, in nested settings too."""
     if not factor > 0 or math.isinf(factor):
         raise Refused(f"--scale must be above 0, not {factor}: 0.1 makes a tenth of everything")
     if factor == 1:
@@ -273,7 +273,8 @@ def scaled(settings: T, factor: float) -> T:
         if dataclasses.is_dataclass(value):
             changes[field.name] = scaled(value, factor)
         elif "least" in field.metadata and value > 0:
-            changes[field.name] = max(field.metadata["least"], math.ceil(value * factor - 1e-9))
+            most = (_bounds_of(field.type) or ANY).most
+            changes[field.name] = min(most, max(field.metadata["least"], math.ceil(value * factor - 1e-9)))
     return dataclasses.replace(settings, **changes)  # pyright: ignore[reportArgumentType]
 
 

@@ -16,7 +16,7 @@ from dreamlap.errors import Refused
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.learn.practice import ExpertConfig
 from dreamlap.presets import PRESETS, CollectConfig, Config, ControllerConfig
-from dreamlap.settings import Bounds, SettingError, checked, deviations, differences, from_dict, least, settings, span
+from dreamlap.settings import Bounds, SettingError, checked, deviations, differences, from_dict, least, scaled, settings, span
 
 
 def numbers(kind: type, prefix: str = "") -> dict[str, tuple[type, str, Any, Bounds | None]]:
@@ -260,3 +260,12 @@ def test_what_differs_from_the_defaults_and_from_each_other_is_told():
     assert deviations(two) == {"collect": {"random": 3, "steps": 90}}
     told = differences(dataclasses.asdict(one), dataclasses.asdict(two))
     assert told == ["--collect.random 0 -> 3", "--collect.steps 1000 -> 90", "--seed 3 -> 0"]
+
+
+@pytest.mark.parametrize("factor", [1e-6, 0.01, 0.3, 3])
+def test_a_scaled_preset_is_one_that_can_be_trained(factor: float):
+    """What `--scale` makes keeps to the bounds, and drives stay longer than what M must have seen."""
+    for name, preset in PRESETS.items():
+        config = scaled(preset.config, factor)
+        assert config.memory.warmup < config.collect.steps <= 1000, name
+        assert config.memory.warmup < config.selection.weighed <= 1000, name
