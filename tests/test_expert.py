@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
@@ -19,7 +18,7 @@ from dreamlap.cli import main
 from dreamlap.drivers import DriverConfig, ExpertDriver
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.record import collect
-from dreamlap.evaluate import evaluate
+from dreamlap.evaluate import drive_lot, evaluate
 from dreamlap.expert import Expert, ReflexConfig, build_expert, to_gray
 from dreamlap.expert_run import JUDGING, judge
 from dreamlap.learn.expert import build_ppo, expert_of, train_expert
@@ -193,7 +192,7 @@ def test_it_is_scored_and_collects_like_any_agent(expert: Expert, tmp_path: Path
 
 def test_a_run_is_scored_filmed_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(expert_run, "evaluate", partial(evaluate, track="fast"))
+    monkeypatch.setattr("dreamlap.evaluate.drive_lot", lambda path, _, seeds: drive_lot(path, "fast", seeds))
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(TINY).items() if isinstance(value, int)]
     command = ["train", "expert", "--name", "x", *flags, "--reflex.features", "16", "--reflex.channels", "8", "8", "8"]
     main([*command, "--updates", "2"])
