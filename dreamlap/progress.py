@@ -64,7 +64,9 @@ def open_streams() -> None:
     """Let whatever prints do so: a terminal that lacks a sign shows a question mark; a stream that is closed takes all."""
     for name in ("stdout", "stderr"):
         if (stream := getattr(sys, name)) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+            nowhere = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+            os.set_inheritable(nowhere.fileno(), True)  # it has the number of what was closed, which workers expect to find
+            setattr(sys, name, nowhere)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
