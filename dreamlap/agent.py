@@ -28,6 +28,7 @@ from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
 from dreamlap.seeds import derive
 from dreamlap.settings import deviations, from_dict, settings
 from dreamlap.track import TrackConfig, action_form, seen_by
+from dreamlap.track.config import MOST_SIDE
 from dreamlap.vision import VAE, VisionConfig, build_vision
 from dreamlap.weights import FORMAT, checksum_of, load_tensors, load_weights, save_tensors
 
@@ -54,6 +55,8 @@ class AgentConfig:
     def __post_init__(self) -> None:
         """Refuse frames of a size that this V cannot see."""
         size, vision = self.track.size, self.vision
+        if size > MOST_SIDE:
+            raise Refused(f"--track.size {size}: no V (vision) sees more than {MOST_SIDE} pixels a side. Use 64")
         if vision.kind == "conv" and size != 64:
             raise Refused(f"--track.size {size}: the ConvVAE (--vision.kind conv) sees 64x64 pixels. Use --vision.kind light")
         if vision.kind == "light" and size % 16:

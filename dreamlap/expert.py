@@ -17,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from dreamlap.control import bounded
+from dreamlap.errors import Refused
 from dreamlap.files import Owned, write_json
 from dreamlap.settings import deviations, from_dict, least, settings
 from dreamlap.track import TrackConfig, action_form, seen_by
+from dreamlap.track.config import MOST_SIDE
 from dreamlap.weights import FORMAT, checksum_of, load_weights, save_tensors
 
 KIND = "expert"
@@ -37,6 +39,11 @@ class ReflexConfig:
     """Of its three convolutions; 32, 64, 64 are those of Mnih et al. (2015)."""
     features: Annotated[int, least(1, 65536)] = 256
     """Width of the layer between the convolutions and the action."""
+
+    def __post_init__(self) -> None:
+        """Refuse frames that are too small for three convolutions, or too large."""
+        if not 36 <= self.track.size <= MOST_SIDE:
+            raise Refused(f"--reflex.track.size {self.track.size}: an expert sees 36 to {MOST_SIDE} pixels a side. Use 64")
 
 
 class Eyes(nn.Module):

@@ -322,13 +322,16 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
                 f"{source}: there is no setting {name!r}; did you mean {' or '.join(near)}? If a newer version of dreamlap "
                 "wrote the file, upgrade: pip install --upgrade dreamlap"
             )
+    made = {name: _value(hints[name], value, f"{source}, {name}") for name, value in values.items()}
     try:
-        return kind(**{name: _value(hints[name], value, f"{source}, {name}") for name, value in values.items()})
+        return kind(**made)
     except SettingError as error:
         newer = ". If a newer version of dreamlap wrote the file, upgrade: pip install --upgrade dreamlap"
         raise Refused(
             f"{source}: `{error.name}` is {error.value!r:.60}, and it {error.complaint}" + newer * isinstance(error.value, str)
         ) from None
+    except Refused as error:  # settings that do not go together
+        raise Refused(f"{source}: {error}") from None
 
 
 def _value(hint: Any, value: Any, source: str) -> Any:

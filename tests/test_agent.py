@@ -198,7 +198,7 @@ def edited(agent: Agent, folder: Path, place: str, value: Any) -> Path:
     ("place", "value", "message"),
     [
         ("config.track.size", "64", "`size` is '64', and it must be a whole number"),
-        ("config.track.size", 16384, "`size` is 16384, and it must be at least 32 and at most 512"),
+        ("config.track.size", 16384, r"agent\.json: --track\.size 16384: no V \(vision\) sees more than 512 pixels"),
         ("config.track.repeat", 0, "`repeat` is 0"),
         ("config.track.bar", "false", "`bar` is 'false', and it must be true or false"),
         ("config.track.actions", "fly", "`actions` is 'fly'"),

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from dreamlap.settings import least, settings
 
+MOST_SIDE = 512
+"""Pixels a side of the frames that V, or an expert, can be asked to see: stock's have 96."""
 LIMIT = 1000
 """Steps until the clock ends an episode, as on the registered stock track."""
 
@@ -12,7 +14,7 @@ LIMIT = 1000
 class TrackConfig:
     """How the track is seen and acted on."""
 
-    size: Annotated[int, least(32, 512)] = 64
+    size: Annotated[int, least(32)] = 64
     """Side of the frames that V sees, in pixels: the stock 96x96 scaled by area."""
     bar: bool = True
     """Whether V sees the instrument bar (speed, wheels, steering); without it the frame is the 84 rows above, stretched."""
