@@ -30,6 +30,10 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
+HUGE = 2**31
+"""Bounds above this are there for the computer's sake: nobody need be told of them."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Bounds:
     """Where a number must lie, or each number of a tuple; those of an `ordered` pair must not fall."""
@@ -41,7 +45,7 @@ class Bounds:
     ordered: bool = False
 
     def __str__(self) -> str:
-        if math.isinf(self.most):
+        if self.most > HUGE:
             return "" if math.isinf(self.least) else f"{'>' if self.open else '≥'} {self.least:g}"
         low = f"{'above ' if self.open else ''}{self.least:g}"
         return f"{low} to {self.most:g}" if not math.isinf(self.least) else f"≤ {self.most:g}"
@@ -58,7 +62,7 @@ class Bounds:
 
     def _words(self) -> str:
         low = "" if math.isinf(self.least) else f"{'above' if self.open else 'at least'} {self.least:g}"
-        high = "" if math.isinf(self.most) else f"at most {self.most:g}"
+        high = "" if self.most > HUGE else f"at most {self.most:g}"
         return " and ".join(part for part in (low, high) if part)
 
 
@@ -197,7 +201,7 @@ def check_flags(settings: Any, prefix: str = "--") -> None:
 
 def _told(prefix: str, name: str, value: Any, complaint: str) -> str:
     shown = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return f"{prefix}{name.replace('_', '-')} {shown}: it {complaint}"
+    return f"{prefix}{name.replace('_', '-')} {shown} is out of bounds: it {complaint}"
 
 
 def _with_bounds_in_help(hint: Any) -> Any:

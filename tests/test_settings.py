@@ -96,12 +96,12 @@ def test_whole_numbers_of_numpy_are_whole_numbers(value: int):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--ppo.minibatch", "0"], "--ppo.minibatch 0: it must be at least 2"),
-        (["--ppo.learning-rate", "nan"], "--ppo.learning-rate nan: it must be a finite number"),
-        (["--vision_training.updates", "-1"], "--vision-training.updates -1: it must be at least 0"),
-        (["--collect.random_start", "3"], "--collect.random-start 3.0: it must be at least 0 and at most 1"),
-        (["--rounds.noise", "0.3", "0.0"], "--rounds.noise 0.3 0.0: it must not fall"),
-        (["--collect.driver.speed", "-1", "-1"], "--collect.driver.speed -1.0 -1.0: it must be at least 0.01"),
+        (["--ppo.minibatch", "0"], "--ppo.minibatch 0 is out of bounds: it must be at least 2"),
+        (["--ppo.learning-rate", "nan"], "--ppo.learning-rate nan is out of bounds: it must be a finite number"),
+        (["--vision_training.updates", "-1"], "--vision-training.updates -1 is out of bounds: it must be at least 0"),
+        (["--collect.random_start", "3"], "--collect.random-start 3.0 is out of bounds: it must be at least 0 and at most 1"),
+        (["--rounds.noise", "0.3", "0.0"], "--rounds.noise 0.3 0.0 is out of bounds: it must not fall"),
+        (["--collect.driver.speed", "-1", "-1"], "--collect.driver.speed -1.0 -1.0 is out of bounds: it must be at least 0.01"),
         (["--rounds.rounds", "-1"], "--rounds.rounds -1"),
         (["--seed", "-1"], "--seed -1"),
         (["--workers", "0"], "--workers 0"),
@@ -155,7 +155,7 @@ def test_what_cannot_be_is_refused_by_its_flag_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--minibatch", "0"], "--minibatch 0: it must be at least 2"),
+        (["--minibatch", "0"], "--minibatch 0 is out of bounds: it must be at least 2"),
         (["--reflex.stack", "0"], "--reflex.stack 0"),
         (["--reflex.track.size", "8"], "--reflex.track.size 8"),
         (["--practice.patience", "0"], "--practice.patience 0"),
@@ -175,8 +175,8 @@ def test_an_expert_is_refused_alike(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["collect", "d", "--episodes", "0"], "--episodes 0: it must be at least 1"),
-        (["collect", "d", "--driver.noise", "0.8", "0.1"], "--driver.noise 0.8 0.1: it must not fall"),
+        (["collect", "d", "--episodes", "0"], "--episodes 0 is out of bounds: it must be at least 1"),
+        (["collect", "d", "--driver.noise", "0.8", "0.1"], "--driver.noise 0.8 0.1 is out of bounds: it must not fall"),
         (["collect", "d", "--track.repeat", "0"], "--track.repeat 0"),
         (["collect", "d", "--driver.kind", "nobody"], "no agent in nobody"),
         (["collect", "d", "--driver.kind", "champion", "--track.size", "48"], "use --track.size 64"),

@@ -136,7 +136,7 @@ def test_a_destination_that_cannot_be_is_found_out_before_the_work(film: Any, tm
     [
         (("--out", "."), ".: it is a folder"),
         (("--out", "x" * 300), "the name is too long"),
-        (("--seed", "-1"), "--seed -1: it must be at least 0"),
+        (("--seed", "-1"), "--seed -1 is out of bounds: it must be at least 0"),
     ],
 )
 def test_a_verb_refuses_in_one_line_before_it_looks_for_the_agent(
