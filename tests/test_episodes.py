@@ -309,3 +309,10 @@ def test_latents_have_a_checksum(tmp_path: Path, episode: Episode, agent: Agent)
     latents.mu[3] = math.nan
     with pytest.raises(Refused, match="mu holds NaN"):
         save_latents(tmp_path / "m.safetensors", latents)
+
+
+@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"steps": -5}, {"random_start": 7.0}, {"reverse": math.nan}])
+def test_python_callers_are_checked_as_the_command_line_is(tmp_path: Path, wrong: dict):
+    with pytest.raises(Refused, match=f"--{next(iter(wrong)).replace('_', '-')} .* is out of bounds"):
+        drive(tmp_path / "d", **wrong)
+    assert list(tmp_path.iterdir()) == []

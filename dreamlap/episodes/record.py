@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from dreamlap.mind.world import DreamTrack, open_world, ways_to_begin
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import console, meter
 from dreamlap.seeds import numpy_generator, training_track
-from dreamlap.settings import deviations, differences
+from dreamlap.settings import SEED, SHARE, WORKERS, checked, deviations, differences, least
 from dreamlap.track import ActionForm, FastCarRacing, TrackConfig, action_form
 from dreamlap.weights import checksum
 
@@ -40,17 +40,18 @@ class Lot:
     made: dict[str, Any]  # what every episode records of how it was made
 
 
+@checked
 def collect(
     store: EpisodeStore,
     prefix: str,
-    episodes: int,
+    episodes: Annotated[int, least(1)],
     driver: DriverConfig,
     track: TrackConfig,
-    seed: int,
-    steps: int = 1000,
-    random_start: float = 0.0,
-    reverse: float = 0.0,
-    workers: int = 2,
+    seed: Annotated[int, SEED],
+    steps: Annotated[int, least(1)] = 1000,
+    random_start: Annotated[float, SHARE] = 0.0,
+    reverse: Annotated[float, SHARE] = 0.0,
+    workers: Annotated[int, WORKERS] = 2,
 ) -> list[str]:
     """Drive `episodes` episodes of up to `steps` steps and keep them as PREFIX-00000, PREFIX-00001 ... -> their names.
 
