@@ -131,9 +131,8 @@ def settings(cls: type[T]) -> type[T]:
     def check(self: T) -> None:
         if _deferred.get():
             return
-        for name, hint in hints.items():
-            if complaint := _complaint(hint, getattr(self, name)):
-                raise SettingError(cls.__name__, name, getattr(self, name), complaint)
+        for name, value, complaint in _complaints(hints, {name: getattr(self, name) for name in hints}):
+            raise SettingError(cls.__name__, name, value, complaint)
         together(self)
 
     cls.__post_init__ = check  # pyright: ignore[reportAttributeAccessIssue]  # dataclasses call it by this name
@@ -148,9 +147,10 @@ def checked(function: Callable[P, Result]) -> Callable[P, Result]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> Result:
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
-            if complaint := _complaint(hints.get(name), value):
-                raise Refused(_told("--", name, value, complaint))
+        given = signature.bind(*args, **kwargs).arguments
+        for name, value, complaint in _complaints(hints, given):
+            raise Refused(_told("--", name, value, complaint))
+        for name, value in given.items():
             if dataclasses.is_dataclass(value):
                 check_flags(value, f"--{name}.")
         token = _deferred.set(False)
@@ -175,9 +175,8 @@ def bounded(function: Callable[P, Result]) -> Callable[P, Result]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> Result:
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
-            if complaint := _complaint(hints.get(name), value):
-                raise SettingError(owner, name, value, complaint)
+        for name, value, complaint in _complaints(hints, signature.bind(*args, **kwargs).arguments):
+            raise SettingError(owner, name, value, complaint)
         return function(*args, **kwargs)
 
     return call
@@ -220,6 +219,13 @@ def _with_bounds_in_help(hint: Any) -> Any:
 
 def _bounds_of(hint: Any) -> Bounds | None:
     return next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Bounds)), None)
+
+
+def _complaints(hints: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """What is wrong with values by name: the name, the value, the complaint."""
+    for name, value in values.items():
+        if complaint := _complaint(hints.get(name), value):
+            yield name, value, complaint
 
 
 def _complaint(hint: Any, value: Any) -> str:

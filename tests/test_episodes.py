@@ -162,7 +162,7 @@ def test_one_changed_bit_is_noticed(tmp_path: Path, episode: Episode, where: flo
 def rewritten(path: Path, **changes: np.ndarray) -> None:
     """A file of an older version, which had no checksums, with other arrays."""
     with safe_open(str(path), framework="numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a safetensors file is no dictionary
         about = file.metadata()["about"]
     save_file(arrays | changes, str(path), {"about": about})
 

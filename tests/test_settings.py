@@ -12,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamlap.cli import main
+from dreamlap.episodes import EpisodeStore
 from dreamlap.errors import Refused
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.learn.practice import ExpertConfig
+from dreamlap.play import play
 from dreamlap.presets import PRESETS, CollectConfig, Config, ControllerConfig
 from dreamlap.settings import Bounds, SettingError, checked, deviations, differences, from_dict, least, scaled, settings, span
+from dreamlap.show.video import preview_video
+from dreamlap.track import TrackConfig
 
 
 def numbers(kind: type, prefix: str = "") -> dict[str, tuple[type, str, Any, Bounds | None]]:
@@ -269,3 +273,15 @@ def test_a_scaled_preset_is_one_that_can_be_trained(factor: float):
         config = scaled(preset.config, factor)
         assert config.memory.warmup < config.collect.steps <= 1000, name
         assert config.memory.warmup < config.selection.weighed <= 1000, name
+
+
+@pytest.mark.parametrize(
+    ("flag", "wrong"), [("episodes", {"episodes": 0}), ("steps", {"steps": -1}), ("fps", {"fps": math.nan})]
+)
+def test_playing_and_previews_check_python_callers_too(tmp_path: Path, flag: str, wrong: dict):
+    how = {"episodes": 1, "steps": 1, "seed": 0, "random_start": 0.0, "fps": 0.0} | wrong
+    with pytest.raises(Refused, match=f"--{flag} .* is out of bounds"):
+        play("random", None, tmp_path / "d", TrackConfig(), **how)
+    with pytest.raises(Refused, match="--count 0 is out of bounds"):
+        preview_video(EpisodeStore(tmp_path), tmp_path / "a.mp4", 0)
+    assert list(tmp_path.iterdir()) == []

@@ -235,10 +235,6 @@ class EpisodeStore:
             )
         return EpisodeFile(self._path(name))
 
-    def identities(self) -> dict[str, str]:
-        """By fingerprint, the name of every episode that is there."""
-        return {file.identity: file.path.stem for file in self}
-
     def summary(self) -> str:
         """What is there, for a person: episodes, steps, bytes, frames, how they ended, and the returns of each driver."""
         episodes = list(self)

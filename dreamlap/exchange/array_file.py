@@ -12,8 +12,7 @@ from numpy.lib import format as npy_format
 from dreamlap.errors import Refused
 from dreamlap.exchange.recording import MAX_BYTES
 
-BROKEN = (OSError, ValueError, TypeError, OverflowError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, RuntimeError,
-          NotImplementedError)  # fmt: skip
+BROKEN = (OSError, ValueError, TypeError, OverflowError, EOFError, SyntaxError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What NumPy and zipfile raise for files that are not what they should be."""
 
 

@@ -5,6 +5,7 @@ import tempfile
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 from dreamlap.agent import load_agent
 from dreamlap.drivers import Driver, DriverConfig, Person, PerTrack, build_driver
@@ -17,21 +18,23 @@ from dreamlap.play.place import Place
 from dreamlap.play.window import Window
 from dreamlap.progress import console
 from dreamlap.seeds import training_track
+from dreamlap.settings import SEED, SHARE, checked, least
 from dreamlap.track import TrackConfig
 
 STEADY = {"noise": (0.0, 0.0), "speed": (1.0, 1.0), "offset": (0.0, 0.0)}
 
 
+@checked
 def play(
     kind: str,
     dream: Path | None,
     record: Path | None,
     track: TrackConfig,
-    episodes: int,
-    steps: int,
-    seed: int,
-    random_start: float,
-    fps: float,
+    episodes: Annotated[int, least(1)],
+    steps: Annotated[int, least(1)],
+    seed: Annotated[int, SEED],
+    random_start: Annotated[float, SHARE],
+    fps: Annotated[float, least(0)],
 ) -> list[float]:
     """Open a window and play -> the returns of the episodes that were driven to their end. See `dreamlap play --help`."""
     config, person = DriverConfig(kind, **STEADY), Person() if kind == "person" else None

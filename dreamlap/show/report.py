@@ -44,7 +44,7 @@ NAMES = {
     "select": "choosing between rounds",
 }
 
-VERDICT = {"promised", "given", "promised_off_road", "given_off_road", "alarm"}
+CHECK_OF_DREAM = {"promised", "given", "promised_off_road", "given_off_road", "alarm"}
 """What a round's `trust` leaves if a drive was long enough to ask."""
 
 UNITS = {"pixels": "grey levels", "z": "z"}
@@ -241,7 +241,7 @@ def _trust(run: RunReader) -> Html:
     """What the dream promised beside what the track gave, round by round and over controllers good and bad."""
     if run.mind != "dream":
         return Html("")
-    rounds = {number: found for number, found in run.results("trust").items() if found.keys() >= VERDICT}
+    rounds = {number: found for number, found in run.results("trust").items() if found.keys() >= CHECK_OF_DREAM}
     weighed, parts = run.trust, []
     if rounds:
         parts.append(figure(lambda theme: parting(rounds, theme), "promised and given by round", _alarms(rounds)))

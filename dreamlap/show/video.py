@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import chain, islice
 from pathlib import Path
+from typing import Annotated
 
 import av
 import cv2
@@ -17,6 +18,7 @@ from dreamlap.errors import Refused
 from dreamlap.expert import Expert
 from dreamlap.files import check_writable, existing, replacing
 from dreamlap.seeds import SELECTION_SEEDS, numpy_generator
+from dreamlap.settings import SEED, checked, least
 from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, ReconstructionFilm, film_episodes, titles_of
 from dreamlap.show.glimpse import drive_on
 from dreamlap.show.panels import Board
@@ -166,7 +168,14 @@ FILMS = {"drive": drive_video, "dream": dream_video, "prediction": prediction_vi
 """What every agent can be filmed in, by name."""
 
 
-def preview_video(store: EpisodeStore, path: Path, count: int = 16, seed: int = 0, side: int = 128) -> None:
+@checked
+def preview_video(
+    store: EpisodeStore,
+    path: Path,
+    count: Annotated[int, least(1)] = 16,
+    seed: Annotated[int, SEED] = 0,
+    side: Annotated[int, least(16)] = 128,
+) -> None:
     """Film `count` random episodes of a store, all playing at once; one that has ended stands still, dimmed.
 
     Raises:
