@@ -1,28 +1,45 @@
-"""Where tensors live and how exact their products are."""
+"""Where tensors live, how exact their products are, and how many cores there are for them."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 
+import joblib
 import torch
 
 from dreamlap.errors import Refused
 
+Autocast = Callable[[], torch.autocast]
+"""Makes a context in which matrix products have the chosen precision: a new one for every thread."""
+
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes a GPU where there is one. On a CPU, all cores are used."""
+    """The device of that name; `auto` takes a GPU where there is one.
+
+    On a CPU, every thread computes alone: torch's own way of sharing one operation among threads waits for the slowest of them
+    thousands of times a second, and next to another busy process nearly stops. See `dreamlap.parallel.side_by_side`.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise Refused("--device cuda: torch sees no CUDA GPU here; use --device cpu")
     if name == "cpu":
-        torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        torch.set_num_threads(1)
     return torch.device(name)
 
 
-def choose_autocast(precision: str, device: torch.device) -> torch.autocast:
+def cores() -> int:
+    """Cores that this process may use: those of its affinity and its cgroup's quota, and no more than OMP_NUM_THREADS."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return min(joblib.cpu_count(), int(asked)) if asked.isdecimal() and int(asked) else joblib.cpu_count()
+
+
+def choose_autocast(precision: str, device: torch.device) -> Autocast:
     """Matrix products in bfloat16, or a context that changes nothing; `auto` asks the hardware."""
     if precision == "auto":
         precision = "bfloat16" if _multiplies_bfloat16(device) else "float32"
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    enabled = precision == "bfloat16"
+    return partial(torch.autocast, device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)  # threads share a cache
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

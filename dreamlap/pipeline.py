@@ -26,7 +26,7 @@ from dreamlap.files import read_json, write_json
 from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
 from dreamlap.learn.imitation import imitate
 from dreamlap.learn.memory import dream_starts, train_memory
-from dreamlap.learn.ppo import train_ppo
+from dreamlap.learn.ppo import dreams, train_ppo
 from dreamlap.learn.vision import VisionTraining, train_vision
 from dreamlap.measure.memory import foresight
 from dreamlap.measure.trust import DRUNK, SIGHT, SUMS, agreement, calibration, drunk, population, promises, verdict
@@ -222,8 +222,8 @@ def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     began = time.time()
     again = number and run.config.rounds.vision_updates
     new = episodes_of(run, *(range(number + 1) if again else [number]))
-    with run.autocast, meter("V looks at the episodes", len(new)) as bar:
-        latents = encode_episodes(agent.vision, new, agent.actions, run.config.track.bar, bar.over)
+    with meter("V looks at the episodes", len(new)) as bar:
+        latents = encode_episodes(agent.vision, new, agent.actions, run.config.track.bar, run.autocast, bar.over)
     product = save_latents(stage.folder / "latents.safetensors", latents)
     stage.finish(seconds=time.time() - began, steps=latents.steps, product=product)
 
@@ -318,10 +318,10 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
         ppo, later = config.ppo, {"updates": updates, "noise": None} if number else {}
         course = [ppo.at(config.rounds.rate(number), **later)] if grown else config.anew.course(ppo)
         if awake:
-            mind = Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)
+            minds = [Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)]
         else:
-            mind = Dream(agent, ppo.minds, config.dream)
-        train_ppo(stage, agent.controller, mind, course, seed, previous)
+            minds = dreams(agent, ppo.minds, config.dream)
+        train_ppo(stage, agent.controller, minds, course, seed, run.autocast, previous)
         return sum(lesson.updates for lesson in course) * ppo.minds * ppo.steps
     cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
     fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)

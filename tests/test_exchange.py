@@ -20,6 +20,7 @@ from PIL import Image
 from dreamlap.agent import Agent
 from dreamlap.cli import main
 from dreamlap.control import ControllerConfig
+from dreamlap.device import choose_autocast
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes, windows
 from dreamlap.errors import Refused
@@ -36,7 +37,7 @@ from dreamlap.presets import Config
 from dreamlap.run import Stage
 from dreamlap.track import PEDAL, TrackConfig, to_frame
 
-FULL = torch.autocast("cpu", torch.bfloat16, enabled=False)
+FULL = choose_autocast("float32", torch.device("cpu"))
 STEPS = 6
 
 

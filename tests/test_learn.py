@@ -11,6 +11,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from dreamlap.agent import Agent, AgentConfig, build_agent
 from dreamlap.control import ActorCritic, Linear
+from dreamlap.device import choose_autocast
 from dreamlap.episodes.latents import Latents
 from dreamlap.learn.cmaes import CMAESConfig, fitness_in, search_basis, train_cmaes
 from dreamlap.learn.imitation import imitate
@@ -25,7 +26,7 @@ from dreamlap.seeds import SELECTION_SEEDS
 from dreamlap.vision import VisionConfig
 from dreamlap.vision.vae import Posterior, kl_by_dimension, reconstruction_error
 
-FULL = torch.autocast("cpu", torch.bfloat16, enabled=False)
+FULL = choose_autocast("float32", torch.device("cpu"))
 ALL = torch.ones(6, dtype=torch.bool)
 """Every episode of `_latents` may be seen."""
 
@@ -97,7 +98,7 @@ def test_ppo_finds_the_best_action(tmp_path: Path):
     torch.manual_seed(0)
     controller = ActorCritic(2, 0, 1, widths=(8,))
     config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0)
-    train_ppo(Stage(tmp_path), controller, Corridor(64), [config], seed=0)
+    train_ppo(Stage(tmp_path), controller, [Corridor(64)], [config], 0, FULL)
     assert controller.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
 
 
@@ -108,7 +109,7 @@ def test_ppo_takes_its_lessons_one_after_the_other(tmp_path: Path):
     for name, course in courses.items():
         torch.manual_seed(0)
         learned[name] = ActorCritic(2, 0, 1, widths=(8,))
-        train_ppo(Stage(tmp_path / name), learned[name], Corridor(4), course, seed=0)
+        train_ppo(Stage(tmp_path / name), learned[name], [Corridor(4)], course, 0, FULL)
         assert len(Stage(tmp_path / name).metrics()) == sum(lesson.updates for lesson in course)
     one, idle, two = (parameters_to_vector(controller.parameters()) for controller in learned.values())
     assert torch.equal(one, idle)  # at a learning rate of next to 0 nothing is learned
@@ -121,7 +122,7 @@ def test_noise_grows_where_nothing_depends_on_it(tmp_path: Path):
     config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0, entropy=0.1)
     before = controller.policy(torch.eye(2)).stddev
     assert torch.equal(before, torch.full((2, 1), math.exp(-1.0)))
-    train_ppo(Stage(tmp_path), controller, Crossing(64), [config], seed=0)
+    train_ppo(Stage(tmp_path), controller, [Crossing(64)], [config], 0, FULL)
     matters, does_not = controller.policy(torch.eye(2)).stddev[:, 0].tolist()
     assert matters < before[0].item() / 2
     assert does_not > before[1].item() * 2

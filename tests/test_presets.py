@@ -81,7 +81,7 @@ def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, mon
     rounds = RoundsConfig(rounds=4, decay=0.01)
     assert [rounds.rate(n) for n in (0, 2, 4)] == pytest.approx([1, 0.1, 0.01])
     given: list[PPOConfig] = []
-    monkeypatch.setattr(pipeline, "Dream", lambda *_: None)
+    monkeypatch.setattr(pipeline, "dreams", lambda *_: [])
     monkeypatch.setattr(pipeline, "train_ppo", lambda *arguments: given.extend(arguments[3]))
     config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(minds=2, off_road_price=16.0))
     run, agent = pipeline.Run(tmp_path / "run", config), build_agent(config.agent)

@@ -33,18 +33,31 @@ class ActorCritic(nn.Module):
 
     def act(self, observation: Tensor) -> Tensor:
         """[z, h] (B, Z + H) -> the mean action (B, A) in [-1, 1]."""
-        return self.policy(observation).mean
+        return self.moments(observation)[0]
+
+    def moments(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """[z, h] (..., Z + H) -> mean and standard deviation (..., A) of the actions that PPO explores with."""
+        seen = self.actor[:-1](observation[..., : self.inputs])
+        with torch.autocast(seen.device.type, enabled=False):  # the last products are small, and what they give is compared
+            seen = seen.float()
+            mean = torch.tanh(self.actor[-1](seen))
+            log_std = self.log_std if self.spread is None else self.log_std + self.spread(seen)
+        return mean, log_std.clamp(*LOG_STD_RANGE).exp().expand_as(mean)
 
     def policy(self, observation: Tensor) -> Independent:
-        """The distribution of actions (B, A) that PPO explores with; a draw outside [-1, 1] is clipped by the mind."""
-        seen = self.actor[:-1](observation[..., : self.inputs])
-        log_std = self.log_std if self.spread is None else self.log_std + self.spread(seen)
-        std = log_std.clamp(*LOG_STD_RANGE).exp()
-        return Independent(Normal(torch.tanh(self.actor[-1](seen)), std, validate_args=False), 1, validate_args=False)
+        """The distribution of actions (..., A) that PPO explores with; a draw outside [-1, 1] is clipped by the mind."""
+        return normal(*self.moments(observation))
 
     def value(self, observation: Tensor) -> Tensor:
-        """The expected discounted return from here: (B,)."""
-        return self.critic(observation[..., : self.inputs]).squeeze(-1)
+        """The expected discounted return from here: (...)."""
+        seen = self.critic[:-1](observation[..., : self.inputs])
+        with torch.autocast(seen.device.type, enabled=False):
+            return self.critic[-1](seen.float()).squeeze(-1)
+
+
+def normal(mean: Tensor, deviation: Tensor) -> Independent:
+    """The distribution of actions (..., A) that are independent of each other."""
+    return Independent(Normal(mean, deviation, validate_args=False), 1, validate_args=False)
 
 
 def _network(inputs: int, widths: Sequence[int], outputs: int, gain: float) -> nn.Sequential:

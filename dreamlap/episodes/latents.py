@@ -4,14 +4,17 @@ A frame of 12 kB becomes 64 floats, so ten thousand episodes are a few gigabytes
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dreamlap.episodes.store import EpisodeFile
 from dreamlap.errors import Refused
+from dreamlap.parallel import side_by_side
 from dreamlap.track import ActionForm, off_road
 from dreamlap.vision import VAE
 from dreamlap.weights import checksum_of, load_tensors, save_tensors
@@ -55,15 +58,15 @@ class Latents:
         return int(self.length.sum())
 
 
-@torch.no_grad()
 def encode_episodes(
     vision: VAE,
     episodes: Iterable[EpisodeFile],
     form: ActionForm,
     bar: bool,
-    counted: Callable[[list[EpisodeFile]], Iterable[EpisodeFile]] = iter,
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    counted: Callable[[Iterable[None]], Iterable[None]] = iter,
 ) -> Latents:
-    """Let V look at every frame of `episodes`; `counted` may watch them go by.
+    """Let V look at every frame of `episodes`, several at a time; `counted` may watch them go by.
 
     The rows are laid out before the first look: if each episode's were kept as they come, they would lie between the frames of
     one and of the next, and the memory of neither could be used again.
@@ -74,17 +77,23 @@ def encode_episodes(
     sizes = {"mu": (vision.latent,), "log_sigma": (vision.latent,), "action": (form.size,)}
     sizes |= dict.fromkeys(("reward", "end", "off_road"), ())
     columns = {name: torch.zeros(rows, *size, device=device) for name, size in sizes.items()}
-    row = 0
-    for file in counted(files):
+    first_rows = (length + 1).cumsum(0) - length - 1
+
+    @torch.no_grad()
+    def look(number: int) -> None:
+        file, row = files[number], int(first_rows[number])
         now, next_row = slice(row, row + len(file)), row + len(file) + 1  # the last row has a frame but no action
         frames = file.frames()
-        posterior = vision.encode(torch.from_numpy(frames).to(device))
+        with autocast():
+            posterior = vision.encode(torch.from_numpy(frames).to(device))
         columns["mu"][row:next_row], columns["log_sigma"][row:next_row] = posterior.mu, posterior.log_sigma
         columns["action"][now] = torch.from_numpy(form.from_stock(file.array("actions"))).to(columns["action"])
         columns["reward"][now] = torch.from_numpy(file.array("rewards")).to(columns["reward"])
         columns["end"][next_row - 2] = float(file.terminated)
         columns["off_road"][row:next_row] = torch.from_numpy(off_road(frames, bar)).to(device)
-        row = next_row
+
+    for _ in counted(side_by_side(look, range(len(files)))):
+        pass
     return Latents(**columns, length=length)
 
 

@@ -1,13 +1,14 @@
 """The loop that every training shares: updates one after the other, logged, kept now and then, resumed where it broke."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from dreamlap.errors import Refused
+from dreamlap.parallel import side_by_side
 from dreamlap.progress import meter
 from dreamlap.run import Stage
 
@@ -87,10 +88,36 @@ def half_cosine(done: float) -> float:
     return 0.1 + 0.45 * (1 + math.cos(math.pi * done))
 
 
-def descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor], max_norm: float) -> float:
-    """One clipped gradient step; returns the norm of the gradient before clipping."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(list(parameters), max_norm)
+Loss = Callable[[int], tuple[Tensor, dict[str, Tensor]]]
+"""What shard i of a batch adds to the loss (), and to the figures () that are told of it."""
+
+
+def shards(wanted: int, device: torch.device) -> int:
+    """Into how many shards a batch is cut: on a CPU `wanted`, whatever its cores, so that they do not change the result; a GPU
+    shares the work itself."""
+    return wanted if device.type == "cpu" else 1
+
+
+def descend(
+    loss: Loss, count: int, parameters: Sequence[Tensor], optimizer: torch.optim.Optimizer, max_norm: float
+) -> dict[str, Tensor]:
+    """One clipped gradient step on the sum of the losses of `count` shards -> the sums of their figures, and `gradient`, the
+    norm of the gradient before clipping.
+
+    The shards are learned from side by side, and their gradients are added up in order.
+    """
+
+    def learn(shard: int) -> tuple[Sequence[Tensor], dict[str, Tensor]]:
+        part, figures = loss(shard)
+        return torch.autograd.grad(part, parameters, allow_unused=True, materialize_grads=True), figures
+
+    gradients, told = zip(*side_by_side(learn, range(count)), strict=True)
+    for parameter, *parts in zip(parameters, *gradients, strict=True):
+        parameter.grad = parts[0]
+        for part in parts[1:]:
+            parameter.grad += part
+    norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
     optimizer.step()
-    return float(norm)
+    names = dict.fromkeys(name for figures in told for name in figures)
+    sums = {name: torch.stack([figures[name].detach() for figures in told if name in figures]).sum() for name in names}
+    return sums | {"gradient": norm}

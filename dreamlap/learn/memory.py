@@ -1,5 +1,6 @@
 """How M is trained: to expect what came next, in windows of real episodes."""
 
+from dataclasses import fields
 from typing import Annotated
 
 import torch
@@ -7,15 +8,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamlap.agent import Starts
+from dreamlap.device import Autocast
 from dreamlap.episodes.latents import Latents, Windows, windows
 from dreamlap.errors import Failed
-from dreamlap.learn.loop import descend, run_updates, set_rate
+from dreamlap.learn.loop import descend, run_updates, set_rate, shards
 from dreamlap.memory import MDNRNN
-from dreamlap.memory.mixture import Mixture, log_prob
+from dreamlap.memory.mixture import log_prob
 from dreamlap.run import Stage
 from dreamlap.seeds import generator
 from dreamlap.settings import SHARE, SIZE, above, count, least, settings
 from dreamlap.track.config import LIMIT
+
+SHARDS = 4
+"""Into how many shards a batch is cut, to be learned from side by side."""
 
 
 @settings
@@ -52,23 +57,30 @@ def train_memory(
     first_fresh: int,
     config: MemoryTraining,
     seed: int,
-    autocast: torch.autocast,
+    autocast: Autocast,
     previous: Stage | None = None,
 ) -> None:
     """Train `memory` in place on the episodes `shown` (E,) bool; those from number `first_fresh` on are the latest round's."""
-    optimizer = torch.optim.Adam(memory.parameters(), config.learning_rate)
-    device = latents.mu.device
+    parameters, device = [part for part in memory.parameters() if part.requires_grad], latents.mu.device
+    optimizer = torch.optim.Adam(parameters, config.learning_rate, fused=True)
+    weights = {"z": 1.0, "reward": config.reward_weight, "end": config.end_weight, "off_road": config.off_road_weight}
+    parts = min(shards(SHARDS, device), config.batch)
 
     def update(i: int) -> dict[str, float]:
         set_rate(optimizer, config.learning_rate)
         chance = torch.rand(4, config.batch, generator=generator(seed, "windows", i)).to(device)
         batch = windows(latents, *choose(chance, latents, shown, first_fresh, config), config.window)
         noise = torch.randn(batch.mu.shape, generator=generator(seed, "noise", i)).to(device)
-        losses = memory_losses(memory, batch, noise, autocast)
-        weights = {"z": 1.0, "reward": config.reward_weight, "end": config.end_weight, "off_road": config.off_road_weight}
-        loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
-        norm = descend(loss, optimizer, memory.parameters(), config.clip)
-        return {**{name: value.item() for name, value in losses.items()}, "gradient": norm}
+        whole = counted(batch)
+
+        def loss(shard: int) -> tuple[Tensor, dict[str, Tensor]]:
+            part = Windows(*(getattr(batch, field.name)[shard::parts] for field in fields(Windows)))
+            share = counted(part)
+            losses = memory_losses(memory, part, noise[shard::parts], autocast)
+            told = {name: value * share[name] / whole[name] for name, value in losses.items()}
+            return torch.stack([weights[name] * value for name, value in told.items()]).sum(), told
+
+        return {name: value.item() for name, value in descend(loss, parts, parameters, optimizer, config.clip).items()}
 
     run_updates(stage, "M learns to expect", config.updates, {"memory": memory, "optimizer": optimizer}, update, previous)
 
@@ -91,26 +103,30 @@ def choose(chance: Tensor, latents: Latents, shown: Tensor, first_fresh: int, co
     return episode, torch.where(chance[2] < config.from_start, 0, offset)
 
 
-def memory_losses(memory: MDNRNN, batch: Windows, noise: Tensor, autocast: torch.autocast) -> dict[str, Tensor]:
+def memory_losses(memory: MDNRNN, batch: Windows, noise: Tensor, autocast: Autocast) -> dict[str, Tensor]:
     """What M got wrong, averaged over the steps that took place (nats a step for z, a squared reward, nats, nats).
 
     The reward counts only where it was recorded; it is left out of the result if that is nowhere in the batch.
     z is drawn afresh from V's posterior for every batch: noise (B, T + 1, Z). M trained on its means overfits them.
     """
     z = batch.mu + batch.log_sigma.exp() * noise
-    with autocast:
+    with autocast():
         hs, _ = memory(z[:, :-1], batch.action, memory.initial(len(z)))
         expected = memory.predict(hs)
-    mixture = Mixture(*(part.float() for part in expected.z))
     errors = {
-        "z": -log_prob(mixture, z[:, 1:]).sum(-1),
-        "reward": (expected.reward.float() - batch.reward.nan_to_num()).square(),
-        "end": F.binary_cross_entropy_with_logits(expected.end.float(), batch.end, reduction="none"),
-        "off_road": F.binary_cross_entropy_with_logits(expected.off_road.float(), batch.off_road, reduction="none"),
+        "z": -log_prob(expected.z, z[:, 1:]).sum(-1),
+        "reward": (expected.reward - batch.reward.nan_to_num()).square(),
+        "end": F.binary_cross_entropy_with_logits(expected.end, batch.end, reduction="none"),
+        "off_road": F.binary_cross_entropy_with_logits(expected.off_road, batch.off_road, reduction="none"),
     }
-    masks = {"reward": batch.mask * ~batch.reward.isnan()}
-    averaged = {name: _average(error, masks.get(name, batch.mask)) for name, error in errors.items()}
-    return averaged if masks["reward"].any() else {name: loss for name, loss in averaged.items() if name != "reward"}
+    known = {"reward": batch.mask * ~batch.reward.isnan()}
+    averaged = {name: _average(error, known.get(name, batch.mask)) for name, error in errors.items()}
+    return averaged if known["reward"].any() else {name: loss for name, loss in averaged.items() if name != "reward"}
+
+
+def counted(batch: Windows) -> dict[str, Tensor]:
+    """Over how many steps each loss of a batch is averaged."""
+    return dict.fromkeys(("z", "end", "off_road"), batch.mask.sum()) | {"reward": (batch.mask * ~batch.reward.isnan()).sum()}
 
 
 def _average(error: Tensor, mask: Tensor) -> Tensor:

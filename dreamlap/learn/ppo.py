@@ -2,24 +2,33 @@
 
 Schulman et al., *Proximal Policy Optimization Algorithms* (2017), eq. 7; advantages by Schulman et al. (2016), eq. 16.
 
-Letters: T steps of a rollout, N minds.
+Letters: T steps of a rollout, N minds, B steps of a minibatch.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dreamlap.agent import Agent
 from dreamlap.control import ActorCritic
+from dreamlap.control.actor_critic import normal
+from dreamlap.device import Autocast
 from dreamlap.errors import Refused
-from dreamlap.learn.loop import descend, run_updates, set_rate
-from dreamlap.mind.interface import Mind
+from dreamlap.learn.loop import descend, run_updates, set_rate, shards
+from dreamlap.mind import Dream, DreamConfig, Mind
+from dreamlap.parallel import side_by_side
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS, derive, generator
 from dreamlap.settings import SHARE, SIZE, above, count, least, settings
 from dreamlap.track.config import LIMIT
+
+SHARDS = 2
+"""Into how many shards a minibatch, and what is dreamed, is cut, to be worked on side by side: C is small, and half of the time
+goes by between its products."""
 
 
 @settings
@@ -83,62 +92,84 @@ class Rollout(NamedTuple):
 def train_ppo(
     stage: Stage,
     controller: ActorCritic,
-    mind: Mind,
+    minds: Sequence[Mind],
     course: Sequence[PPOConfig],
     seed: int,
+    autocast: Autocast,
     previous: Stage | None = None,
 ) -> None:
-    """Train `controller` in place in `mind`, dreaming or awake: the lessons of `course`, one after the other."""
-    first = course[0]
+    """Train `controller` in place in `minds`, dreaming or awake: the lessons of `course`, one after the other. The minds are
+    lived in side by side.
+    """
+    first, firsts = course[0], np.cumsum([0, *(mind.num_envs for mind in minds)]).tolist()
     if first.noise is not None:
         controller.explore(first.noise)
-    optimizer = torch.optim.Adam(controller.parameters(), first.learning_rate, eps=1e-5)
+    parameters = list(controller.parameters())
+    optimizer = torch.optim.Adam(parameters, first.learning_rate, eps=1e-5, fused=True)
     lessons = [lesson for lesson in course for _ in range(lesson.updates)]
-    observation = torch.empty(0)
+    observations = [torch.empty(0)] * len(minds)
 
     def update(i: int) -> dict[str, float]:
-        nonlocal observation
-        config = lessons[i]
+        config, anew = lessons[i], i % first.reset_every == 0
         set_rate(optimizer, config.learning_rate)
-        if i % first.reset_every == 0 or not len(observation):  # a training that was lengthened may go on in between
-            track = derive(seed, "mind", i)
-            observation = mind.reset([(track + n) % SELECTION_SEEDS for n in range(mind.num_envs)])  # tracks to train on
-        chance = generator(seed, "ppo", i, device=observation.device)
-        rollout, observation, metrics = roll_out(mind, controller, observation, config, chance)
-        return metrics | improve(controller, optimizer, rollout, config, chance)
+
+        def live(part: int) -> tuple[Rollout, dict[str, Tensor]]:
+            mind = minds[part]
+            if anew or not len(observations[part]):  # a training that was lengthened may go on in between
+                begin = derive(seed, "mind", i) + firsts[part]
+                tracks = [(begin + n) % SELECTION_SEEDS for n in range(mind.num_envs)]  # tracks to train on
+                observations[part] = mind.reset(tracks)
+            chance = generator(seed, "ppo", i, part, device=mind.device)
+            with autocast():
+                rollout, observations[part], told = roll_out(mind, controller, observations[part], config, chance)
+            return rollout, told
+
+        rollouts, told = zip(*side_by_side(live, range(len(minds))), strict=True)
+        rollout = Rollout(*(torch.cat(parts, 1).flatten(0, 1) for parts in zip(*rollouts, strict=True)))
+        lived = {name: torch.cat([part[name] for part in told], 1).mean().item() for name in told[0]}
+        return lived | improve(controller, optimizer, rollout, config, generator(seed, "ppo", i), autocast)
 
     parts = {"controller": controller, "optimizer": optimizer}
     run_updates(stage, "C learns to drive", len(lessons), parts, update, previous, first.reset_every)
 
 
+def dreams(agent: Agent, count: int, config: DreamConfig) -> list[Dream]:
+    """`count` dreams, in shards to be dreamed side by side."""
+    parts = min(shards(SHARDS, agent.state.device), count)
+    return [Dream(agent, count // parts + (part < count % parts), config) for part in range(parts)]
+
+
 @torch.no_grad()
 def roll_out(
     mind: Mind, controller: ActorCritic, observation: Tensor, config: PPOConfig, chance: torch.Generator
-) -> tuple[Rollout, Tensor, dict[str, float]]:
-    """Let C act for T steps -> what happened, the observation to go on from, and what it earned a step."""
-    seen, actions, log_probs, values, objectives, ended, bootstraps, rewards, off_road = ([] for _ in range(9))
-    for _ in range(config.steps):
-        policy = controller.policy(observation)
-        noise = torch.randn(policy.mean.shape, generator=chance, device=observation.device)
-        action = policy.mean + policy.stddev * noise
-        seen.append(observation)
-        actions.append(action)
-        log_probs.append(policy.log_prob(action))
-        values.append(controller.value(observation))
-        step = mind.step(action)
-        observation = step.observation
-        rewards.append(step.reward)
-        off_road.append(step.off_road)
-        objectives.append(config.reward_scale * (step.reward - config.off_road_price * step.off_road))
-        ended.append(step.terminated | step.truncated)
-        bootstraps.append(torch.where(step.terminated, 0.0, controller.value(step.final_observation)))
-    value = torch.stack(values)
-    following, over = torch.stack(bootstraps), torch.stack(ended)
-    advantage = advantages(torch.stack(objectives), value, following, over, config.gamma, config.lam)
-    target = advantage + value
-    rollout = Rollout(torch.stack(seen), torch.stack(actions), torch.stack(log_probs), advantage, target)
-    metrics = {"reward": torch.stack(rewards).mean().item(), "off_road": torch.stack(off_road).mean().item()}
-    return rollout, observation, metrics
+) -> tuple[Rollout, Tensor, dict[str, Tensor]]:
+    """Let C act for T steps -> what happened, the observation to go on from, and what each step earned (T, N)."""
+    seen, means, deviations, actions, steps = [observation], [], [], [], []
+    noise = torch.randn(config.steps, len(observation), mind.action_size, generator=chance, device=observation.device)
+    for kick in noise:
+        mean, deviation = controller.moments(seen[-1])
+        actions.append(mean + deviation * kick)
+        step = mind.step(actions[-1])
+        seen.append(step.observation)
+        means.append(mean)
+        deviations.append(deviation)
+        steps.append(step)
+    value = controller.value(torch.stack(seen))
+    reward, off_road = torch.stack([step.reward for step in steps]), torch.stack([step.off_road for step in steps])
+    terminated, ended = (torch.stack([s.terminated for s in steps]), torch.stack([s.terminated | s.truncated for s in steps]))
+    following = value[1:].clone()
+    if ended.any():
+        following[ended] = controller.value(torch.stack([step.final_observation for step in steps])[ended])
+    following[terminated] = 0.0
+    objective = config.reward_scale * (reward - config.off_road_price * off_road)
+    advantage = advantages(objective, value[:-1], following, ended, config.gamma, config.lam)
+    action = torch.stack(actions)
+    log_prob = normal(torch.stack(means), torch.stack(deviations)).log_prob(action)
+    observation, kind = torch.stack(seen[:-1]), value.device.type
+    if torch.is_autocast_enabled(kind):  # products would make it so each time
+        observation = observation.to(torch.get_autocast_dtype(kind))
+    rollout = Rollout(observation, action, log_prob, advantage, advantage + value[:-1])
+    return rollout, seen[-1], {"reward": reward, "off_road": off_road}
 
 
 def advantages(reward: Tensor, value: Tensor, next_value: Tensor, ended: Tensor, gamma: float, lam: float) -> Tensor:
@@ -157,33 +188,44 @@ def advantages(reward: Tensor, value: Tensor, next_value: Tensor, ended: Tensor,
 
 
 def improve(
-    controller: ActorCritic, optimizer: torch.optim.Optimizer, rollout: Rollout, config: PPOConfig, chance: torch.Generator
+    controller: ActorCritic,
+    optimizer: torch.optim.Optimizer,
+    rollout: Rollout,
+    config: PPOConfig,
+    chance: torch.Generator,
+    autocast: Autocast,
 ) -> dict[str, float]:
-    """Learn from a rollout in shuffled minibatches -> the losses of the last pass, averaged."""
-    flat = Rollout(*(part.flatten(0, 1) for part in rollout))
-    total = len(flat.target)
-    metrics: list[Tensor] = []
+    """Learn from a rollout (T N, ...) in shuffled minibatches -> the losses of the last pass, averaged."""
+    parameters, told = list(controller.parameters()), list[dict[str, Tensor]]()
+    parts = shards(SHARDS, rollout.target.device)
     for _ in range(config.epochs):
-        order = torch.randperm(total, generator=chance, device=chance.device)
-        metrics = []
-        for chosen in order.split(config.minibatch):
-            loss, parts = ppo_loss(controller, Rollout(*(part[chosen] for part in flat)), config)
-            descend(loss, optimizer, controller.parameters(), 0.5)
-            metrics.append(parts)
-    policy_loss, value_loss, entropy, kl = torch.stack(metrics).mean(0).tolist()
-    return {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy, "kl": kl}
+        told = []
+        for chosen in torch.randperm(len(rollout.target), generator=chance, device=chance.device).split(config.minibatch):
+            advantage = rollout.advantage[chosen]
+            advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+
+            def loss(shard: int, chosen: Tensor = chosen, advantage: Tensor = advantage) -> tuple[Tensor, dict[str, Tensor]]:
+                rows = chosen[shard::parts]
+                batch = Rollout(*(part[rows] for part in rollout))._replace(advantage=advantage[shard::parts])
+                share = len(rows) / len(chosen)
+                with autocast():
+                    whole, figures = ppo_loss(controller, batch, config)
+                return share * whole, {name: share * value for name, value in figures.items()}
+
+            told.append(descend(loss, parts, parameters, optimizer, 0.5))
+    return {name: torch.stack([figures[name] for figures in told]).mean().item() for name in told[0] if name != "gradient"}
 
 
-def ppo_loss(controller: ActorCritic, batch: Rollout, config: PPOConfig) -> tuple[Tensor, Tensor]:
-    """The clipped surrogate (eq. 7) with the critic's error and an entropy bonus -> loss, (policy, value, entropy, KL)."""
+def ppo_loss(controller: ActorCritic, batch: Rollout, config: PPOConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    """The clipped surrogate (eq. 7) with the critic's error and an entropy bonus, of B steps with normalised advantages ->
+    loss, its parts and the KL divergence from the policy that acted."""
     policy = controller.policy(batch.observation)
     log_ratio = policy.log_prob(batch.action) - batch.log_prob
     ratio = log_ratio.exp()
-    advantage = (batch.advantage - batch.advantage.mean()) / (batch.advantage.std() + 1e-8)
     clipped = ratio.clamp(1 - config.clip, 1 + config.clip)
-    policy_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
+    policy_loss = -torch.minimum(ratio * batch.advantage, clipped * batch.advantage).mean()
     value_loss = 0.5 * (controller.value(batch.observation) - batch.target).square().mean()
     entropy = policy.entropy().mean()
     loss = policy_loss + 0.5 * value_loss - config.entropy * entropy
     kl = ((ratio - 1) - log_ratio).mean()
-    return loss, torch.stack([policy_loss, value_loss, entropy, kl]).detach()
+    return loss, {"policy_loss": policy_loss, "value_loss": value_loss, "entropy": entropy, "kl": kl}

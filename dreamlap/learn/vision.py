@@ -5,14 +5,18 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from dreamlap.device import Autocast
 from dreamlap.episodes.store import EpisodeFile, FrameSampler
-from dreamlap.learn.loop import descend, half_cosine, run_updates, set_rate
+from dreamlap.learn.loop import descend, half_cosine, run_updates, set_rate, shards
 from dreamlap.run import Stage
 from dreamlap.seeds import generator, numpy_generator
 from dreamlap.settings import SHARE, SIZE, above, count, least, settings
 from dreamlap.track import bar_rows
 from dreamlap.vision import VAE
 from dreamlap.vision.vae import pixels, reconstruction_error
+
+SHARDS = 4
+"""Into how many shards a batch is cut, to be learned from side by side."""
 
 
 @settings
@@ -48,7 +52,7 @@ def train_vision(
     config: VisionTraining,
     bar: bool,
     seed: int,
-    autocast: torch.autocast,
+    autocast: Autocast,
     previous: Stage | None = None,
 ) -> None:
     """Train `vision` in place on random frames of `episodes`; `bar`: whether they show the instrument bar."""
@@ -56,23 +60,30 @@ def train_vision(
     vision.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in torch's stubs
     frames = FrameSampler(episodes)
     weight = pixel_weights(vision.size, bar, config).to(device)
-    optimizer = torch.optim.Adam(vision.parameters(), config.learning_rate)
+    parameters, parts = list(vision.parameters()), min(shards(SHARDS, device), config.batch)
+    optimizer = torch.optim.Adam(parameters, config.learning_rate, fused=True)
 
     def update(i: int) -> dict[str, float]:
         chosen = numpy_generator(seed, "frames", i).integers(len(frames), size=config.batch)
-        batch = torch.from_numpy(frames[chosen]).to(device)
-        set_rate(optimizer, config.learning_rate * half_cosine(i / config.updates))
-        with autocast:
-            terms = vision.terms(batch, generator(seed, "noise", i), config.alone)
-        error = reconstruction_error(terms.logits, pixels(batch), weight, config.likelihood)
-        kl = torch.stack([group.clamp_min(config.free_bits).sum() for group in terms.kl.values()])
         warmth = min(1.0, (i + 1) / config.kl_warmup)
-        spectral = vision.spectral()
-        loss = error + config.kl_weight * warmth * (balance(kl, warmth) * kl).sum() + config.spectral_weight * spectral
-        norm = descend(loss, optimizer, vision.parameters(), 100.0)
-        nats = {f"kl/{name}": group.sum().item() for name, group in terms.kl.items()}
-        more = nats | {"spectral": spectral.item()} if len(nats) > 1 else {}
-        return {"error": error.item(), "kl": sum(nats.values()), "gradient": norm, **more}
+        set_rate(optimizer, config.learning_rate * half_cosine(i / config.updates))
+
+        def loss(shard: int) -> tuple[Tensor, dict[str, Tensor]]:
+            if shard == parts:
+                spectral = vision.spectral()
+                return config.spectral_weight * spectral, {"spectral": spectral}
+            batch = torch.from_numpy(frames[chosen[shard::parts]]).to(device)
+            share = len(batch) / config.batch
+            with autocast():
+                terms = vision.terms(batch, generator(seed, "noise", i, shard), config.alone)
+            error = reconstruction_error(terms.logits, pixels(batch), weight, config.likelihood)
+            kl = torch.stack([group.clamp_min(config.free_bits).sum() for group in terms.kl.values()])
+            nats = {f"kl/{name}": share * group.sum() for name, group in terms.kl.items()}
+            told = {"error": share * error, "kl": torch.stack(list(nats.values())).sum()}
+            return share * (error + config.kl_weight * warmth * (balance(kl, warmth) * kl).sum()), told | nats
+
+        told = descend(loss, parts + vision.regularised, parameters, optimizer, 100.0)
+        return {name: value.item() for name, value in told.items() if name != "kl/z" or vision.regularised}
 
     run_updates(stage, "V learns to see", config.updates, {"vision": vision, "optimizer": optimizer}, update, previous)
 

@@ -65,8 +65,8 @@ class MDNRNN(nn.Module, ABC):
 
     def predict(self, h: Tensor) -> Prediction:
         """Read the heads off h_{t+1} (..., H)."""
-        reward, end, off_road = self.scalar_head(h).unbind(-1)
-        return Prediction(mixture.from_raw(self.z_head(h), self.mixtures), reward, end, off_road)
+        reward, end, off_road = self.scalar_head(h).float().unbind(-1)
+        return Prediction(mixture.from_raw(self.z_head(h).float(), self.mixtures), reward, end, off_road)
 
 
 class MDNLSTM(MDNRNN):

@@ -190,6 +190,7 @@ class Decoder(nn.Module):
 class NVAE(VAE):
     """V with many groups of latents; z is the topmost."""
 
+    regularised = True
     encoder: Encoder
     decoder: Decoder
 
@@ -219,7 +220,7 @@ class NVAE(VAE):
         """
         features = self.encoder.features(self.pixels(frames))
         posterior = posterior_of(self.encoder.top(features[0]))
-        z, looking = posterior.sample(standard_normal(posterior.mu, chance)), round(len(frames) * (1 - alone))
+        z, looking = posterior.sample(standard_normal(posterior.mu, chance)), max(1, round(len(frames) * (1 - alone)))
         drawing = self.decoder.draw(z[:looking], [scale[:looking] for scale in features], chance)
         logits = torch.cat([drawing.logits, self.decoder(z[looking:])]) if looking < len(frames) else drawing.logits
         below = {name: kl.mean(0).flatten() for name, kl in drawing.kl.items()}

@@ -34,6 +34,9 @@ LOG_SIGMA_RANGE = (-5.0, 2.0)
 class VAE(nn.Module):
     """An encoder and a decoder around z; subclasses say what the two are made of."""
 
+    regularised = False
+    """Whether `spectral` is to be kept small."""
+
     def __init__(self, latent: int, size: int, encoder: nn.Module, decoder: nn.Module):
         super().__init__()
         self.latent, self.size = latent, size
@@ -81,8 +84,8 @@ class VAE(nn.Module):
         return Terms(logits, {"z": kl_by_dimension(posterior)})
 
     def spectral(self) -> Tensor:
-        """What spectral regularisation keeps small, where V asks for it; here, nothing."""
-        return torch.zeros(())
+        """What spectral regularisation keeps small, where V asks for it (`regularised`)."""
+        raise NotImplementedError
 
 
 class ConvVAE(VAE):
