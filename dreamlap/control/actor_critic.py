@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+from dreamlap.clamp import clamp
+
 LOG_STD_RANGE = (-3.0, 0.5)
 
 
@@ -42,7 +44,7 @@ class ActorCritic(nn.Module):
             seen = seen.float()
             mean = torch.tanh(self.actor[-1](seen))
             log_std = self.log_std if self.spread is None else self.log_std + self.spread(seen)
-        return mean, log_std.clamp(*LOG_STD_RANGE).exp().expand_as(mean)
+        return mean, clamp(log_std, *LOG_STD_RANGE).exp().expand_as(mean)
 
     def policy(self, observation: Tensor) -> Independent:
         """The distribution of actions (..., A) that PPO explores with; a draw outside [-1, 1] is clipped by the mind."""

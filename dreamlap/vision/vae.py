@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dreamlap.clamp import clamp
 from dreamlap.errors import Refused
 
 
@@ -145,7 +146,7 @@ def pixels(frames: Tensor) -> Tensor:
 def posterior_of(parameters: Tensor) -> Posterior:
     """What an encoder gives, (B, 2 Z), as mu and a bounded log sigma."""
     mu, log_sigma = parameters.float().chunk(2, -1)
-    return Posterior(mu, log_sigma.clamp(*LOG_SIGMA_RANGE))
+    return Posterior(mu, clamp(log_sigma, *LOG_SIGMA_RANGE))
 
 
 def to_frames(logits: Tensor) -> Tensor:
