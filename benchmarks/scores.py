@@ -18,13 +18,13 @@ from benchmarks.seeds import table
 from dreamlap.agent import PRETRAINED
 from dreamlap.files import replacing
 from dreamlap.progress import console
-from dreamlap.scores import read_score, told
+from dreamlap.scores import read_score, told, wilson_interval
 
 HERE = Path(__file__).parents[1]
 FINAL, README, RESULTS = HERE / "scores" / "final", HERE / "README.md", HERE / "docs" / "results.md"
 BEGIN, END = "<!-- {} by python -m benchmarks.scores -->\n", "<!-- end -->"
-HEAD = ("who", "mean ± sd of each training seed", "min", "laps", "C learned", "cost")
-HEAD_OF_AGENTS = ("agent", "mean ± sd", "median", "min", "laps", "C learned")
+HEAD = ("who", "mean ± sd of each training seed", "min", "laps", "lost (95 % interval)", "C learned", "cost")
+HEAD_OF_AGENTS = ("agent", "mean ± sd", "median", "min", "laps", "lost (95 % interval)", "C learned")
 
 PUBLISHED = (
     ("AttentionAgent (Tang, Nguyen & Ha 2020), CarRacing-v0", "914 ± 15", "awake", "256 × 16 rollouts × 2,000 generations"),
@@ -67,6 +67,7 @@ def agents() -> list[tuple[str, ...]]:
             f"{score['median']:.1f}",
             f"{score['min']:.1f}",
             f"{score['laps']} of {len(score['returns'])}",
+            lost_of([score]),
             score["trained"]["mind"],
         )
         for name, score in sorted(found.items(), key=lambda item: -item[1]["mean"])
@@ -84,7 +85,7 @@ def finals() -> dict[str, list[dict[str, Any]]]:
 def rows(found: Mapping[str, list[dict[str, Any]]], published: Sequence[tuple[str, ...]] = ()) -> list[tuple[str, ...]]:
     """A row for each preset, then the published ones."""
     ours = [_row(name, scores) for name, scores in found.items()]
-    return ours + [(who, score, "", "", where, cost) for who, score, where, cost in published]
+    return ours + [(who, score, "", "", "", where, cost) for who, score, where, cost in published]
 
 
 def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -99,9 +100,17 @@ def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
         f"**{np.mean(means):.0f}**: {each}",
         f"{min(score['min'] for score in scores):.0f}",
         f"{sum(score['laps'] for score in scores)} of {sum(len(score['returns']) for score in scores)}",
+        lost_of(scores),
         about[0].get("mind", ""),
         "; ".join(cost) + (f"; all of it after `{about[0]['start']}`" if "start" in about[0] else ""),
     )
+
+
+def lost_of(scores: Sequence[dict[str, Any]]) -> str:
+    """The lost drives of several scores together, with the 95 % interval of their share."""
+    count, of = sum(score["lost"] for score in scores), sum(len(score["returns"]) for score in scores)
+    low, high = wilson_interval(count, of)
+    return f"{count} of {of} ({100 * low:.1f}–{100 * high:.1f} %)"
 
 
 COSTS = (

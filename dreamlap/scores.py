@@ -1,6 +1,7 @@
 """A score: raw returns, what follows from them, and a label that says what was driven, by whom, and how far to trust it.
 
-A file holds `seeds`, `returns`, `steps` and `laps`; `mean`, `sd`, `min`, `median` and `interval` of the returns; and the label:
+A file holds `seeds`, `returns`, `steps` and `laps`; `mean`, `sd`, `min`, `median`, `interval`, `lost` and `lost_interval` of
+the returns; and the label:
 
     agent  fingerprint  trained     who drove: its folder, what it is, and how it was made
     track  dreamer                  `stock`, `fast`, `dream` or a folder; the fingerprint of the agent whose dream it was
@@ -12,8 +13,9 @@ Whoever reads a score reads it by `read_score`, which believes the returns and n
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ REAL = ("stock", "fast")
 """Tracks that are no dreams."""
 FEW = 5
 """Fewer tracks than this have no interval: resampling them says nothing about others."""
+LOST = 800.0
+"""A drive that returns less is lost: so much is missing of a lap that the car left the road for good, or stood still."""
 RESERVED = 1000
 """Tracks from CHOOSING and from JUDGING on that are set apart for choosing."""
 EDITED = 0.01
@@ -99,10 +103,11 @@ def _is_number(value: Any) -> bool:
 
 
 def score(returns: Sequence[float]) -> dict[str, Any]:
-    """Raw returns -> with their mean, sample standard deviation, minimum, median and 95 % bootstrap interval of the mean.
+    """Raw returns -> with their mean, sample standard deviation, minimum, median and 95 % bootstrap interval of the mean, the
+    number of lost drives, and the 95 % Wilson interval of their share.
 
-    They are rounded first, so that all can be worked out again from the file. One track has no deviation (None), and fewer than
-    `FEW` have no interval (None).
+    Returns are rounded first, so that all can be worked out again from the file. One track has no deviation (None), and fewer
+    than `FEW` have no interval of the mean (None).
 
     Raises:
         Refused: a return is NaN or infinite.
@@ -110,6 +115,7 @@ def score(returns: Sequence[float]) -> dict[str, Any]:
     values = np.round(np.asarray(returns, float), 4)
     if not np.isfinite(values).all():
         raise Refused("a return is no number: the agent is broken, and has no score")
+    lost = int((values < LOST).sum())
     return {
         "returns": values.tolist(),
         "mean": float(values.mean()),
@@ -117,7 +123,22 @@ def score(returns: Sequence[float]) -> dict[str, Any]:
         "min": float(values.min()),
         "median": float(np.median(values)),
         "interval": bootstrap_interval(values) if len(values) >= FEW else None,
+        "lost": lost,
+        "lost_interval": wilson_interval(lost, len(values)),
     }
+
+
+def wilson_interval(count: int, of: int) -> list[float]:
+    """The 95 % interval of a share of which `count` were seen among `of` (Wilson 1927; Brown, Cai & DasGupta 2001, eq. 4)."""
+    z = NormalDist().inv_cdf(0.975)
+    middle, width = count + z**2 / 2, z * math.sqrt(count * (of - count) / of + z**2 / 4)
+    return [max(0.0, (middle - width) / (of + z**2)), min(1.0, (middle + width) / (of + z**2))]
+
+
+def lost_drives(made: Mapping[str, Any]) -> str:
+    """Lost drives in words: "3 of 100, 95 % interval 1.0 to 8.5 %"."""
+    low, high = (100 * bound for bound in made["lost_interval"])
+    return f"{made['lost']} of {len(made['returns'])}, 95 % interval {low:.1f} to {high:.1f} %"
 
 
 def bootstrap_interval(values: np.ndarray, draws: int = 10_000) -> list[float]:
@@ -182,6 +203,7 @@ def headline(result: dict[str, Any]) -> str:
     of = f"{count} tracks" if track == "stock" else counted(count, "fast track" if track == "fast" else "dream")
     details = [f"min {result['min']:.0f}", f"median {result['median']:.0f}"] if count > 1 else ["one has no spread"]
     details += [f"laps {result['laps']}"] if result["laps"] is not None else []
+    details += [f"lost drives {lost_drives(result)}"] if track in REAL and count > 1 else []
     if result["interval"] is not None:
         details.append("95 % interval of the mean {:.0f} to {:.0f}".format(*result["interval"]))
     elif count > 1:
@@ -218,6 +240,7 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         "interval": bootstrap_interval(differences) if sure else None,
         "higher": int((differences > 0).sum()),
         "lower": int((differences < 0).sum()),
+        "lost": [sum(value < LOST for _, value in shared), sum(by_track[seed] < LOST for seed, _ in shared)],
         "agents": [first["agent"], second["agent"]],
         "tracks": [first["track"], second["track"]],
         "notes": _notes(first, second, one_agent),
@@ -269,7 +292,8 @@ def difference(result: dict[str, Any]) -> str:
     elif not result["higher"] + result["lower"]:
         sure = "the same return everywhere"
     notes = f"  ({'; '.join(result['notes'])})" if result["notes"] else ""
+    lost = f", lost drives {result['lost'][0]} and {result['lost'][1]}" if set(result["tracks"]) <= set(REAL) else ""
     return (
         f"first minus second: {result['mean']:+.1f} on {counted(count, 'track')}, {sure}, median {result['median']:+.1f}; "
-        f"higher on {result['higher']}, lower on {result['lower']}{notes}"
+        f"higher on {result['higher']}, lower on {result['lower']}{lost}{notes}"
     )

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 import dreamlap
 from dreamlap import evaluate as protocol
@@ -21,7 +22,16 @@ from dreamlap.cli import main
 from dreamlap.errors import Failed, Refused
 from dreamlap.evaluate import Stopped, drive_side_by_side, drive_track, evaluate, score_kept, seed_range
 from dreamlap.files import read_json, write_json
-from dreamlap.scores import bootstrap_interval, check_score, compare, headline, kind_of_tracks, read_score, score
+from dreamlap.scores import (
+    bootstrap_interval,
+    check_score,
+    compare,
+    headline,
+    kind_of_tracks,
+    read_score,
+    score,
+    wilson_interval,
+)
 
 ROOT = Path(dreamlap.__file__).parents[1]
 
@@ -447,3 +457,17 @@ def test_nobody_need_listen(args: list[str], tmp_path: Path):
         done = subprocess.run(shell, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
         assert "Traceback" not in done.stderr, where
         assert "Exception ignored" not in done.stderr, where
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 1), (0, 100), (3, 100), (13, 100), (50, 100), (100, 100), (2, 1200)])
+def test_the_interval_of_a_share_is_wilsons(count: int, of: int):
+    found = binomtest(count, of).proportion_ci(0.95, "wilson")
+    assert wilson_interval(count, of) == pytest.approx([found.low, found.high], abs=1e-12)
+
+
+def test_drives_below_800_are_lost(tmp_path: Path):
+    made = score([799.99, 800.0, 930.0, -20.0])
+    assert made["lost"] == 2
+    assert made["lost_interval"] == pytest.approx([0.15, 0.85], abs=0.01)
+    told = headline(made | {"seeds": [1, 2, 3, 4], "track": "fast", "laps": 1, "caveats": []})
+    assert "lost drives 2 of 4, 95 % interval 15.0 to 85.0 %" in told

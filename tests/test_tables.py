@@ -24,7 +24,7 @@ def test_scores_of_several_training_seeds_are_one_row():
     row, *published = scores.rows({"sprint": [_score([900.0, 940.0], 2), _score([880.0, 920.0], 1)]}, scores.PUBLISHED)
     assert row[0] == "**`sprint`**"
     assert row[1] == "**910**: 920 ± 28, 900 ± 28"
-    assert row[2:] == ("880", "3 of 4", "dream", "220 k real steps; 4 M dream steps; 11 min")
+    assert row[2:] == ("880", "3 of 4", "0 of 4 (0.0–49.0 %)", "dream", "220 k real steps; 4 M dream steps; 11 min")
     assert any("World Models" in who and result == "906 ± 21" for who, result, *_ in published)
 
 

@@ -11,7 +11,7 @@ from dreamlap.files import check_writable, place, replacing
 from dreamlap.measure.memory import open_loop
 from dreamlap.measure.trust import SIGHT
 from dreamlap.progress import console
-from dreamlap.scores import counted, told
+from dreamlap.scores import REAL, counted, lost_drives, told
 from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots
 from dreamlap.show.page import (
     Html,
@@ -119,7 +119,8 @@ def _numbers(run: RunReader) -> list[tuple[str, str]]:
         score = run.scores[0]
         numbers += [("minimum", f"{score['min']:.0f}"), ("median", f"{score['median']:.0f}")]
         numbers += [("laps finished", f"{score['laps']} of {len(score['returns'])}")] if score["laps"] is not None else []
-        numbers += [("95 % interval", "{:.0f} to {:.0f}".format(*score["interval"]))] if score["interval"] else []
+        numbers += [("lost drives (below 800)", lost_drives(score))] if score["track"] in REAL else []
+        numbers += [("95 % interval of the mean", "{:.0f} to {:.0f}".format(*score["interval"]))] if score["interval"] else []
     trained = {"dream": "dream steps", "awake": "waking steps of C"}.get(run.mind, "steps of C")
     steps = (("real steps collected", run.steps("collect")), (trained, run.steps("controller")))
     steps += (("real steps practised", run.practice.get("steps", 0)),)
