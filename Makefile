@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo test bench seeds scores ablations clean
+.PHONY: help install demo test bench seeds scores steadiness exam ablations clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,7 @@ test: install    ## lint, types, all tests
 
 bench: install   ## steps a second of the dream and of the tracks, as ratios: some ten minutes
 	$(BIN)/python -m benchmarks.dream
+	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.track
 
 seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: some three quarters of an hour
@@ -34,6 +35,12 @@ seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: s
 
 scores:          ## the README's tables of scores, from the raw returns in scores/final
 	$(BIN)/python -m benchmarks.scores
+
+steadiness: install   ## train the demo with three seeds in two precisions, and count lost drives: an hour
+	$(BIN)/python -m benchmarks.steadiness
+
+exam: install    ## the robustness exam of every agent that is included: ten minutes
+	$(BIN)/python -m benchmarks.exam
 
 ablations: install   ## the sprint with one thing changed at a time, three training seeds each: half a day
 	$(BIN)/python -m benchmarks.ablations

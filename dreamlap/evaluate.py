@@ -31,12 +31,18 @@ from dreamlap.scores import labelled, read_score, score
 from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
 from dreamlap.settings import WORKERS, checked
 from dreamlap.track import FastCarRacing
-from dreamlap.track.config import LIMIT
+from dreamlap.track.config import EXAM, LIMIT
+from dreamlap.track.exam import FastExam
 
 FINAL = range(TEST_SEEDS, TEST_SEEDS + 100)
 """The hundred test tracks of a final score."""
-TRACKS = {"stock": "CarRacing-v3", "fast": "dreamlap/CarRacing-v3"}
-"""What Gymnasium calls the real tracks."""
+TRACKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "stock": ("CarRacing-v3", {}),
+    "fast": ("dreamlap/CarRacing-v3", {}),
+    **{f"stock-{variant}": ("dreamlap/StockExam-v3", {"variant": variant}) for variant in EXAM},
+    **{f"fast-{variant}": ("dreamlap/FastExam-v3", {"variant": variant}) for variant in EXAM},
+}
+"""What Gymnasium calls the real tracks, and those of the robustness exam, and what it is told of them."""
 SIDE_BY_SIDE = 10
 """Fast tracks that one process drives at once. Fixed, so that the number of workers changes nothing but the time."""
 SELECTION = range(SELECTION_SEEDS, SELECTION_SEEDS + 20)
@@ -63,7 +69,8 @@ def evaluate(
         path: folder of the agent, or its name.
         seeds: of the tracks, each once.
         workers: processes; they change nothing but the time.
-        track: "stock" for a score by the protocol; "fast" for a quick look; or the folder of an agent in whose dream is driven,
+        track: "stock" for a score by the protocol; "fast" for a quick look; "stock-bars" and the like for the robustness exam
+            (`dreamlap.track.exam`); or the folder of an agent in whose dream is driven,
             "dream" being the agent's own. The result says of itself which it was.
         file: where the score will be. If this one was interrupted, what was driven is kept there, and the next call goes on
             from it; a file that holds anything else is left alone.
@@ -74,7 +81,7 @@ def evaluate(
     """
     seeds = _whole_numbers(seeds)
     label = _label(path, seeds, track)
-    together = SIDE_BY_SIDE if track == "fast" else 1
+    together = SIDE_BY_SIDE if is_fast(track) else 1
     made = {"returns": [], "steps": [], "laps": 0} | _begun(file, label, together)
     lots = [seeds[i : i + together] for i in range(len(made["returns"]), len(seeds), together)]
     drive = partial(drive_lot, str(path), track)
@@ -185,18 +192,24 @@ def seed_range(text: str, final: bool) -> range:
 
 def drive_lot(path: str, track: str, seeds: Sequence[int]) -> list[tuple[float, int, bool]]:
     """Whole episodes, one on each of the tracks `seeds` -> return, steps, whether the lap was finished."""
-    if track == "fast":
-        return drive_side_by_side(load(path), seeds)
+    if is_fast(track):
+        return drive_side_by_side(load(path), seeds, track)
     return [drive_track(path, track, seed) for seed in seeds]
 
 
-def drive_side_by_side(agent: Agent | Expert, seeds: Sequence[int]) -> list[tuple[float, int, bool]]:
+def is_fast(track: str) -> bool:
+    """Whether it is the fast track, or one of its exam: whoever is called so."""
+    return track in TRACKS and track.startswith("fast")
+
+
+def drive_side_by_side(agent: Agent | Expert, seeds: Sequence[int], track: str = "fast") -> list[tuple[float, int, bool]]:
     """The same on fast tracks at once, so that V and M look at many frames in one go: twice as fast as one by one."""
     seen, driver = agent.config.track, seat(agent, len(seeds))
-    tracks = [FastCarRacing(size=seen.size, bar=seen.bar, repeat=seen.repeat) for _ in seeds]
-    frames = np.stack([track.reset(seed=seed)[0] for track, seed in zip(tracks, seeds, strict=True)])
-    for i, track in enumerate(tracks):
-        driver.reset(i, track, np.random.default_rng(0))  # the driver has no noise to draw
+    make, told = (FastCarRacing if track == "fast" else FastExam), TRACKS[track][1]
+    tracks = [make(**told, size=seen.size, bar=seen.bar, repeat=seen.repeat) for _ in seeds]
+    frames = np.stack([one.reset(seed=seed)[0] for one, seed in zip(tracks, seeds, strict=True)])
+    for i, one in enumerate(tracks):
+        driver.reset(i, one, np.random.default_rng(0))  # the driver has no noise to draw
     total, steps = np.zeros(len(seeds)), np.zeros(len(seeds), int)
     over, laps = np.zeros(len(seeds), bool), np.zeros(len(seeds), bool)
     while not over.all():
@@ -205,8 +218,8 @@ def drive_side_by_side(agent: Agent | Expert, seeds: Sequence[int]) -> list[tupl
             frames[i], reward, terminated, _, info = tracks[i].step(actions[i])
             total[i], steps[i] = total[i] + reward, steps[i] + seen.repeat
             over[i], laps[i] = terminated or steps[i] >= LIMIT, bool(info.get("lap_finished", False))
-    for track in tracks:
-        track.close()
+    for one in tracks:
+        one.close()
     return [_whole(*drive) for drive in zip(total.tolist(), steps.tolist(), laps.tolist(), strict=True)]
 
 
@@ -221,7 +234,8 @@ def drive_track(path: str, track: str, seed: int) -> tuple[float, int, bool]:
     """One whole episode on the track `seed` -> return, steps, whether the lap was finished."""
     if track not in TRACKS:
         return drive_dream(load(path), path if track == "dream" else track, seed)
-    env = gym.make(TRACKS[track])
+    name, told = TRACKS[track]
+    env = gym.make(name, **told)
     try:
         return drive_episode(load(path), env, seed)
     finally:

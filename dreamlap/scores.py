@@ -23,9 +23,10 @@ import numpy as np
 from dreamlap.errors import Refused
 from dreamlap.files import read_object
 from dreamlap.seeds import CHOOSING, JUDGING, SELECTION_SEEDS, TEST_SEEDS
+from dreamlap.track.config import EXAM
 
-REAL = ("stock", "fast")
-"""Tracks that are no dreams."""
+REAL = tuple("-".join(filter(None, (track, variant))) for variant in ("", *EXAM) for track in ("stock", "fast"))
+"""Tracks that are no dreams: the stock track, the fast one, and both of them disturbed (the robustness exam)."""
 FEW = 5
 """Fewer tracks than this have no interval: resampling them says nothing about others."""
 LOST = 800.0
@@ -163,7 +164,9 @@ def labelled(made: dict[str, Any]) -> dict[str, Any]:
 def _caveats(track: str, seeds: Sequence[int], trained: dict[str, Any]) -> list[str]:
     if track not in REAL:
         return ["a dream's promise, not a score"]
-    found = ["fast track: a quick look, not a score"] * (track == "fast")
+    drawn, _, variant = track.partition("-")
+    found = [f"robustness exam, {variant}: not a score"] * bool(variant)
+    found += ["fast track: a quick look, not a score"] * (drawn == "fast")
     if practised := sum(seed < SELECTION_SEEDS for seed in seeds):
         found.append(f"{_some(practised, seeds)}training tracks: not a score")
     start, stop, known = _chosen_on(trained)
@@ -200,7 +203,7 @@ def told(made: dict[str, Any], digits: int = 0) -> str:
 def headline(result: dict[str, Any]) -> str:
     """A score in one line. A stock score says "on N tracks" whatever N is: scripts look for that."""
     count, track = len(result["seeds"]), result["track"]
-    of = f"{count} tracks" if track == "stock" else counted(count, "fast track" if track == "fast" else "dream")
+    of = f"{count} tracks" if track == "stock" else counted(count, f"{track} track" if track in REAL else "dream")
     details = [f"min {result['min']:.0f}", f"median {result['median']:.0f}"] if count > 1 else ["one has no spread"]
     details += [f"laps {result['laps']}"] if result["laps"] is not None else []
     details += [f"lost drives {lost_drives(result)}"] if track in REAL and count > 1 else []

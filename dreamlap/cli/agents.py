@@ -24,6 +24,7 @@ def evaluate(
     workers: Annotated[int, WORKERS] = 2,
     json: Path | None = None,
     track: str = "stock",
+    exam: bool = False,
 ) -> None:
     """Score an agent on tracks that it was not trained on.
 
@@ -36,12 +37,34 @@ def evaluate(
             the same command drives the rest.
         track: A score comes from the `stock` track. `fast` is for quick looks, `dream` or the folder of another agent asks
             what M promises in its dream.
+        exam: The robustness exam (Tang, Nguyen & Ha 2020): tracks whose colours are shifted, with black bars at the sides, with
+            a red square beside the car. Three scores of 100 tracks, in FILE-colours.json, FILE-bars.json and FILE-blob.json.
     """
-    from dreamlap.evaluate import Stopped, seed_range
+    from dreamlap.evaluate import FINAL, SELECTION, seed_range
+    from dreamlap.show.exam import beside_published
+    from dreamlap.track.config import EXAM
+
+    if not exam:
+        _score(agent, seed_range(seeds, final), workers, track, json)
+        return
+    if track not in ("stock", "fast"):
+        raise Refused(f"--exam disturbs the frames of the stock or of the fast track, not --track {track}")
+    tracks = seed_range(seeds, final) if seeds or final else range(SELECTION[0], SELECTION[0] + len(FINAL))
+    if json == STDOUT:
+        raise Refused("--exam makes three scores: give --json a file, such as exam.json for exam-colours.json and two more")
+    made = {}
+    for variant in EXAM:
+        file = json and json.with_stem(f"{json.stem}-{variant}")
+        made[variant] = _score(agent, tracks, workers, f"{track}-{variant}", file)
+    console.print(beside_published(made))
+
+
+def _score(agent: Path, tracks: Sequence[int], workers: int, track: str, json: Path | None) -> dict[str, Any]:
+    """Drive, tell and write one score."""
+    from dreamlap.evaluate import Stopped
     from dreamlap.evaluate import evaluate as measure
     from dreamlap.scores import headline
 
-    tracks = seed_range(seeds, final)
     with _told_beside(json, what := f"on {len(tracks)} tracks"):
         try:
             result = measure(agent, tracks, workers, track, None if json == STDOUT else json)
@@ -49,6 +72,7 @@ def evaluate(
             raise KeyboardInterrupt(stopped.told) from None
         console.print(headline(result))
     _write_result(json, result, what)
+    return result
 
 
 @contextmanager

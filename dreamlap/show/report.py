@@ -108,7 +108,7 @@ def _best_score(run: RunReader) -> Html:
 
 
 def _where(score: dict) -> str:
-    names = {"stock": " of stock CarRacing-v3", "fast": " of the fast track"}
+    names = {"stock": " of stock CarRacing-v3"} | {real: f" of the {real} track" for real in REAL[1:]}
     caveats = f" ({'; '.join(score['caveats'])})" if score["caveats"] else ""
     return f"{counted(len(score['returns']), score['kind'] + ' track')}{names.get(score['track'], ' in a dream')}{caveats}"
 

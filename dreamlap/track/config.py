@@ -6,6 +6,8 @@ from dreamlap.settings import least, settings
 
 MOST_SIDE = 512
 """Pixels a side of the frames that V, or an expert, can be asked to see: stock's have 96."""
+EXAM = ("colours", "bars", "blob")
+"""How the robustness exam disturbs frames: see `dreamlap.track.exam`."""
 LIMIT = 1000
 """Steps until the clock ends an episode, as on the registered stock track."""
 

@@ -169,9 +169,13 @@ class FastCarRacing(CarRacing):
         zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
         self._ground.view(x, y, self.car.hull.angle, zoom, self._canvas[:ROAD_ROWS])
         lay_car(self.car, zoom, self._canvas)
+        self._lay_over(zoom, self._canvas[:ROAD_ROWS])
         lay_panel(self.car, self.reward, self._canvas[ROAD_ROWS:])
         seen = to_frame(self._canvas, self.size, self.bar)
         return cv2.cvtColor(seen, cv2.COLOR_RGBA2RGB)
+
+    def _lay_over(self, zoom: float, road: np.ndarray) -> None:
+        """What lies over road and car, (84, 96, 4) uint8, if the window has `zoom` pixels a unit: nothing."""
 
 
 def read_options(options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""The robustness exam of every agent that is included, beside the published scores: `make exam`.
+
+    python -m benchmarks.exam [AGENT ...]
+
+100 selection tracks of the fast track for each way in which frames are disturbed, and undisturbed; no agent has trained on any of
+it. AGENT: also the folder of another agent. What is finished is not done again. Raw returns go to `scores/exam/`, the table and a
+picture to `docs/exam.md`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ablations import whole_scores
+from benchmarks.seeds import table
+from dreamlap.agent import PRETRAINED
+from dreamlap.evaluate import evaluate
+from dreamlap.files import replacing, write_json
+from dreamlap.progress import console
+from dreamlap.scores import read_score, told
+from dreamlap.show.exam import PUBLISHED, draw_exam
+from dreamlap.track.config import EXAM
+
+TRACKS = range(900_000, 900_100)
+RAW, PAGE, PICTURE = Path("scores/exam"), Path("docs/exam.md"), Path("docs/exam.png")
+UNDISTURBED = "undisturbed"
+
+
+def main() -> None:
+    """Drive what is not there yet, and write the page."""
+    for agent in sys.argv[1:] or sorted(path.parent.name for path in PRETRAINED.glob("*/agent.json")):
+        for variant in (UNDISTURBED, *EXAM):
+            one(agent, variant)
+    draw_exam(PICTURE, seed=TRACKS[0])
+    with replacing(PAGE) as partial:
+        partial.write_text(page(whole_scores(RAW)), "utf-8")
+    console.print(f"wrote {PAGE}")
+
+
+def one(agent: str, variant: str) -> None:
+    """One agent and one way of disturbing it."""
+    raw = RAW / f"{Path(agent).name}-{variant}.json"
+    if raw.exists() and read_score(raw, whole=False)["complete"]:
+        return
+    console.rule(raw.stem)
+    track = "fast" if variant == UNDISTURBED else f"fast-{variant}"
+    write_json(raw, evaluate(agent, TRACKS, 2, track, raw))
+
+
+def page(found: dict[str, dict[str, Any]]) -> str:
+    """The table, of the raw returns, those of one agent in a row."""
+    agents = sorted({name.rpartition("-")[0] for name in found})
+    rows = []
+    for agent in agents:
+        scores = [found.get(f"{agent}-{variant}") for variant in (UNDISTURBED, *EXAM)]
+        cells = [f"{told(score)} ({score['lost']})" if score else "" for score in scores]
+        rows.append((f"`{agent}`", *cells))
+    rows += [(f"{who}, published", "", *scores) for who, scores in PUBLISHED.items()]
+    return INTRODUCTION + table(("who", UNDISTURBED, *EXAM), rows)
+
+
+INTRODUCTION = """# The robustness exam
+
+Tang, Nguyen & Ha (2020) disturb the frames of the track in three ways that no agent has trained on: the colours of road and grass
+are shifted, black bars cover the sides, a red square moves with the car. Above the stock track, below the fast one:
+
+![One moment of a track: undisturbed, colours, bars, blob](exam.png)
+
+Mean ± standard deviation of 100 selection tracks (900,000 to 900,099) of the fast track, and lost drives (below 800) in brackets.
+Made by `make exam`; raw returns in `scores/exam/`. The published ones drove CarRacing-v0.
+
+"""
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What everyone gets: a preset trained again and again, and how often its agents lose a drive: `make steadiness`.
+
+    python -m benchmarks.steadiness [PRESET] [--seeds 3 4 5] [--precisions float32 bfloat16] [-- FLAG ...]
+
+Every training seed and every precision of the matrix products is a training of its own, as another machine would be. The agent
+that its run chooses drives 200 selection tracks of the fast track that nothing else looks at: figures to compare with each
+other, no scores. What is finished is not done again: the command may be broken off and given again. Raw returns go to
+`scores/steadiness/`, the table to `docs/steadiness.md`.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.ablations import whole_scores
+from benchmarks.scores import lost_of
+from benchmarks.seeds import table
+from dreamlap.cli.runs import parse
+from dreamlap.evaluate import evaluate
+from dreamlap.files import replacing, write_json
+from dreamlap.pipeline import choose, learn
+from dreamlap.plan import Run
+from dreamlap.progress import console
+from dreamlap.scores import read_score, told
+
+TRACKS = range(920_000, 920_200)
+RAW, PAGE = Path("scores/steadiness"), Path("docs/steadiness.md")
+HEAD = ("preset", "training seed", "precision", "mean ± sd", "min", "median", "laps", "lost (95 % interval)", "trained in")
+
+
+def main() -> None:
+    """Train and drive what is not there yet, and write the table."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("preset", nargs="?", default="demo", help="of `dreamlap presets`")
+    options.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5], help="training seeds")
+    options.add_argument("--precisions", nargs="+", default=["bfloat16", "float32"], choices=["bfloat16", "float32"])
+    options.add_argument("--variant", default="", help="name of what the flags change: the files are PRESET-VARIANT-...")
+    options.add_argument("flags", nargs="*", help="flags of `dreamlap train controller` that change the preset, after --")
+    chosen = options.parse_args()
+    for seed in chosen.seeds:
+        for precision in chosen.precisions:
+            one(chosen.preset, chosen.variant, seed, precision, chosen.flags)
+            write_page()
+
+
+def one(preset: str, variant: str, seed: int, precision: str, flags: Sequence[str]) -> None:
+    """One training and its drives."""
+    name = "-".join(filter(None, (preset, variant, str(seed), precision)))
+    raw = RAW / f"{name}.json"
+    if raw.exists() and read_score(raw, whole=False)["complete"]:
+        return
+    console.rule(name)
+    config = replace(parse("run", [preset, *flags]).config, seed=seed, precision=precision)
+    run = Run(Path("runs") / f"steadiness-{name}", config)
+    learn(run)
+    choose(run)
+    write_json(raw, evaluate(run.folder / "agent", TRACKS, config.workers, "fast", raw))
+
+
+def write_page() -> None:
+    """The table of what is there."""
+    with replacing(PAGE) as partial:
+        partial.write_text(page(whole_scores(RAW)), "utf-8")
+    console.print(f"wrote {PAGE}")
+
+
+def page(found: dict[str, dict[str, Any]]) -> str:
+    """The table, of the raw returns: a row for each training, and one for all of a preset."""
+    presets = defaultdict(list)
+    for name, score in found.items():
+        preset, seed, precision = name.rsplit("-", 2)
+        presets[preset].append((seed, precision, score))
+    rows = []
+    for preset, made in presets.items():
+        for seed, precision, score in made:
+            rows.append((f"`{preset}`", seed, precision, told(score, 1), *_figures([score])))
+        scores = [score for _, _, score in made]
+        means = [score["mean"] for score in scores]
+        span = f"**{np.mean(means):.1f}** ({min(means):.1f} to {max(means):.1f})"
+        rows.append((f"`{preset}`", "**all**", "", span, *_figures(scores)))
+    return INTRODUCTION + table(HEAD, rows)
+
+
+def _figures(scores: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    returns = np.concatenate([score["returns"] for score in scores])
+    laps, seconds = sum(score["laps"] for score in scores), np.mean([score["trained"]["seconds"] for score in scores])
+    minutes = f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{returns.min():.0f}", f"{np.median(returns):.0f}", f"{laps} of {len(returns)}", lost_of(scores), minutes
+
+
+INTRODUCTION = """# What to expect from your own run
+
+Made by `make steadiness` of the raw returns in `scores/steadiness/`: each row is a training of its own, and its agent on 200
+selection tracks of the fast track (920,000 to 920,199). A lost drive is a return below 800. Times are of two cores, from an
+empty folder to the chosen agent.
+
+"""
+
+if __name__ == "__main__":
+    main()
