@@ -2,9 +2,9 @@
 
     python -m benchmarks.exam [AGENT ...]
 
-100 selection tracks of the fast track for each way in which frames are disturbed, and undisturbed; no agent has trained on any of
-it. AGENT: also the folder of another agent. What is finished is not done again. Raw returns go to `scores/exam/`, the table and a
-picture to `docs/exam.md`.
+100 selection tracks of the fast track for each way in which frames are disturbed, and undisturbed; no agent has trained on any
+of it. AGENT: also the folder of another agent. What is finished is not done again. Raw returns go to `scores/exam/`, the table
+and a picture to `docs/exam.md`.
 """
 
 import sys
@@ -61,13 +61,13 @@ def page(found: dict[str, dict[str, Any]]) -> str:
 
 INTRODUCTION = """# The robustness exam
 
-Tang, Nguyen & Ha (2020) disturb the frames of the track in three ways that no agent has trained on: the colours of road and grass
-are shifted, black bars cover the sides, a red square moves with the car. Above the stock track, below the fast one:
+Tang, Nguyen & Ha (2020) disturb the frames of the track in three ways that no agent has trained on: the colours of road and
+grass are shifted, black bars cover the sides, a red square moves with the car. Above the stock track, below the fast one:
 
 ![One moment of a track: undisturbed, colours, bars, blob](exam.png)
 
-Mean ± standard deviation of 100 selection tracks (900,000 to 900,099) of the fast track, and lost drives (below 800) in brackets.
-Made by `make exam`; raw returns in `scores/exam/`. The published ones drove CarRacing-v0.
+Mean ± standard deviation of 100 selection tracks (900,000 to 900,099) of the fast track, and lost drives (below 800) in
+brackets. Made by `make exam`; raw returns in `scores/exam/`. The published ones drove CarRacing-v0.
 
 """
 
