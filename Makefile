@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo test bench seeds scores steadiness exam ablations clean
+.PHONY: help install demo test bench seeds scores steadiness exam speedrun ablations clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ steadiness: install   ## train the demo with three seeds in two precisions, and 
 
 exam: install    ## the robustness exam of every agent that is included: ten minutes
 	$(BIN)/python -m benchmarks.exam
+
+speedrun: install   ## a row for docs/speedrun.md, the board of times to 900: half an hour, with nothing else running
+	$(BIN)/python -m benchmarks.speedrun
 
 ablations: install   ## the sprint with one thing changed at a time, three training seeds each: half a day
 	$(BIN)/python -m benchmarks.ablations

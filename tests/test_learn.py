@@ -17,7 +17,7 @@ from dreamlap.learn.cmaes import CMAESConfig, fitness_in, search_basis, train_cm
 from dreamlap.learn.imitation import imitate
 from dreamlap.learn.loop import run_updates
 from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
-from dreamlap.learn.ppo import PPOConfig, advantages, train_ppo
+from dreamlap.learn.ppo import PPOConfig, advantages, newly, train_ppo
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Dream
 from dreamlap.mind.interface import Step
@@ -299,3 +299,15 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path: Path):
     run_updates(stage, "t", 1, {"layer": torch.nn.Linear(1, 1)}, lambda _: {"loss": 1.0})
     with pytest.raises(ValueError, match="of another shape"):
         run_updates(stage, "t", 2, {"layer": torch.nn.Linear(2, 1)}, lambda _: {"loss": 1.0})
+
+
+def test_leaving_the_road_counts_once_and_not_across_episodes():
+    off = torch.tensor([[1.0, 0.0], [1.0, 0.5], [0.0, 1.0], [1.0, 1.0], [0.3, 1.0]])
+    ended = torch.zeros(5, 2, dtype=torch.bool)
+    ended[2, 0] = True  # the fourth step begins an episode, off the road
+    left = newly(off, ended)
+    assert left[:, 0].tolist() == pytest.approx([0, 0, 0, 0, 0])
+    assert left[:, 1].tolist() == pytest.approx([0, 0.5, 0.5, 0, 0])
+    assert newly(torch.tensor([[0.2], [1.0], [0.9], [0.0], [1.0]]), ended[:, 1:])[:, 0].tolist() == pytest.approx(
+        [0.16, 0.8, 0, 0, 1]
+    )

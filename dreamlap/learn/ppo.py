@@ -57,8 +57,11 @@ class PPOConfig:
     """Steps a gradient step."""
     entropy: Annotated[float, least(0)] = 1e-3
     """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
-    off_road_price: Annotated[float, least(0)] = 16.0
-    """What a step wholly off the road costs C while it learns (never in a score): missing one tile costs the lap."""
+    leaving_price: Annotated[float, least(0)] = 60.0
+    """What leaving the road costs C once, while it learns (never in a score): a tile that is missed costs the lap."""
+    off_road_price: Annotated[float, least(0)] = 0.5
+    """What every step wholly off the road costs C besides. A high price makes it give up: whoever expects to leave the road for
+    long saves most by ending the episode."""
     noise: Annotated[float | None, above(0)] = None
     """Standard deviation of the exploring noise that C begins with; none: as C brings it along, 0.37 if it is a fresh one."""
     limit: Annotated[int, least(1, LIMIT)] = 1000
@@ -161,7 +164,8 @@ def roll_out(
     if ended.any():
         following[ended] = controller.value(torch.stack([step.final_observation for step in steps])[ended])
     following[terminated] = 0.0
-    objective = config.reward_scale * (reward - config.off_road_price * off_road)
+    leaving = newly(off_road, ended)
+    objective = config.reward_scale * (reward - config.off_road_price * off_road - config.leaving_price * leaving)
     advantage = advantages(objective, value[:-1], following, ended, config.gamma, config.lam)
     action = torch.stack(actions)
     log_prob = normal(torch.stack(means), torch.stack(deviations)).log_prob(action)
@@ -170,6 +174,15 @@ def roll_out(
         observation = observation.to(torch.get_autocast_dtype(kind))
     rollout = Rollout(observation, action, log_prob, advantage, advantage + value[:-1])
     return rollout, seen[-1], {"reward": reward, "off_road": off_road}
+
+
+def newly(off_road: Tensor, ended: Tensor) -> Tensor:
+    """How far the car leaves the road in each step, (T, N): how far off it is now, as far as it was on the road a step before.
+
+    The first step of an episode, and of the rollout, has nothing before it: it counts as if the car had been there already.
+    """
+    before = torch.cat([off_road[:1], torch.where(ended[:-1], off_road[1:], off_road[:-1])])
+    return off_road * (1 - before)
 
 
 def advantages(reward: Tensor, value: Tensor, next_value: Tensor, ended: Tensor, gamma: float, lam: float) -> Tensor:
