@@ -30,7 +30,8 @@ TRACKS = range(904_000, 904_100)
 RAW, PAGE = Path("scores/ablations"), Path("docs/ablations.md")
 CONSTANT = ("--controller.no-state-dependent-std", "--ppo.entropy", "0.001")
 AWAKE = ("--controller.mind", "awake", "--ppo.minds", "32", "--ppo.steps", "128", "--ppo.reset_every", "10")
-AWAKE += ("--ppo.updates", "50", "--rounds.controller_updates", "20", "--ppo.limit", "400", "--ppo.off_road_price", "2.5")
+AWAKE += ("--ppo.updates", "50", "--rounds.controller_updates", "20", "--ppo.limit", "400")
+AWAKE += ("--ppo.leaving_price", "0", "--ppo.off_road_price", "2.5")
 LINEAR = ("--controller.kind", "linear", "--cmaes.directions", "48", "--cmaes.generations", "60", "--cmaes.steps", "60")
 LINEAR += ("--cmaes.off_road_price", "4", "--rounds.controller_updates", "40")
 
@@ -63,7 +64,11 @@ ABLATIONS = {
     "horizon-100": Ablation("dreams of 100 steps", ("--dream.horizon", "100"), 1, since="controller"),
     "no-decay": Ablation("learning rates do not fall", ("--rounds.decay", "1"), 1, since="rounds"),
     "one-way": Ablation("no drive goes round the lap the other way", ("--rounds.reverse", "0"), 1, since="rounds"),
-    "price-8": Ablation("leaving the road costs half as much", ("--ppo.off_road_price", "8"), 1, since="controller"),
+    "price-a-step": Ablation(
+        "every step off the road costs 16, leaving it nothing",
+        ("--ppo.leaving_price", "0", "--ppo.off_road_price", "16"),
+        since="controller",
+    ),
     "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1, since="controller"),
     "temperature-1.3": Ablation("tau 1.3", ("--dream.temperature", "1.3"), 1, since="controller"),
     "linear": Ablation("a linear C, by CMA-ES in the dream", LINEAR, 1, since="controller"),
