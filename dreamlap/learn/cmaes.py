@@ -20,12 +20,16 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from dreamlap.agent import Agent
 from dreamlap.control.linear import Linear, Population
 from dreamlap.errors import Refused
+from dreamlap.learn.loop import shards
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind
-from dreamlap.parallel import in_parallel
+from dreamlap.parallel import in_parallel, side_by_side
 from dreamlap.progress import meter
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS, derive, numpy_generator, training_track
 from dreamlap.settings import ANY, SIZE, above, count, least, settings
+
+SHARDS = 4
+"""Into how many shards the candidates of a generation are cut, to dream side by side."""
 
 
 @settings
@@ -62,9 +66,17 @@ Fitness = Callable[[Tensor, list[int]], np.ndarray]
 
 
 def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig) -> Fitness:
-    """All rollouts of all candidates as one batch of dreams."""
-    mind = Dream(agent, config.population * config.rollouts, replace(dream, horizon=config.steps))
-    return lambda candidates, seeds: fitness_in(mind, linear_of(agent), candidates, seeds, config)
+    """All rollouts of the candidates side by side in dreams, in shards of some candidates each."""
+    shares = torch.arange(config.population).chunk(shards(SHARDS, agent.state.device))
+    minds = [Dream(agent, len(share) * config.rollouts, replace(dream, horizon=config.steps)) for share in shares]
+
+    def fitness(candidates: Tensor, seeds: list[int]) -> np.ndarray:
+        def dreamed(shard: int) -> np.ndarray:
+            return fitness_in(minds[shard], linear_of(agent), candidates[shares[shard]], seeds, config)
+
+        return np.concatenate(list(side_by_side(dreamed, range(len(minds)))))
+
+    return fitness
 
 
 def awake_fitness(agent: Agent, config: CMAESConfig, workers: int) -> Fitness:
