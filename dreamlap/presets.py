@@ -177,14 +177,20 @@ class Config:
         return AgentConfig(self.track, self.vision, self.memory, self.controller)
 
 
-CHAMPION = Config(controller=ControllerConfig(state_dependent_std=True), ppo=PPOConfig(entropy=0.01))
-DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=4), selection=SelectionConfig(candidates=2))
+CHAMPION = Config(
+    controller=ControllerConfig(state_dependent_std=True),
+    memory_training=MemoryTraining(off_road_weight=16.0),
+    ppo=PPOConfig(entropy=0.01),
+    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10),
+)
+DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=6), selection=SelectionConfig(candidates=2))
 UNPRIVILEGED = replace(
     CHAMPION,
     collect=replace(CHAMPION.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
     vision_training=replace(CHAMPION.vision_training, updates=1500),
+    memory_training=MemoryTraining(),
     ppo=replace(CHAMPION.ppo, leaving_price=0.0, off_road_price=2.5),
-    rounds=replace(CHAMPION.rounds, vision_updates=250),
+    rounds=RoundsConfig(vision_updates=250),
     anew=AnewConfig(controllers=4),
     selection=SelectionConfig(candidates=5, tracks=64),
 )
@@ -211,7 +217,7 @@ TUNED = replace(
         noise=0.12,
         limit=400,
     ),
-    rounds=replace(CHAMPION.rounds, episodes=1, memory_updates=0, controller_updates=40),
+    rounds=RoundsConfig(episodes=1, memory_updates=0, controller_updates=40),
     selection=SelectionConfig(tracks=100),
 )
 LINEAR = replace(
