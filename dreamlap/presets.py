@@ -278,6 +278,7 @@ RL = Config(
     collect=CollectConfig(correlated=100, autopilot=0),
     vision=VisionConfig(kind="conv", latent=32),
     memory=MemoryConfig(kind="gru"),
+    memory_training=CHAMPION.memory_training,
     dream=DreamConfig(horizon=100),
     rounds=RoundsConfig(rounds=4, reverse=0.0, decay=1.0),
 )
