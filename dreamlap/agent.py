@@ -25,6 +25,7 @@ from dreamlap.errors import Refused
 from dreamlap.expert import KIND, Expert, read_expert
 from dreamlap.files import Owned, place, read_object, write_json
 from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
+from dreamlap.parallel import one_thread
 from dreamlap.seeds import derive
 from dreamlap.settings import deviations, from_dict, settings
 from dreamlap.track import TrackConfig, action_form, seen_by
@@ -97,9 +98,10 @@ class Agent:
         """
         seen = seen_by(frame, self.config.track)
         if self._held == 0:
-            z, observation = self.perceive(seen[None], self.state)
-            self.action = self.execute(self.controller.act(observation), self.action)
-            self.state = self.memory.step(z, self.action, self.state)
+            with one_thread():
+                z, observation = self.perceive(seen[None], self.state)
+                self.action = self.execute(self.controller.act(observation), self.action)
+                self.state = self.memory.step(z, self.action, self.state)
         self._held = (self._held + 1) % self.config.track.repeat
         return self.actions.to_stock(self.action[0].cpu().numpy())  # refuses what is no number
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dreamlap.control import bounded
 from dreamlap.errors import Refused
 from dreamlap.files import Owned, write_json
+from dreamlap.parallel import one_thread
 from dreamlap.settings import deviations, from_dict, least, settings
 from dreamlap.track import TrackConfig, action_form, seen_by
 from dreamlap.track.config import MOST_SIDE
@@ -92,7 +93,8 @@ class Expert:
 
     def act(self, frame: np.ndarray) -> np.ndarray:
         """The stock track's frame (96, 96, 3) uint8 -> the stock track's action (3,) float32. One call a step."""
-        action, self.state = self.drive(seen_by(frame, self.config.track)[None], self.state)
+        with one_thread():
+            action, self.state = self.drive(seen_by(frame, self.config.track)[None], self.state)
         return self.actions.to_stock(action[0].cpu().numpy())
 
     def initial(self, n: int) -> Tensor:

@@ -5,11 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from dreamlap import parallel
-from dreamlap.agent import Starts, build_agent
+from dreamlap.agent import Starts, build_agent, load
 from dreamlap.control import ActorCritic
 from dreamlap.device import choose_autocast, cores
 from dreamlap.episodes.latents import encode_episodes
@@ -62,3 +63,21 @@ def test_cores_do_not_change_what_is_learned(tmp_path: Path, monkeypatch: pytest
 def test_what_goes_wrong_on_a_thread_is_raised_here():
     with pytest.raises(ZeroDivisionError):
         list(parallel.side_by_side(lambda n: 1 / n, [1, 0]))
+
+
+@pytest.mark.parametrize("name", ["champion", "expert"])
+def test_an_agent_acts_on_one_thread_and_leaves_the_others_alone(name: str, monkeypatch: pytest.MonkeyPatch):
+    agent, seen, torch_linear = load(name), list[int](), torch.nn.functional.linear
+
+    def linear(*arguments: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return torch_linear(*arguments)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", linear)
+    torch.set_num_threads(2)
+    try:
+        agent.act(np.zeros((96, 96, 3), np.uint8))
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
