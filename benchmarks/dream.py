@@ -12,12 +12,15 @@ import torch
 from rich.table import Table
 
 from dreamlap.agent import AgentConfig, Starts, build_agent
-from dreamlap.device import choose_device
-from dreamlap.mind import Dream
-from dreamlap.parallel import in_parallel
+from dreamlap.device import choose_device, cores
+from dreamlap.learn.ppo import dreams
+from dreamlap.mind import Dream, DreamConfig
+from dreamlap.parallel import in_parallel, side_by_side
 from dreamlap.progress import console
 
 SECONDS = 6.0
+TOGETHER = 10
+"""Steps that a shard dreams before it waits for the others; when C is trained, it is 50."""
 
 
 def stock_rate(seconds: float) -> float:
@@ -34,22 +37,29 @@ def stock_rate(seconds: float) -> float:
 
 
 def dream_rate(num_envs: int, device: torch.device, seconds: float = SECONDS) -> float:
-    """Steps a second of `num_envs` dreams with the paper's shapes, through the interface that C is trained with."""
+    """Steps a second of `num_envs` dreams with the paper's shapes, side by side in shards as C is trained in them."""
     agent = build_agent(AgentConfig()).to(device)
     agent.starts = Starts(torch.randn(512, 32, device=device), torch.randn(512, agent.memory.state_size, device=device) * 0.1)
-    mind = Dream(agent, num_envs)
-    mind.reset(range(num_envs))
-    action, steps, began = torch.zeros(num_envs, 2, device=device), -3, time.perf_counter()
-    while (now := time.perf_counter()) - began < seconds or steps <= 0:
-        mind.step(action)
-        steps += 1
-        if steps == 0:
-            began = now
+    minds, steps = dreams(agent, num_envs, DreamConfig()), 0
+
+    def live(mind: Dream) -> None:
+        action = torch.zeros(mind.num_envs, 2, device=device)
+        for _ in range(TOGETHER):
+            mind.step(action)
+
+    for mind in minds:
+        mind.reset(range(mind.num_envs))
+    list(side_by_side(live, minds))  # warm
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        list(side_by_side(live, minds))
+        steps += TOGETHER
     return steps * num_envs / (time.perf_counter() - began)
 
 
 def matrix_rate() -> float:
-    """Floating-point operations a second of a large matrix product."""
+    """Floating-point operations a second of a large matrix product on all cores."""
+    torch.set_num_threads(cores())
     a = torch.randn(2048, 2048)
     product = a @ a
     began = time.perf_counter()
