@@ -316,6 +316,7 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     previous = run.stage(number - 1, "controller") if number and grown else None
     if isinstance(agent.controller, ActorCritic):
         ppo, later = config.ppo, {"updates": updates, "noise": None} if number else {}
+        later["leaving_price"] = ppo.leaving_price * config.rounds.price_factor(number)
         course = [ppo.at(config.rounds.rate(number), **later)] if grown else config.anew.course(ppo)
         if awake:
             minds = [Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)]

@@ -73,12 +73,19 @@ class RoundsConfig:
     decay: Annotated[float, above(0, 1)] = 0.1
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
     equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
+    price: Annotated[float, above(0, 100)] = 1.0
+    """PPO's price of leaving the road in the last round, as a multiple of that in the first; it changes by equal factors: C
+    first learns to drive, then not to miss a tile."""
     vision_updates: Annotated[int, least(0)] = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
 
     def rate(self, number: int) -> float:
         """The share of the learning rates that is left in round `number`."""
         return self.decay ** (number / max(1, self.rounds))
+
+    def price_factor(self, number: int) -> float:
+        """The multiple of PPO's price of leaving the road in round `number`."""
+        return self.price ** (number / max(1, self.rounds))
 
 
 @settings
@@ -181,7 +188,7 @@ CHAMPION = Config(
     controller=ControllerConfig(state_dependent_std=True),
     memory_training=MemoryTraining(off_road_weight=16.0),
     ppo=PPOConfig(entropy=0.01),
-    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10),
+    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, price=2.5),
 )
 DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=6), selection=SelectionConfig(candidates=3))
 UNPRIVILEGED = replace(
