@@ -113,12 +113,12 @@ def train_ppo(
     observations = [torch.empty(0)] * len(minds)
 
     def update(i: int) -> dict[str, float]:
-        config, anew = lessons[i], i % first.reset_every == 0
+        config, begins = lessons[i], i % first.reset_every == 0
         set_rate(optimizer, config.learning_rate)
 
         def live(part: int) -> tuple[Rollout, dict[str, Tensor]]:
             mind = minds[part]
-            if anew or not len(observations[part]):  # a training that was lengthened may go on in between
+            if begins or not len(observations[part]):  # a training that was lengthened may go on in between
                 begin = derive(seed, "mind", i) + firsts[part]
                 tracks = [(begin + n) % SELECTION_SEEDS for n in range(mind.num_envs)]  # tracks to train on
                 observations[part] = mind.reset(tracks)
