@@ -162,9 +162,7 @@ def check_folder(folder: Path | str, named: Path | None = None) -> None:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         finally:
-            for one in missing:
-                if one.is_dir():
-                    one.rmdir()
+            remove_empty(missing)  # but what another process has meanwhile put there stays
 
 
 def write_json(path: Path | str, value: Any) -> None:

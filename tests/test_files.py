@@ -1,6 +1,7 @@
 """Files: written whole or not at all, through links, with their modes; and what is said when one cannot be written."""
 
 import errno
+import io
 import json
 import math
 import os
@@ -88,6 +89,16 @@ def test_what_cannot_be_written_is_known_before_the_work(tmp_path: Path):
     check_writable(tmp_path / "new/folder/file")
     check_folder(tmp_path / "new/folder")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_what_another_process_puts_there_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def meanwhile(dir: Path) -> io.BytesIO:
+        (dir.parent / "other").mkdir()
+        return io.BytesIO()
+
+    monkeypatch.setattr("dreamlap.files.tempfile.TemporaryFile", meanwhile)
+    check_folder(tmp_path / "runs/mine")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["other"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
