@@ -92,8 +92,8 @@ def test_what_cannot_be_written_is_known_before_the_work(tmp_path: Path):
 
 
 def test_what_another_process_puts_there_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def meanwhile(dir: Path) -> io.BytesIO:
-        (dir.parent / "other").mkdir()
+    def meanwhile(**where: Path) -> io.BytesIO:
+        (where["dir"].parent / "other").mkdir()
         return io.BytesIO()
 
     monkeypatch.setattr("dreamlap.files.tempfile.TemporaryFile", meanwhile)
