@@ -4,10 +4,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo test bench seeds scores steadiness exam speedrun ablations clean
+.PHONY: help install demo test bench seeds scores steadiness real-steps exam speedrun ablations clean
 
 help:            ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/installed   ## a virtual environment with everything, in .venv
 
@@ -38,6 +38,9 @@ scores:          ## the README's tables of scores, from the raw returns in score
 
 steadiness: install   ## train the demo with three seeds in two precisions, and count lost drives: an hour
 	$(BIN)/python -m benchmarks.steadiness
+
+real-steps: install   ## the demo with less driving, with and without the autopilot, and docs/real-steps.md: six hours
+	$(BIN)/python -m benchmarks.real_steps
 
 exam: install    ## the robustness exam of every agent that is included: ten minutes
 	$(BIN)/python -m benchmarks.exam

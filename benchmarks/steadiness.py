@@ -25,6 +25,7 @@ from dreamlap.evaluate import evaluate
 from dreamlap.files import replacing, write_json
 from dreamlap.pipeline import choose, learn
 from dreamlap.plan import Run
+from dreamlap.presets import Config
 from dreamlap.progress import console
 from dreamlap.scores import read_score, told
 
@@ -42,24 +43,23 @@ def main() -> None:
     options.add_argument("--variant", default="", help="name of what the flags change: the files are PRESET-VARIANT-...")
     options.add_argument("flags", nargs="*", help="flags of `dreamlap train controller` that change the preset, after --")
     chosen = options.parse_args()
+    config = parse("run", [chosen.preset, *chosen.flags]).config
     for seed in chosen.seeds:
         for precision in chosen.precisions:
-            one(chosen.preset, chosen.variant, seed, precision, chosen.flags)
+            name = "-".join(filter(None, (chosen.preset, chosen.variant, str(seed), precision)))
+            train_and_drive(RAW / f"{name}.json", replace(config, seed=seed, precision=precision), TRACKS)
             write_page()
 
 
-def one(preset: str, variant: str, seed: int, precision: str, flags: Sequence[str]) -> None:
-    """One training and its drives."""
-    name = "-".join(filter(None, (preset, variant, str(seed), precision)))
-    raw = RAW / f"{name}.json"
+def train_and_drive(raw: Path, config: Config, tracks: range) -> None:
+    """One training in a folder of its own, and the drives of the agent that it chooses, unless `raw` has them already."""
     if raw.exists() and read_score(raw, whole=False)["complete"]:
         return
-    console.rule(name)
-    config = replace(parse("run", [preset, *flags]).config, seed=seed, precision=precision)
-    run = Run(Path("runs") / f"steadiness-{name}", config)
+    run = Run(Path("runs") / f"{raw.parent.name}-{raw.stem}", config)
+    console.rule(run.folder.name)
     learn(run)
     choose(run)
-    write_json(raw, evaluate(run.folder / "agent", TRACKS, config.workers, "fast", raw))
+    write_json(raw, evaluate(run.folder / "agent", tracks, config.workers, "fast", raw))
 
 
 def write_page() -> None:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ablations, scores
+from benchmarks import ablations, real_steps, scores, steadiness
 from benchmarks.ship import ship
 from dreamlap.agent import PRETRAINED, load_agent
+from dreamlap.estimate import cost
 from dreamlap.files import write_json
 from dreamlap.pipeline import ROUND
+from dreamlap.presets import PRESETS
 from dreamlap.scores import check_score, score
 from dreamlap.seeds import TEST_SEEDS
 
@@ -124,3 +126,31 @@ def test_a_table_shows_no_spread_of_one_track_and_no_score_that_was_interrupted(
     write_json(tmp_path / "a.json", _score([900.0], 1))
     write_json(tmp_path / "b.json", {"seeds": [1, 2], "returns": [900.0], "complete": False})
     assert list(ablations.whole_scores(tmp_path)) == ["a"]
+
+
+@pytest.mark.parametrize("kind", real_steps.KINDS)
+@pytest.mark.parametrize("amount", real_steps.ROUNDS)
+def test_a_recipe_drives_as_much_as_its_name_says(kind: str, amount: int):
+    recipe = real_steps.recipe(kind, amount)
+    assert 0.97 < cost(recipe).real / 1000 / amount < 1.03
+    assert bool(recipe.collect.autopilot) == (kind == "autopilot")
+    if (kind, amount) == ("autopilot", 166):
+        assert recipe == PRESETS["demo"].config
+
+
+def test_real_steps_are_told_by_what_was_driven(tmp_path: Path):
+    found = {f"autopilot-25-{seed}": _score([800.0 + 50 * seed, 700.0], 0) for seed in (4, 5)}
+    assert [len(real_steps.seeds_of(found, kind, 25)) for kind in real_steps.KINDS] == [2, 0]
+    row = real_steps.row("autopilot", 25, list(found.values()))
+    assert row == (
+        "25,000", "with the autopilot", "220 k", "**862**", "850 ± 212, 875 ± 247", "700", "2 of 4 (15.0–85.0 %)"
+    )  # fmt: skip
+    real_steps.draw({("autopilot", 25): list(found.values())}, tmp_path / "figure")
+    assert (tmp_path / "figure").read_bytes()[1:4] == b"PNG"
+
+
+def test_steadiness_sums_up_the_trainings_of_a_preset():
+    found = {f"demo-4-{kind}": _score([930.0, last], 2) for kind, last in (("bfloat16", 790.0), ("float32", 920.0))}
+    *each, whole = [line for line in steadiness.page(found).splitlines() if line.startswith("| `demo`")]
+    assert [line.split(" | ")[1:3] for line in each] == [["4", "bfloat16"], ["4", "float32"]]
+    assert "**892.5** (860.0 to 925.0) | 790 | 925 | 4 of 4 | 1 of 4" in whole

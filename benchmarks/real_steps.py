@@ -1,0 +1,125 @@
+"""How many real steps an agent needs: the demo's recipe with less driving, with and without the autopilot: `make real-steps`.
+
+    python -m benchmarks.real_steps [--seeds 4 5 6]
+
+Only what is driven changes: the first data and the agent's own drives of each round, in the same proportion; V, M and C learn
+for as many updates as ever. The agent that each run chooses drives 100 selection tracks of the fast track that nothing else
+looks at. What is finished is not done again: the command may be broken off and given again. Raw returns go to
+`scores/real_steps/`, a table and a figure to `docs/real-steps.md` and `docs/real-steps.png`.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks.ablations import whole_scores
+from benchmarks.scores import lost_of
+from benchmarks.seeds import table
+from benchmarks.steadiness import train_and_drive
+from dreamlap.files import replacing
+from dreamlap.presets import PRESETS, Config
+from dreamlap.progress import console
+from dreamlap.scores import told
+
+TRACKS = range(921_000, 921_100)
+RAW, PAGE, FIGURE = Path("scores/real_steps"), Path("docs/real-steps.md"), Path("docs/real-steps.png")
+ROUNDS = {25: 4, 50: 8, 100: 16, 166: 32}
+"""Thousands of real steps -> the agent's drives of a round, of at most 300 steps; there are six rounds."""
+AUTOPILOT = {25: 17, 50: 33, 100: 66, 166: 104}
+"""... -> the autopilot's drives, of at most 1,000 steps."""
+CORRELATED = {25: 58, 50: 115, 100: 235, 166: 370}
+"""... -> drives of correlated random actions, of at most 300 steps, where there is no autopilot."""
+KINDS = {"autopilot": "with the autopilot", "alone": "without"}
+
+
+def main() -> None:
+    """Train and drive what is not there yet, and write table and figure."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seeds", type=int, nargs="+", default=[4, 5, 6], help="training seeds")
+    for seed in options.parse_args().seeds:
+        for amount in ROUNDS:
+            for kind in KINDS:
+                train_and_drive(RAW / f"{kind}-{amount}-{seed}.json", replace(recipe(kind, amount), seed=seed), TRACKS)
+                write_page()
+
+
+def recipe(kind: str, amount: int) -> Config:
+    """The demo with at most `amount` thousand real steps."""
+    demo = PRESETS["demo"].config
+    collect = (
+        replace(demo.collect, autopilot=AUTOPILOT[amount], correlated=max(1, AUTOPILOT[amount] // 13))
+        if kind == "autopilot"
+        else replace(demo.collect, autopilot=0, correlated=CORRELATED[amount], steps=300, random_start=0.9)
+    )
+    return replace(demo, collect=collect, rounds=replace(demo.rounds, episodes=ROUNDS[amount]))
+
+
+def write_page() -> None:
+    """The table and the figure of what is there."""
+    found = whole_scores(RAW)
+    scores = {(kind, amount): seeds_of(found, kind, amount) for kind in KINDS for amount in ROUNDS}
+    scores = {key: each for key, each in scores.items() if each}
+    with replacing(FIGURE) as partial:
+        draw(scores, partial)
+    with replacing(PAGE) as partial:
+        partial.write_text(INTRODUCTION + table(HEAD, [row(*key, each) for key, each in scores.items()]), "utf-8")
+    console.print(f"wrote {PAGE}")
+
+
+def seeds_of(found: dict[str, dict[str, Any]], kind: str, amount: int) -> list[dict[str, Any]]:
+    """The scores of one point, a training seed each."""
+    return [score for name, score in found.items() if name.startswith(f"{kind}-{amount}-")]
+
+
+def _steps(scores: Sequence[dict[str, Any]]) -> float:
+    return float(np.mean([score["trained"]["real_steps"] for score in scores])) / 1000
+
+
+def row(kind: str, amount: int, scores: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """A row of the table: one point."""
+    return (
+        f"{amount},000",
+        KINDS[kind],
+        f"{_steps(scores):.0f} k",
+        f"**{np.mean([score['mean'] for score in scores]):.0f}**",
+        ", ".join(told(score) for score in scores),
+        f"{min(score['min'] for score in scores):.0f}",
+        lost_of(scores),
+    )
+
+
+def draw(scores: dict[tuple[str, int], list[dict[str, Any]]], path: Path) -> None:
+    """The mean of each training seed over real steps, and a line through the means of the seeds."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for number, (kind, about) in enumerate(KINDS.items()):
+        groups = [each for (of, _), each in scores.items() if of == kind]
+        colour = f"C{number}"
+        means = [float(np.mean([score["mean"] for score in group])) for group in groups]
+        axes.plot([_steps(group) for group in groups], means, color=colour, label=about)
+        dots = [(score["trained"]["real_steps"] / 1000, score["mean"]) for group in groups for score in group]
+        axes.plot(*zip(*dots, strict=True), "o", color=colour, alpha=0.6) if dots else None
+    axes.axhline(900, color="0.6", linewidth=1)
+    axes.set(xlabel="real steps (thousands)", ylabel="mean return on 100 tracks", xlim=(0, None))
+    axes.legend(title="V and M first saw drives", loc="lower right")
+    figure.savefig(path, dpi=120, format="png")
+    plt.close(figure)
+
+
+HEAD = ("at most", "autopilot", "driven", "mean", "each training seed", "min", "lost (95 % interval)")
+INTRODUCTION = """# How many real steps
+
+Made by `make real-steps` of the raw returns in `scores/real_steps/`: the preset `demo` with less driving. V, M and C learn
+for as many updates as ever. Without the autopilot the first drives are of correlated random actions. Each point is a training
+of its own, and its agent on 100 selection tracks of the fast track (921,000 to 921,099).
+
+![Mean return over real steps](real-steps.png)
+
+"""
+
+if __name__ == "__main__":
+    main()
