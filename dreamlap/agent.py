@@ -84,8 +84,8 @@ class Agent:
         self.actions = action_form(config.track.actions)
         self.starts: Starts | None = None
         self.about: dict[str, Any] = {}
-        self.folder: Path | None = None
-        """Where it was loaded from."""
+        self.origin: tuple[Path, str] | None = None
+        """The folder that it was loaded from, and its fingerprint then."""
         self.reset()
 
     def __repr__(self) -> str:
@@ -105,8 +105,11 @@ class Agent:
 
     @property
     def score(self) -> dict[str, Any] | None:
-        """The score that is kept with the folder that it was loaded from, as `dreamlap.evaluate` gives it, or None."""
-        return score_beside(self.folder, self.fingerprint) if self.folder else None
+        """The score that is kept with the folder that it was loaded from, as `dreamlap.evaluate` gives it, or None.
+
+        None, too, once its weights have changed: then it is another agent.
+        """
+        return score_beside(*self.origin) if self.origin and self.origin[1] == self.fingerprint else None
 
     def reset(self) -> None:
         """Forget the last episode: to be called before the first frame of every new one."""
@@ -280,5 +283,5 @@ def _read_agent(folder: Path, saved: dict[str, Any]) -> Agent:
             found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in starts.items())
             raise Refused(f"{path} does not fit what agent.json describes: it holds {found}. Copy the agent again")
         agent.starts = Starts(**starts)
-    agent.about, agent.folder = saved["about"], folder
+    agent.about, agent.origin = saved["about"], (folder, agent.fingerprint)
     return agent

@@ -84,7 +84,7 @@ def score_beside(folder: Path, fingerprint: str) -> dict[str, Any] | None:
             made = read_score(path)
         except (OSError, Refused):
             continue
-        if made["fingerprint"] in (None, fingerprint):
+        if made["fingerprint"] in (None, fingerprint):  # older scores do not say
             return made
     return None
 
