@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.seeds import table
-from dreamlap.evaluate import evaluate
+from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
 from dreamlap.pipeline import ROUND
 from dreamlap.progress import console

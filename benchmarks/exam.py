@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.ablations import whole_scores
 from benchmarks.seeds import table
 from dreamlap.agent import PRETRAINED
-from dreamlap.evaluate import evaluate
+from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
 from dreamlap.progress import console
 from dreamlap.scores import read_score, told

@@ -23,7 +23,7 @@ from benchmarks.seeds import table
 from benchmarks.steadiness import TRACKS
 from dreamlap.cli.runs import parse
 from dreamlap.device import cores
-from dreamlap.evaluate import evaluate
+from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
 from dreamlap.pipeline import choose, learn
 from dreamlap.plan import Run

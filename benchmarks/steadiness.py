@@ -21,7 +21,7 @@ from benchmarks.ablations import whole_scores
 from benchmarks.scores import lost_of
 from benchmarks.seeds import table
 from dreamlap.cli.runs import parse
-from dreamlap.evaluate import evaluate
+from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
 from dreamlap.pipeline import choose, learn
 from dreamlap.plan import Run

@@ -6,6 +6,7 @@ Gymnasium.
 """
 
 import os
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,13 @@ from dreamlap.registration import register
 
 if TYPE_CHECKING:
     from dreamlap.agent import Agent, load, load_agent
+    from dreamlap.evaluation import evaluate
+    from dreamlap.training import train
 
-__all__ = ["Agent", "__version__", "load", "load_agent"]
+__all__ = ["Agent", "__version__", "evaluate", "load", "load_agent", "train"]
+
+_HOMES = {"Agent": "agent", "load": "agent", "load_agent": "agent", "evaluate": "evaluation", "train": "training"}
+"""Where public names live: the module of each."""
 
 try:
     __version__ = version("dreamlap")
@@ -30,9 +36,12 @@ register()
 
 
 def __getattr__(name: str) -> Any:
-    """Load what drives when it is first asked for: torch takes seconds, and Gymnasium imports us to register."""
-    if name in ("Agent", "load", "load_agent"):
-        from dreamlap import agent
+    """Load a public name when it is first asked for: torch takes seconds, and Gymnasium imports us to register."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dreamlap' has no attribute {name!r}")
+    return getattr(import_module(f"dreamlap.{_HOMES[name]}"), name)
 
-        return getattr(agent, name)
-    raise AttributeError(f"module 'dreamlap' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    """The public names, those that are not loaded yet among them."""
+    return __all__

@@ -3,7 +3,7 @@
 A folder of safetensors and one JSON; nothing in it is ever unpickled. `dreamlap.load(path)` is all that is needed to drive a
 stock `CarRacing-v3`:
 
-    agent = dreamlap.load("runs/demo/agent")
+    agent = dreamlap.load("unprivileged")
     frame, _ = track.reset(seed=1)
     agent.reset()
     frame, reward, terminated, truncated, _ = track.step(agent.act(frame))
@@ -26,6 +26,7 @@ from dreamlap.expert import KIND, Expert, read_expert
 from dreamlap.files import Owned, place, read_object, write_json
 from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
 from dreamlap.parallel import one_thread
+from dreamlap.scores import counted, score_beside, told
 from dreamlap.seeds import derive
 from dreamlap.settings import deviations, from_dict, settings
 from dreamlap.track import TrackConfig, action_form, seen_by
@@ -74,7 +75,8 @@ class AgentConfig:
 class Agent:
     """V, M and C, and where the three stand in the present episode.
 
-    `agent.vision.encode(frames)` and `agent.memory.step(z, action, state)` are usable alone.
+    `agent.vision.encode(frames)` and `agent.memory.step(z, action, state)` are usable alone. `act` drives from frames;
+    `decide` acts where the observation is [z, h]: in a dream, or in the real environment seen through V and M.
     """
 
     def __init__(self, config: AgentConfig, vision: VAE, memory: MDNRNN, controller: Linear | ActorCritic):
@@ -82,7 +84,32 @@ class Agent:
         self.actions = action_form(config.track.actions)
         self.starts: Starts | None = None
         self.about: dict[str, Any] = {}
+        self.origin: tuple[Path, str] | None = None
+        """The folder that it was loaded from, and its fingerprint then."""
         self.reset()
+
+    def __repr__(self) -> str:
+        """Its parts, its score, and what it cost to train."""
+        vision, memory, controller, size = self.config.vision, self.config.memory, self.config.controller, self.vision.size
+        where = "the dream" if controller.mind == "dream" else "the real environment"
+        made, numbers = self.score, ", ".join(self.actions.numbers)
+        scored = f"{told(made)} on {counted(len(made['seeds']), made['kind'] + ' track')}" if made else "unknown"
+        return (
+            "Agent(\n"
+            f"  V      {vision.kind}: frames ({size}, {size}, 3) -> z ({vision.latent},)\n"
+            f"  M      {memory.kind}: z, action -> h ({memory.hidden},), and the next z, reward and end\n"
+            f"  C      {controller.kind}, trained in {where}: [z, h] -> action ({numbers})\n"
+            f"  score  {scored}\n"
+            f"  cost   {_cost(self.about)}\n)"
+        )
+
+    @property
+    def score(self) -> dict[str, Any] | None:
+        """The score that is kept with the folder that it was loaded from, as `dreamlap.evaluate` gives it, or None.
+
+        None, too, once its weights have changed: then it is another agent.
+        """
+        return score_beside(*self.origin) if self.origin and self.origin[1] == self.fingerprint else None
 
     def reset(self) -> None:
         """Forget the last episode: to be called before the first frame of every new one."""
@@ -104,6 +131,23 @@ class Agent:
                 self.state = self.memory.step(z, self.action, self.state)
         self._held = (self._held + 1) % self.config.track.repeat
         return self.actions.to_stock(self.action[0].cpu().numpy())  # refuses what is no number
+
+    @torch.no_grad()
+    def decide(self, observation: np.ndarray) -> np.ndarray:
+        """What C sees, [z, h] (N, Z + H) or (Z + H,) -> its actions (N, A) or (A,), float32, in the agent's own form.
+
+        The observations and actions of `dreamlap/Dream-v0` and `dreamlap/Awake-v0`. Nothing is kept from call to call.
+
+        Raises:
+            Refused: it is no such observation.
+        """
+        size, seen = self.config.vision.latent + self.config.memory.hidden, np.asarray(observation)
+        if seen.dtype.kind != "f" or seen.ndim not in (1, 2) or seen.shape[-1] != size:
+            found = f"{seen.shape} {seen.dtype}"
+            raise Refused(
+                f"C sees [z, h], arrays (N, {size}) or ({size},) of floats, not {found}. `act` takes the track's frames"
+            )
+        return self.controller.act(torch.from_numpy(seen.astype(np.float32)).to(self.state.device)).cpu().numpy()
 
     @torch.no_grad()
     def perceive(self, frames: np.ndarray, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,6 +196,15 @@ class Agent:
 
     def _parts(self) -> Mapping[str, nn.Module]:
         return {"vision": self.vision, "memory": self.memory, "controller": self.controller}
+
+
+def _cost(about: Mapping[str, Any]) -> str:
+    """What a run noted of how it came to its agent, in words."""
+    names = {"real_steps": "real steps", "dream_steps": "dream steps", "awake_steps": "steps of C in the real environment"}
+    parts = [f"{about[key]:,} {name}" for key, name in names.items() if key in about]
+    parts += [f"{about['seconds'] / 60:.0f} minutes"] if "seconds" in about else []
+    parts += [f"all of it after {about['start']}"] if "start" in about else []
+    return ", ".join(parts) or "unknown"
 
 
 def build_agent(config: AgentConfig, seed: int = 0) -> Agent:
@@ -230,5 +283,5 @@ def _read_agent(folder: Path, saved: dict[str, Any]) -> Agent:
             found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in starts.items())
             raise Refused(f"{path} does not fit what agent.json describes: it holds {found}. Copy the agent again")
         agent.starts = Starts(**starts)
-    agent.about = saved["about"]
+    agent.about, agent.origin = saved["about"], (folder, agent.fingerprint)
     return agent

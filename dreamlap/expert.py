@@ -87,6 +87,12 @@ class Expert:
         self.about: dict[str, Any] = {}
         self.reset()
 
+    def __repr__(self) -> str:
+        """What it sees and does, and what it cost to train."""
+        size, numbers = self.config.track.size, ", ".join(self.actions.numbers)
+        cost = f"{self.about['real_steps']:,} real steps" if "real_steps" in self.about else "unknown"
+        return f"Expert({self.config.stack} gray frames ({size}, {size}) -> action ({numbers}); cost {cost})"
+
     def reset(self) -> None:
         """Forget the last episode: to be called before the first frame of every new one."""
         self.state = self.initial(1)

@@ -17,7 +17,7 @@ import torch
 from dreamlap.agent import load
 from dreamlap.device import choose_device
 from dreamlap.errors import Refused
-from dreamlap.evaluate import drive_episode, score_kept
+from dreamlap.evaluation import drive_episode, score_kept
 from dreamlap.expert import Expert, build_expert
 from dreamlap.files import Owned, check_folder, read_json
 from dreamlap.learn.expert import train_expert

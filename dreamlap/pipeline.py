@@ -21,7 +21,7 @@ from dreamlap.episodes import EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import Latents, encode_episodes, join, load_latents, newest, save_latents
 from dreamlap.episodes.record import collect
 from dreamlap.errors import Refused
-from dreamlap.evaluate import evaluate, score_kept
+from dreamlap.evaluation import evaluate, score_kept
 from dreamlap.files import read_json, write_json
 from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
 from dreamlap.learn.imitation import imitate

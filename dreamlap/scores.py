@@ -77,6 +77,18 @@ def check_score(value: Any, named: str, whole: bool = True) -> dict[str, Any]:
     return made | follows | labelled(made)
 
 
+def score_beside(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """The score of the agent in `folder`, if there or in its run's folder one is kept that is this agent's."""
+    for path in (folder / "score.json", folder.parent / "scores" / "selection.json"):
+        try:
+            made = read_score(path)
+        except (OSError, Refused):
+            continue
+        if made["fingerprint"] in (None, fingerprint):  # older scores do not say
+            return made
+    return None
+
+
 def _complaint(made: dict[str, Any]) -> str:
     """What keeps this from being a score; empty if nothing does."""
     seeds, returns, steps, laps = made.get("seeds"), made.get("returns"), made["steps"], made["laps"]

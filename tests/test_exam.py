@@ -6,7 +6,7 @@ import pytest
 
 from dreamlap.cli import main
 from dreamlap.errors import Refused
-from dreamlap.evaluate import TRACKS, evaluate
+from dreamlap.evaluation import TRACKS, evaluate
 from dreamlap.scores import check_score, headline
 from dreamlap.track import FastCarRacing
 from dreamlap.track.config import EXAM

@@ -19,7 +19,7 @@ from dreamlap.cli import main
 from dreamlap.drivers import DriverConfig, ExpertDriver
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.record import collect
-from dreamlap.evaluate import evaluate, score_kept
+from dreamlap.evaluation import evaluate, score_kept
 from dreamlap.expert import Expert, ReflexConfig, build_expert, to_gray
 from dreamlap.expert_run import JUDGING, judge
 from dreamlap.learn.expert import build_ppo, expert_of, train_expert

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 import dreamlap
-from dreamlap import evaluate as protocol
+from dreamlap import evaluation as protocol
 from dreamlap.agent import PRETRAINED, Agent, load, load_agent
 from dreamlap.cli import main
 from dreamlap.errors import Failed, Refused
-from dreamlap.evaluate import Stopped, drive_side_by_side, drive_track, evaluate, score_kept, seed_range
+from dreamlap.evaluation import Stopped, drive_side_by_side, drive_track, evaluate, score_kept, seed_range
 from dreamlap.files import read_json, write_json
 from dreamlap.scores import (
     bootstrap_interval,

@@ -13,7 +13,7 @@ from dreamlap.control import ControllerConfig
 from dreamlap.drivers import AgentDriver, DriverConfig
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.record import collect
-from dreamlap.evaluate import evaluate
+from dreamlap.evaluation import evaluate
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Awake, Dream
 from dreamlap.mind.world import open_world

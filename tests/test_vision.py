@@ -253,12 +253,27 @@ def test_pictures_of_what_v_makes_of_frames(agent: Agent, tmp_path: Path):
 @pytest.mark.parametrize("kind", ["light", "nvae"])
 def test_a_vision_refuses_what_is_no_frame(kind: Literal["light", "nvae"]):
     vision, frames = build_vision(VisionConfig(kind, latent=4, width=8), 64), torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
-    kinds, shapes = (frames.float() / 255, frames.long()), (frames[0], frames.mT, frames[:, :48, :48], frames[..., :1])
-    for wrong in (*kinds, *shapes):
+    kinds, shapes = (frames.float() / 255, frames.long()), (frames[0, 0], frames.mT, frames[:, :48, :48], frames[..., :1])
+    stock, words = np.zeros((96, 96, 3), np.uint8), np.array(["frame"])
+    for wrong in (*kinds, *shapes, stock, words, frames.numpy() / 255):
         for look in (vision.encode, vision.reconstruct):
-            with pytest.raises(Refused, match=r"this V sees frames \(B, 64, 64, 3\) uint8, not \("):
+            with pytest.raises(Refused, match=r"this V sees frames \(B, 64, 64, 3\) or \(64, 64, 3\) uint8, not \("):
                 look(wrong)
     assert vision.encode(frames).mu.shape == (2, 4)
+
+
+@pytest.mark.parametrize("kind", ["light", "nvae"])
+def test_a_vision_sees_arrays_and_tensors_one_frame_or_many(kind: Literal["light", "nvae"]):
+    vision = build_vision(VisionConfig(kind, latent=4, width=8), 64)
+    frames = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
+    frames.flags.writeable = False
+    expected = vision.encode(torch.from_numpy(frames.copy())).mu
+    assert expected.requires_grad
+    np.testing.assert_array_equal(vision.encode(frames).mu.numpy(), expected.detach())
+    np.testing.assert_allclose(vision.encode(frames[:, ::-1][1, ::-1]).mu.numpy(), expected[1].detach(), atol=1e-5)
+    assert vision.encode(torch.from_numpy(frames[1].copy())).log_sigma.shape == (4,)
+    assert vision.decode(vision.encode(frames[0]).mu).shape == (64, 64, 3)
+    assert vision.reconstruct(frames[0]).shape == (64, 64, 3)
 
 
 def test_a_width_that_an_nvae_cannot_have_is_refused_by_its_flag():

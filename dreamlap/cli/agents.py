@@ -40,7 +40,7 @@ def evaluate(
         exam: The robustness exam (Tang, Nguyen & Ha 2020): tracks whose colours are shifted, with black bars at the sides, with
             a red square beside the car. Three scores of 100 tracks, in FILE-colours.json, FILE-bars.json and FILE-blob.json.
     """
-    from dreamlap.evaluate import FINAL, SELECTION, seed_range
+    from dreamlap.evaluation import FINAL, SELECTION, seed_range
     from dreamlap.show.exam import beside_published
     from dreamlap.track.config import EXAM
 
@@ -61,8 +61,8 @@ def evaluate(
 
 def _score(agent: Path, tracks: Sequence[int], workers: int, track: str, json: Path | None) -> dict[str, Any]:
     """Drive, tell and write one score."""
-    from dreamlap.evaluate import Stopped
-    from dreamlap.evaluate import evaluate as measure
+    from dreamlap.evaluation import Stopped
+    from dreamlap.evaluation import evaluate as measure
     from dreamlap.scores import headline
 
     with _told_beside(json, what := f"on {len(tracks)} tracks"):
@@ -130,8 +130,8 @@ def compare(
         workers: Processes that drive.
         json: File for the differences; `-` prints them.
     """
-    from dreamlap.evaluate import Stopped
-    from dreamlap.evaluate import evaluate as measure
+    from dreamlap.evaluation import Stopped
+    from dreamlap.evaluation import evaluate as measure
     from dreamlap.scores import compare as pair
     from dreamlap.scores import difference, headline
 
@@ -171,7 +171,7 @@ def _scores_of(*paths: Path) -> list[dict[str, Any] | None]:
 
 def _tracks_for(scores: list[dict[str, Any] | None], seeds: str, final: bool) -> tuple[Sequence[int], str]:
     """What agents drive that are compared: the tracks of the score that the other is, or else those that are asked for."""
-    from dreamlap.evaluate import seed_range
+    from dreamlap.evaluation import seed_range
     from dreamlap.seeds import TEST_SEEDS
 
     known = [score for score in scores if score is not None]

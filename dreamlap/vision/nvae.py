@@ -22,6 +22,7 @@ Letters, beside those of the package: C channels, H side of a map, L latents at 
 
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -203,10 +204,11 @@ class NVAE(VAE):
             )
         super().__init__(latent, size, Encoder(latent, size, width, len(groups)), Decoder(latent, size, width, groups))
 
-    def reconstruct(self, frames: Tensor) -> Tensor:
-        """Frames (B, S, S, 3) uint8 -> drawings with every group at the mean of its posterior."""
+    def reconstruct(self, frames: Tensor | np.ndarray) -> Tensor:
+        """Frames (B, S, S, 3) uint8, or one -> drawings with every group at the mean of its posterior."""
         features = self.encoder.features(self.pixels(frames))
-        return to_frames(self.decoder.draw(posterior_of(self.encoder.top(features[0])).mu, features).logits)
+        drawn = to_frames(self.decoder.draw(posterior_of(self.encoder.top(features[0])).mu, features).logits)
+        return drawn if frames.ndim == 4 else drawn[0]
 
     def imagine(self, z: Tensor, chance: torch.Generator) -> Tensor:
         """z (B, Z) -> frames (B, S, S, 3) uint8, the groups below sampled from their priors."""

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,8 +14,8 @@ from dreamlap.errors import Refused
 class Posterior(NamedTuple):
     """What V makes of frames: an independent Gaussian for every dimension of z."""
 
-    mu: Tensor  # (B, Z)
-    log_sigma: Tensor  # (B, Z)
+    mu: Tensor  # (B, Z), or (Z,) of one frame
+    log_sigma: Tensor  # likewise
 
     def sample(self, noise: Tensor) -> Tensor:
         """mu + sigma * noise, for standard normal noise (B, Z)."""
@@ -43,32 +44,40 @@ class VAE(nn.Module):
         self.latent, self.size = latent, size
         self.encoder, self.decoder = encoder, decoder
 
-    def encode(self, frames: Tensor) -> Posterior:
-        """Frames (B, S, S, 3) uint8 -> the posterior over z.
+    def encode(self, frames: Tensor | np.ndarray) -> Posterior:
+        """Frames (B, S, S, 3) uint8, or one frame (S, S, 3) -> the posterior over z, (B, Z) or (Z,), on V's device.
+
+        A NumPy array gives tensors without a gradient; they become arrays again by `.numpy()`.
 
         Raises:
             Refused: they are no such frames.
         """
-        return posterior_of(self.encoder(self.pixels(frames)))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and isinstance(frames, Tensor)):
+            posterior = posterior_of(self.encoder(self.pixels(frames)))
+        return posterior if frames.ndim == 4 else Posterior(*(part[0] for part in posterior))
 
-    def pixels(self, frames: Tensor) -> Tensor:
-        """What the encoder is shown of frames (B, S, S, 3) uint8: `pixels` of them, once it is known that they are frames."""
-        size = self.size
-        if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1:] != (size, size, 3):
-            found = f"{tuple(frames.shape)} {str(frames.dtype).removeprefix('torch.')}"
-            raise Refused(f"this V sees frames (B, {size}, {size}, 3) uint8, not {found}")
-        return pixels(frames)
+    def pixels(self, frames: Tensor | np.ndarray) -> Tensor:
+        """What the encoder is shown of frames, see `encode`: `pixels` of them, once it is known that they are frames."""
+        size, shape = self.size, tuple(getattr(frames, "shape", ()))
+        kind = str(getattr(frames, "dtype", type(frames).__name__)).removeprefix("torch.")
+        if kind != "uint8" or len(shape) not in (3, 4) or shape[-3:] != (size, size, 3):
+            raise Refused(
+                f"this V sees frames (B, {size}, {size}, 3) or ({size}, {size}, 3) uint8, not {shape} {kind}. "
+                "`dreamlap.track.seen_by(frame, agent.config.track)` makes one of a stock frame"
+            )
+        shown = frames if isinstance(frames, Tensor) else torch.from_numpy(frames.copy())  # torch writes where it reads
+        return pixels((shown if shown.ndim == 4 else shown[None]).to(next(self.parameters()).device))
 
     def logits(self, z: Tensor) -> Tensor:
         """z (B, Z) -> the frame before it is squashed into [0, 1]: (B, 3, S, S)."""
         return self.decoder(z).float()
 
     def decode(self, z: Tensor) -> Tensor:
-        """z (B, Z) -> frames (B, S, S, 3) uint8."""
-        return to_frames(self.logits(z))
+        """z (B, Z) -> frames (B, S, S, 3) uint8; one z (Z,) -> one frame."""
+        return to_frames(self.logits(z)) if z.ndim > 1 else self.decode(z[None])[0]
 
-    def reconstruct(self, frames: Tensor) -> Tensor:
-        """Frames (B, S, S, 3) uint8 -> V's best drawings of them, of the same shape, from all that it can keep of a frame."""
+    def reconstruct(self, frames: Tensor | np.ndarray) -> Tensor:
+        """Frames (B, S, S, 3) uint8, or one -> V's best drawings of them, of their shape, from all that it can keep."""
         return self.decode(self.encode(frames).mu)
 
     def imagine(self, z: Tensor, chance: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from dreamlap.run import commit, versions
 from dreamlap.scores import labelled, read_score, score
 from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
 from dreamlap.settings import WORKERS, checked
-from dreamlap.track import FastCarRacing
+from dreamlap.track import STOCK, FastCarRacing
 from dreamlap.track.config import EXAM, LIMIT
 from dreamlap.track.exam import FastExam
 
@@ -51,6 +51,30 @@ MOST = 100_000
 """Tracks of a score."""
 
 
+class Function:
+    """A function from the stock track's frames, (96, 96, 3) uint8, to its actions, three numbers: it drives like an agent."""
+
+    fingerprint = None
+    """Nothing tells whether two functions do the same."""
+
+    def __init__(self, function: Callable[[np.ndarray], Any]):
+        self.function = function
+        self.about = {"function": getattr(function, "__qualname__", type(function).__qualname__)}
+
+    def reset(self) -> None:
+        """A function remembers nothing that we know of."""
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """See the class; arrays, lists, tuples and tensors of numbers are taken, and clipped to the track's bounds."""
+        return STOCK.to_stock(self.function(frame))
+
+
+Actor = Agent | Expert | Function
+"""Whatever drives a track by `reset` and `act`."""
+Candidate = Path | str | Agent | Expert | Callable[[np.ndarray], Any]
+"""What can be scored: an agent in a folder, or of a name; one that is loaded; or a function from frames to actions."""
+
+
 class Stopped(KeyboardInterrupt):
     """A score was interrupted. `told` says how far it was, and whether that is kept."""
 
@@ -61,30 +85,36 @@ class Stopped(KeyboardInterrupt):
 
 @checked
 def evaluate(
-    path: Path | str, seeds: Sequence[int], workers: Annotated[int, WORKERS] = 2, track: str = "stock", file: Path | None = None
+    driver: Candidate,
+    seeds: Sequence[int] = SELECTION,
+    workers: Annotated[int, WORKERS] = 2,
+    track: str = "stock",
+    file: Path | None = None,
 ) -> dict[str, Any]:
-    """Drive the agent in `path` over the tracks `seeds` in parallel processes -> the score, ready for a JSON file.
+    """Drive the tracks `seeds` in parallel processes -> the score, ready for a JSON file (see `dreamlap.scores`).
 
     Args:
-        path: folder of the agent, or its name.
-        seeds: of the tracks, each once.
+        driver: folder or name of an agent; an agent that is loaded; or any function from frames (96, 96, 3) uint8 to actions
+            [steer, gas, brake], such as `lambda frame: [0, 0.1, 0]`. Every process has a copy of a function.
+        seeds: of the tracks, each once; by default the twenty of an everyday score.
         workers: processes; they change nothing but the time.
         track: "stock" for a score by the protocol; "fast" for a quick look; "stock-bars" and the like for the robustness exam
             (`dreamlap.track.exam`); or the folder of an agent in whose dream is driven,
             "dream" being the agent's own. The result says of itself which it was.
         file: where the score will be. If this one was interrupted, what was driven is kept there, and the next call goes on
-            from it; a file that holds anything else is left alone.
+            from it; a file that holds anything else is left alone. A function always begins again.
 
     Raises:
-        Refused: the seeds are none, or the agent is broken: a return is NaN or infinite.
+        Refused: the seeds are none; or an action is not three finite numbers; or the agent is broken: a return is NaN or
+            infinite; or a dream is asked for, and the driver cannot drive there.
         Stopped: it was interrupted.
     """
     seeds = _whole_numbers(seeds)
-    label = _label(path, seeds, track)
+    label = _label(driver, seeds, track)
     together = SIDE_BY_SIDE if is_fast(track) else 1
     made = {"returns": [], "steps": [], "laps": 0} | _begun(file, label, together)
     lots = [seeds[i : i + together] for i in range(len(made["returns"]), len(seeds), together)]
-    drive = partial(drive_lot, str(path), track)
+    drive = partial(drive_lot, str(driver) if isinstance(driver, Path) else driver, track)
     try:
         with meter(f"drives {track} tracks", len(seeds), len(made["returns"])) as bar:
             for results in in_parallel(drive, lots, min(workers, len(lots))):
@@ -107,11 +137,25 @@ def _whole_numbers(seeds: Sequence[int]) -> list[int]:
     return numbers
 
 
-def _label(path: Path | str, seeds: list[int], track: str) -> dict[str, Any]:
+def at_the_wheel(driver: Candidate) -> Actor:
+    """What drives for a candidate."""
+    if isinstance(driver, Path | str):
+        return load(driver)
+    if isinstance(driver, Agent | Expert):
+        return driver
+    if callable(driver):
+        return Function(driver)
+    raise Refused(f"a driver is the folder of an agent, an agent, or a function from frames to actions, not {driver!r:.60}")
+
+
+def _label(driver: Candidate, seeds: list[int], track: str) -> dict[str, Any]:
     """Who drives what, and what made it."""
-    agent = load(path)
+    actor, path = at_the_wheel(driver), str(driver) if isinstance(driver, Path | str) else ""
+    if track not in TRACKS and not path:
+        real = "track='stock' or track='fast'"
+        raise Refused(f"track={track!r} is a dream, and only the agent in a folder drives there: give its folder, or {real}")
     dreamer = None if track in TRACKS else load_agent(path if track == "dream" else track).fingerprint
-    who = {"agent": str(path), "fingerprint": agent.fingerprint, "track": track, "dreamer": dreamer, "trained": agent.about}
+    who = {"agent": path, "fingerprint": actor.fingerprint, "track": track, "dreamer": dreamer, "trained": actor.about}
     return {"seeds": seeds, **who, "commit": commit(), "versions": versions()} | labelled(who | {"seeds": seeds})
 
 
@@ -119,7 +163,12 @@ def _begun(file: Path | None, label: dict[str, Any], together: int) -> dict[str,
     """What an interrupted score of the same agent, tracks and versions has driven, in whole lots; nothing if there is none."""
     kept = _incomplete(file)
     same = ("seeds", "track", "fingerprint", "dreamer", "commit", "versions")
-    if kept is None or any(kept[name] != label[name] for name in same) or len(kept["returns"]) % together:
+    if (
+        kept is None
+        or label["fingerprint"] is None
+        or any(kept[name] != label[name] for name in same)
+        or len(kept["returns"]) % together
+    ):
         return {}
     console.print(f"{file}: goes on after {len(kept['returns'])} of {len(label['seeds'])} tracks")
     return {name: kept[name] for name in ("returns", "steps", "laps")}
@@ -131,7 +180,7 @@ def _keep(file: Path | None, made: dict[str, Any]) -> str:
         return "No track was driven to its end."
     count, mean = len(made["returns"]), np.mean(made["returns"])
     told = f"{count} of {len(made['seeds'])} tracks driven, mean {mean:.0f} so far: not a score."
-    if file is None:
+    if file is None or made["fingerprint"] is None:
         return f"{told} Nothing was kept; the same command begins again."
     target = place(file)
     if target.exists() and _incomplete(file) is None and not (target.is_file() and not target.stat().st_size):
@@ -190,11 +239,11 @@ def seed_range(text: str, final: bool) -> range:
     return range(start, stop)
 
 
-def drive_lot(path: str, track: str, seeds: Sequence[int]) -> list[tuple[float, int, bool]]:
+def drive_lot(driver: Candidate, track: str, seeds: Sequence[int]) -> list[tuple[float, int, bool]]:
     """Whole episodes, one on each of the tracks `seeds` -> return, steps, whether the lap was finished."""
-    if is_fast(track):
-        return drive_side_by_side(load(path), seeds, track)
-    return [drive_track(path, track, seed) for seed in seeds]
+    if is_fast(track) and not isinstance(actor := at_the_wheel(driver), Function):
+        return drive_side_by_side(actor, seeds, track)
+    return [drive_track(driver, track, seed) for seed in seeds]
 
 
 def is_fast(track: str) -> bool:
@@ -230,14 +279,14 @@ def _whole(total: float, steps: int, lap: bool) -> tuple[float, int, bool]:
     return total, steps, lap
 
 
-def drive_track(path: str, track: str, seed: int) -> tuple[float, int, bool]:
+def drive_track(driver: Candidate, track: str, seed: int) -> tuple[float, int, bool]:
     """One whole episode on the track `seed` -> return, steps, whether the lap was finished."""
-    if track not in TRACKS:
-        return drive_dream(load(path), path if track == "dream" else track, seed)
+    if track not in TRACKS and isinstance(driver, Path | str):
+        return drive_dream(load(driver), str(driver) if track == "dream" else track, seed)
     name, told = TRACKS[track]
     env = gym.make(name, **told)
     try:
-        return drive_episode(load(path), env, seed)
+        return drive_episode(at_the_wheel(driver), env, seed)
     finally:
         env.close()
 
@@ -253,12 +302,12 @@ def drive_dream(agent: Agent | Expert, folder: str, seed: int, steps: int = LIMI
     return _whole(total, step, False)
 
 
-def drive_episode(agent: Agent | Expert, env: gym.Env[np.ndarray, np.ndarray], seed: int) -> tuple[float, int, bool]:
+def drive_episode(actor: Actor, env: gym.Env[np.ndarray, np.ndarray], seed: int) -> tuple[float, int, bool]:
     """Drive to the end of the episode -> return, steps, whether the lap was finished."""
-    agent.reset()
+    actor.reset()
     frame, _ = env.reset(seed=seed)
     total, steps, over, info = 0.0, 0, False, {}
     while not over:
-        frame, reward, terminated, truncated, info = env.step(agent.act(frame))
+        frame, reward, terminated, truncated, info = env.step(actor.act(frame))
         total, steps, over = total + float(reward), steps + 1, terminated or truncated
     return _whole(total, steps, bool(info.get("lap_finished", False)))

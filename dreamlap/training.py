@@ -1,0 +1,63 @@
+"""Training from Python: what `dreamlap run` does until there is an agent, as one call."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dreamlap.agent import Agent, load_agent
+from dreamlap.errors import Refused
+from dreamlap.pipeline import choose, learn
+from dreamlap.plan import Run
+from dreamlap.presets import PRESETS, Config
+from dreamlap.settings import scaled
+
+T = TypeVar("T")
+
+
+def train(
+    preset: str | Config, folder: Path | str, *, data: Path | str | None = None, scale: float = 1.0, **settings: Any
+) -> Agent:
+    """Train V, M and C -> the best agent of the last rounds, which is kept in the folder, too.
+
+    The same call on the same folder continues a run that was interrupted, and returns at once when it is finished. The folder
+    is that of a run: `dreamlap.load`, `dreamlap.evaluate`, `dreamlap video` and `dreamlap report` take it.
+
+    Args:
+        preset: a name that `dreamlap presets` lists; or settings of your own (`dreamlap.presets.Config`).
+        folder: of the run, such as "runs/mine".
+        data: folder of episodes to learn from, in place of what the preset's drivers would drive.
+        scale: multiplies the preset's rollouts, updates, generations, population and episode length.
+        settings: those to change, by name: `seed=1, workers=4, vision={"latent": 64}`. `dreamlap run PRESET --help` lists them.
+
+    Raises:
+        Refused: there is no such preset or setting, or a value is out of bounds, or the folder is of a run with other settings.
+    """
+    if isinstance(preset, str) and preset not in PRESETS:
+        raise Refused(f"there is no preset {preset!r}; did you mean {_nearest(preset, PRESETS)}?")
+    config = PRESETS[preset].config if isinstance(preset, str) else preset
+    run = Run(Path(folder), changed(scaled(config, scale), settings), Path(data) if data else None)
+    learn(run)
+    choose(run)
+    return load_agent(run.folder / "agent")
+
+
+def changed(config: T, settings: Mapping[str, Any]) -> T:
+    """The same settings with others in place of some; those of a part are given as a mapping.
+
+    Raises:
+        Refused: there is no setting of that name, or a value is not one that it can have.
+    """
+    known = [field.name for field in dataclasses.fields(config)]  # pyright: ignore[reportArgumentType]  # T is a dataclass
+    for name in settings:
+        if name not in known:
+            raise Refused(f"there is no setting {name!r} in {type(config).__name__}; did you mean {_nearest(name, known)}?")
+    values = {
+        name: changed(getattr(config, name), value) if isinstance(value, Mapping) else value for name, value in settings.items()
+    }
+    return dataclasses.replace(config, **values)  # pyright: ignore[reportArgumentType]  # T is a dataclass
+
+
+def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    return " or ".join(difflib.get_close_matches(name, known, 1) or known)

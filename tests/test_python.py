@@ -1,0 +1,103 @@
+"""dreamlap from Python: its public names, and what each takes."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import dreamlap
+from dreamlap.agent import Agent, load_agent
+from dreamlap.errors import Refused
+from dreamlap.presets import PRESETS
+from dreamlap.training import changed
+
+
+def test_the_package_shows_its_public_names_before_it_loads_them():
+    program = "import dreamlap, sys; print(*dir(dreamlap)); print('torch' in sys.modules)"
+    shown, loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert {"Agent", "evaluate", "load", "load_agent", "train"} <= set(shown.split())
+    assert loaded == "False"
+    assert all(callable(getattr(dreamlap, name)) for name in shown.split() if name != "__version__")
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = dreamlap.lode  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_an_agent_shows_its_parts_its_score_and_its_cost(agent: Agent):
+    shown = repr(included := load_agent("unprivileged"))
+    for part in ("light: frames (64, 64, 3)", "lstm", "actor-critic", "935 ± 6 on 100 test tracks", "205,026 real steps"):
+        assert part in shown
+    with torch.no_grad():
+        next(included.controller.parameters())[0] += 1
+    assert included.score is None  # it is another agent now
+    assert "score  unknown\n  cost   unknown" in repr(agent)
+    assert "2 gray frames (64, 64) -> action (steer, pedal)" in repr(dreamlap.load("expert"))
+
+
+def test_an_agent_acts_in_its_dream(agent: Agent):
+    dream = gym.make_vec("dreamlap/Dream-v0", num_envs=3, agent=agent)
+    observation, _ = dream.reset(seed=0)
+    action = agent.decide(observation)
+    np.testing.assert_array_equal(action, agent.controller.act(torch.from_numpy(observation)).detach())
+    np.testing.assert_allclose(agent.decide(observation[1]), action[1], atol=1e-6)
+    assert dream.step(action)[0].shape == observation.shape
+    with pytest.raises(Refused, match=r"C sees \[z, h\], arrays \(N, 12\) or \(12,\) of floats, not \(96, 96, 3\) uint8"):
+        agent.decide(np.zeros((96, 96, 3), np.uint8))
+
+
+def test_any_function_from_frames_to_actions_is_scored(agent: Agent):
+    seen = []
+
+    def drive(frame: np.ndarray) -> list[float]:
+        seen.append(frame.shape)
+        return [0, 0.1, 0]
+
+    made = dreamlap.evaluate(drive, [900_000], workers=1, track="fast")
+    again = dreamlap.evaluate(lambda frame: np.array([0, 0.1, 0]), [900_000], workers=2, track="fast")
+    assert made["returns"] == again["returns"]
+    assert set(seen) == {(96, 96, 3)}
+    assert len(seen) == made["steps"][0]
+    assert made["fingerprint"] is None
+    assert "drive" in made["trained"]["function"]
+    assert dreamlap.evaluate(agent, [900_000], workers=1, track="fast")["fingerprint"] == agent.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("driver", "track", "message"),
+    [
+        (lambda frame: [0, 0.1], "fast", r"an action has 3 numbers \(steer, gas, brake\), not shape \(2,\)"),
+        (lambda frame: [0, 0.1, 0], "dream", "is a dream, and only the agent in a folder drives there"),
+        (7, "stock", "a function from frames to actions, not 7"),
+    ],
+)
+def test_what_cannot_drive_is_refused(driver: Any, track: str, message: str):
+    with pytest.raises(Refused, match=message):
+        dreamlap.evaluate(driver, [900_000], workers=1, track=track)
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "message"),
+    [
+        ("debgu", {}, "no preset 'debgu'; did you mean debug"),
+        ("debug", {"sed": 1}, "no setting 'sed' in Config; did you mean seed"),
+        ("debug", {"vision": {"latnt": 16}}, "no setting 'latnt' in VisionConfig; did you mean latent"),
+        ("debug", {"vision": {"latent": 0}}, "`latent` is 0, and it must be at least 1"),
+    ],
+)
+def test_a_training_that_cannot_be_is_refused_before_anything_is_written(
+    preset: str, settings: Any, message: str, tmp_path: Path
+):
+    with pytest.raises(Refused, match=message):
+        dreamlap.train(preset, tmp_path / "run", **settings)
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_change_by_name():
+    config = changed(PRESETS["debug"].config, {"seed": 1, "vision": {"latent": 16}})
+    assert (config.seed, config.vision.latent, config.vision.kind) == (1, 16, "light")
