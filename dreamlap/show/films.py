@@ -20,6 +20,7 @@ from dreamlap.progress import meter
 from dreamlap.show.glimpse import ZOOM, moments, shown_frames
 from dreamlap.show.panels import Board, mosaic
 from dreamlap.track import to_frame
+from dreamlap.track.config import LIMIT
 from dreamlap.track.frames import STOCK
 
 LOOKS = ("the track", "V's reconstruction", "M's prediction, one step before")
@@ -43,7 +44,11 @@ class DriveFilm:
         """Drive: T steps after the zoom make T + 1 pictures (H, W, 3) uint8."""
         self.reward, self.path = 0.0, []
         self.agent.reset()
-        with gymnasium.make("CarRacing-v3") as track, one_thread(), meter("recording a drive", ZOOM + self.steps) as bar:
+        with (
+            gymnasium.make("CarRacing-v3") as track,
+            one_thread(),
+            meter("recording a drive", min(ZOOM + self.steps, LIMIT)) as bar,
+        ):
             frame, info = track.reset(seed=self.seed)
             self.road = [(float(x), float(y)) for _, _, x, y in track.get_wrapper_attr("track")]
             step, over, action = 0, False, None

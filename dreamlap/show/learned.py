@@ -59,7 +59,7 @@ def training_curves(run: RunReader, stage: str, caption: str) -> Html:
     each = (figure(lambda theme, n=n: curves(rounds, [n], theme=theme, good=good), f"{n} over the updates") for n in names)
     caption += " By update: raw, and smoothed."
     caption += " Dotted lines separate the rounds." if len(rounds) > 1 else ""
-    caption += " Dashed green: where runs of the preset demo end whose agents make more than 900." if good else ""
+    caption += " Dashed green: what runs of the preset demo reach whose agents make more than 900." if good else ""
     return join((panels(each), paragraph(caption, "caption")))
 
 

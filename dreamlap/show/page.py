@@ -95,14 +95,14 @@ def panels(figures: Iterable[Html]) -> Html:
 def video(path: Path, caption: str) -> Html:
     """A video with a picture of its own as the cover; a file that cannot be played is named instead."""
     try:
-        cover = io.BytesIO()
-        Image.fromarray(still(path)).save(cover, "jpeg", quality=85)
+        shown, cover = still(path), io.BytesIO()
+        Image.fromarray(shown).save(cover, "jpeg", quality=85)
     except (FFmpegError, ValueError) as error:
         return missing(f"{path.name} cannot be read ({error}): delete it and make it again.")
     sources = f'poster="{_data("image/jpeg", cover.getvalue())}" src="{_data("video/mp4", path.read_bytes())}"'
-    return Html(
-        f'<figure><div class="wide"><video controls loop muted playsinline {sources}></video></div>{_caption(caption)}</figure>'
-    )
+    kind = ' class="broad"' if shown.shape[1] > 2 * shown.shape[0] else ""  # three panels would be too small on a phone
+    player = f'<div class="wide"><video{kind} controls loop muted playsinline {sources}></video></div>'
+    return Html(f"<figure>{player}{_caption(caption)}</figure>")
 
 
 def _caption(words: str) -> Html:
@@ -155,7 +155,7 @@ p { margin: .5rem 0; max-width: 44rem }
 dt { font-size: .8125rem } dd { margin: 0; font-size: 1.1875rem; font-weight: 600 }
 figure { margin: 1.5rem 0 0; min-width: 0 }
 figcaption, .caption { margin-top: .5rem; font-size: .875rem; max-width: 44rem }
-.wide { overflow-x: auto } figure .wide img, figure .wide video { min-width: 34rem }
+.wide { overflow-x: auto } figure .wide img, .broad { min-width: 34rem }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: 0 1rem }
 .panels img { min-width: 0 !important }
 img { display: block; width: 100%; height: auto }

@@ -129,7 +129,8 @@ def _numbers(run: RunReader) -> list[tuple[str, str]]:
         score = run.scores[0]
         numbers += [("minimum", f"{score['min']:.0f}"), ("median", f"{score['median']:.0f}")]
         numbers += [("laps finished", f"{score['laps']} of {len(score['returns'])}")] if score["laps"] is not None else []
-        numbers += [("lost drives (below 800)", lost_drives(score))] if score["track"] in REAL else []
+        lost = f"{score['lost']} of {len(score['returns'])}"
+        numbers += [(f"lost drives (below {LOST:.0f})", lost)] if score["track"] in REAL else []
         numbers += [("95 % interval of the mean", "{:.0f} to {:.0f}".format(*score["interval"]))] if score["interval"] else []
     trained = {"dream": "dream steps", "awake": "C's steps in the real environment"}.get(run.mind, "steps of C")
     steps = (("real steps collected", run.steps("collect")), (trained, run.steps("controller")))
