@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from dreamlap.measure.memory import OpenLoop
 from dreamlap.run import Stage
 from dreamlap.scores import check_score
 from dreamlap.show import figures, trust, worst
+from dreamlap.show.glimpse import unseen_drive
 from dreamlap.show.good import good_curves
 from dreamlap.show.page import bars, page
 from dreamlap.show.reading import RunReader
@@ -40,10 +40,9 @@ POLICIES = [{"name": name, "dream": 1.0 + i, "real": 0.9 + i} for i, name in enu
 
 
 @pytest.fixture
-def run(tmp_path: Path, agent: Agent) -> Path:
-    """A run with an agent and a score whose worst drive is that of track 900001, lost."""
+def run(tmp_path: Path) -> Path:
+    """A run with a score whose worst drive is that of track 900001, lost. Its agent is gone, so nothing need be driven."""
     folder = tmp_path / "run"
-    agent.save(folder / "agent")
     write_json(folder / "config.json", {"controller": {"mind": "dream"}, "selection": {"film_steps": 5}})
     for number, name, seconds in ((0, "collect", 30.0), (0, "vision", 60.0), (1, "trust", 2.0), (0, "controller", 50.0)):
         Stage(folder / f"round-{number}" / name).finish(seconds=seconds, steps=10)
@@ -118,6 +117,8 @@ def test_the_command_and_its_date_are_told(run: Path) -> None:
 
 
 def test_the_worst_drive_is_shown_and_not_made_again(run: Path, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent.save(run / "agent")
+    monkeypatch.setattr("dreamlap.show.reading.unseen_drive", lambda agent, seed: unseen_drive(agent, seed, steps=3))
     told = text_of(run)
     assert "The worst of 2 scored drives: track 900001, return 300. A lost drive." in told
     assert "map of the worst drive" in told
@@ -228,8 +229,9 @@ def test_a_bar_has_a_row_of_its_own_on_a_phone() -> None:
     assert ".bar { grid-column: 1 / -1" in phone
 
 
-def test_the_report_speaks_plainly(run: Path, agent: Agent) -> None:
-    shutil.copytree(run / "agent", run / "round-0" / "controller" / "agent")
+def test_the_report_speaks_plainly(run: Path, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent.save(run / "round-0" / "controller" / "agent")
+    monkeypatch.setattr("dreamlap.show.reading.unseen_drive", lambda agent, seed: unseen_drive(agent, seed, steps=3))
     for number, found in ROUNDS.items():
         Stage(run / f"round-{number}" / "trust").finish(seconds=1.0, **found)
     write_json(run / "trust.json", {"horizon": 30, "rank_correlation": 0.9, "bias": 0.1, "controllers": POLICIES})

@@ -339,7 +339,7 @@ def test_the_report_of_a_broken_run_says_what_is_missing(run: Path, tmp_path: Pa
     assert "Nothing has been compared yet" in page
     write_json(run / "trust.json", {"horizon": 30, "controllers": [{"name": "round 0", "dream": 1.0, "real": 0.5}]})
     page = write_report(run).read_text("utf-8")
-    assert "dream on for 30 steps" in page
+    assert "dreams on for 30 steps" in page
     assert "Nothing has been compared yet" not in page
     write_json(run / "config.json", {"start": HOSTILE})
     page = write_report(run).read_text("utf-8")
