@@ -240,17 +240,5 @@ def test_the_report_speaks_plainly(run: Path, agent: Agent, monkeypatch: pytest.
     words = re.sub(r"<style>.*?</style>|<details>.*?</details>|<[^>]+>", " ", text_of(run), flags=re.DOTALL).lower()
     assert "negative log-likelihood" in words
     assert "copy-last-frame baseline" in words
-    for dialect in (
-        "promis",
-        "given",
-        "film",
-        "price",
-        "anew",
-        "drunk",
-        "drawing",
-        "surprise",
-        "nothing moves",
-        "too kind",
-        "awake",
-    ):
-        assert dialect not in words.replace("is given", ""), dialect
+    for dialect in ("promis", "film", "price", "anew", "drunk", "drawing", "surprise", "nothing moves", "too kind", "awake"):
+        assert dialect not in words, dialect
