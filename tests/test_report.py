@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from dreamlap.agent import Agent
 from dreamlap.files import write_json
@@ -208,9 +209,7 @@ def test_no_legend_lies_over_data(draw: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert len(legends) == 1
     box = legends[0].get_window_extent()
     assert not any(box.overlaps(axes.get_window_extent().padded(-2)) for axes in drawn[0].axes)
-    titles = [
-        title for axes in drawn[0].axes for title in (axes.title, axes._left_title, axes._right_title) if title.get_text()
-    ]
+    titles = [text for axes in drawn[0].axes for text in axes.get_children() if isinstance(text, Text) and text.get_text()]
     assert not any(box.overlaps(title.get_window_extent()) for title in titles)
     assert box.x0 >= 0
     assert box.x1 <= drawn[0].bbox.x1
