@@ -20,6 +20,7 @@ from dreamlap.errors import Refused
 from dreamlap.evaluation import drive_episode, score_kept
 from dreamlap.expert import Expert, build_expert
 from dreamlap.files import Owned, check_folder, read_json
+from dreamlap.history import timed
 from dreamlap.learn.expert import train_expert
 from dreamlap.learn.practice import ExpertConfig
 from dreamlap.parallel import one_thread
@@ -27,6 +28,7 @@ from dreamlap.run import Stage, claim, commit
 from dreamlap.seeds import JUDGING, SELECTION_SEEDS
 from dreamlap.show.report import write_report
 from dreamlap.show.video import drive_video, label_of
+from dreamlap.show.worst import film_worst
 
 
 def run_expert(folder: Path, config: ExpertConfig) -> None:
@@ -60,17 +62,21 @@ def practise(folder: Path, config: ExpertConfig, stage: Stage, device: torch.dev
     """Train the expert if that is not done, score it, film it."""
     if not stage.done:
         began = time.time()
-        train_expert(stage, config, device, partial(judge, folder / "agent", config))
+        with timed(folder, "learn"):
+            train_expert(stage, config, device, partial(judge, folder / "agent", config))
         lines = stage.metrics()
         decisions = len(lines) * config.tracks * config.steps
         scores = {str(line["update"]): line["score"] for line in lines if "score" in line}
         stage.finish(seconds=time.time() - began, steps=decisions * config.reflex.track.repeat, scores=scores)
     seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + config.scored)
-    score_kept(folder / "scores" / "selection.json", folder / "agent", seeds, config.workers)
+    with timed(folder, "score"):
+        made = score_kept(folder / "scores" / "selection.json", folder / "agent", seeds, config.workers)
     expert, path = load(folder), folder / "videos" / "drive.mp4"
     made_of = f"{expert.fingerprint} {config.film_steps}"
-    if label_of(path) not in (made_of, ""):
-        drive_video(expert, path=path, seed=SELECTION_SEEDS, steps=config.film_steps, label=made_of)
+    with timed(folder, "videos"):
+        if label_of(path) not in (made_of, ""):
+            drive_video(expert, path=path, seed=SELECTION_SEEDS, steps=config.film_steps, label=made_of)
+        film_worst(expert, made, folder / "videos", config.film_steps)
 
 
 def judge(kept: Path, config: ExpertConfig, expert: Expert, update: int) -> float:

@@ -23,13 +23,14 @@ from dreamlap.episodes.record import collect
 from dreamlap.errors import Refused
 from dreamlap.evaluation import evaluate, score_kept
 from dreamlap.files import read_json, write_json
+from dreamlap.history import timed
 from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
 from dreamlap.learn.imitation import imitate
 from dreamlap.learn.memory import dream_starts, train_memory
 from dreamlap.learn.ppo import dreams, train_ppo
 from dreamlap.learn.vision import VisionTraining, train_vision
 from dreamlap.measure.memory import foresight
-from dreamlap.measure.trust import DRUNK, SIGHT, SUMS, agreement, calibration, drunk, population, promises, verdict
+from dreamlap.measure.trust import DRUNK, SIGHT, SUMS, advice, agreement, calibration, drunk, population, promises, verdict
 from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
 from dreamlap.plan import Run, begun_with, first_drives, imitates, length
@@ -40,6 +41,7 @@ from dreamlap.scores import headline, read_score
 from dreamlap.seeds import CHOOSING, SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
 from dreamlap.show.video import FILMS, label_of
+from dreamlap.show.worst import film_worst
 from dreamlap.weights import checksum, checksum_of
 
 MOMENTS = 50_000
@@ -58,12 +60,17 @@ StageFunction = Callable[[Run, int, Stage, Agent], None]
 
 
 def run_all(run: Run) -> None:
-    """Everything, from an empty folder to a scored agent."""
+    """Everything, from an empty folder to a scored agent. What takes time is noted, for the report tells all of it."""
     learn(run)
-    choose(run)
-    console.print(headline(score(run)), style="bold")  # the result comes first, checks and videos of it after
-    weigh(run)
-    show(run)
+    with timed(run.folder, "select"):
+        choose(run)
+    with timed(run.folder, "score"):
+        console.print(headline(score(run)), style="bold")  # the result comes first, checks and videos of it after
+    with timed(run.folder, "check"):
+        weigh(run)
+    with timed(run.folder, "videos"):
+        show(run)
+    write_report(run.folder)
 
 
 def learn(run: Run, until: str = "controller") -> Agent:
@@ -71,15 +78,16 @@ def learn(run: Run, until: str = "controller") -> Agent:
 
     `until` ends after that stage of round 0.
     """
-    agent = first_agent(run.config).to(run.device)
-    run.lineage = {"episodes": [], "latents": []}
-    for number in range(run.config.rounds.rounds + 1):
-        for name, stage_function in ROUND.items():
-            take(run, number, name, stage_function, agent)
-            if name == until != "controller":
-                return agent
-    for number in range(run.config.rounds.rounds + 1, run.config.last + 1):
-        take(run, number, "controller", act, agent)
+    with timed(run.folder, "learn"):
+        agent = first_agent(run.config).to(run.device)
+        run.lineage = {"episodes": [], "latents": []}
+        for number in range(run.config.rounds.rounds + 1):
+            for name, stage_function in ROUND.items():
+                take(run, number, name, stage_function, agent)
+                if name == until != "controller":
+                    return agent
+        for number in range(run.config.rounds.rounds + 1, run.config.last + 1):
+            take(run, number, "controller", act, agent)
     return agent
 
 
@@ -247,13 +255,7 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     found = verdict(asked, price_of(run))
     stage.finish(seconds=time.time() - began, **found)
     if found["alarm"]:
-        console.print(
-            f"The dream of round {number - 1} cannot be trusted: for what C then did, M promised "
-            f"{found['promised']:.2f} a step, less the price of leaving the road, and the track gave {found['given']:.2f}. "
-            "If that goes on, give M more to learn from (--rounds.episodes, --rounds.memory_updates) or C less time to exploit "
-            "it (--rounds.controller_updates, --dream.horizon).",
-            style="yellow",
-        )
+        console.print(f"Round {number - 1}: {advice(found)}", style="yellow")
 
 
 def price_of(run: Run) -> float:
@@ -421,11 +423,11 @@ def weigh(run: Run) -> None:
 
 
 def show(run: Run) -> None:
-    """Videos of a drive, of a dream and of what M predicts of a drive, and the report."""
-    agent, steps = load_agent(run.folder / "agent"), run.config.selection.film_steps
+    """Videos of a drive, of a dream, of what M predicts of a drive, and of the worst drive of the score."""
+    agent, steps, folder = load_agent(run.folder / "agent"), run.config.selection.film_steps, run.folder / "videos"
     for name, film in FILMS.items():
         length = min(steps, SHORT) if name == "prediction" else steps
-        path, made_of = run.folder / "videos" / f"{name}.mp4", f"{agent.fingerprint} {length}"
+        path, made_of = folder / f"{name}.mp4", f"{agent.fingerprint} {length}"
         if label_of(path) not in (made_of, ""):
             film(agent, path=path, seed=SELECTION_SEEDS, steps=length, label=made_of)
-    write_report(run.folder)
+    film_worst(agent, read_score(run.folder / "scores" / "selection.json"), folder, steps)

@@ -2,6 +2,7 @@
 
     runs/NAME/
         config.json  versions.json            what was asked for, and what made it
+        history.jsonl                         the commands, their dates, and how long what took (`dreamlap.history`)
         round-0/collect  vision  memory  controller  select
         round-1/...                           a folder a stage: checkpoint, metrics.jsonl, TensorBoard events,
                                               `inputs.json` (fingerprints of what it builds on), `done.json`
@@ -29,6 +30,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from dreamlap import __version__
 from dreamlap.errors import Refused
 from dreamlap.files import read_object, replacing, write_json
+from dreamlap.history import command, note
 from dreamlap.settings import differences, from_dict
 
 LARGEST = 1e100
@@ -115,6 +117,7 @@ def claim(
     write_json(known, dict(places))
     if not (folder / "versions.json").exists():
         write_json(folder / "versions.json", versions())
+    note(folder, command=command())
 
 
 def _same_path(old: dict[str, Any], new: dict[str, Any], name: str) -> bool:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import torch
 import dreamlap
 from dreamlap.agent import load_agent
 from dreamlap.cli.runs import PresetCommand, parse
+from dreamlap.history import history
 from dreamlap.presets import PRESETS
 from dreamlap.settings import from_dict, scaled
 
@@ -99,8 +101,12 @@ def test_a_run_leaves_what_it_promises(whole: Path):
         "scores/selection.json",
         "report.html",
         "videos/drive.mp4",
+        "videos/worst.mp4",
     ):
         assert (run / name).stat().st_size > 0
+    noted = history(run)
+    assert noted[0]["command"].endswith("dreamlap run " + shlex.join(TINY))
+    assert {line["phase"] for line in noted[1:]} >= {"learn", "select", "score", "check", "videos"}
     kept = json.loads((run / "scores/selection.json").read_text())
     assert kept["seeds"] == [900_000, 900_001]
     assert kept["mean"] == pytest.approx(np.mean(kept["returns"]))

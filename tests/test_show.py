@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dreamlap.agent import Agent
@@ -23,9 +25,9 @@ from dreamlap.measure.memory import draw, open_loop, see
 from dreamlap.run import Stage
 from dreamlap.show import report
 from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, score_dots, sheet
-from dreamlap.show.films import PredictionFilm
-from dreamlap.show.glimpse import unseen_drive
-from dreamlap.show.panels import Board, enlarge
+from dreamlap.show.films import DriveFilm, PredictionFilm, ReconstructionFilm
+from dreamlap.show.glimpse import ZOOM, moments, unseen_drive
+from dreamlap.show.panels import STRIP, TOP, Board, enlarge
 from dreamlap.show.picture import read_picture
 from dreamlap.show.report import write_report
 from dreamlap.show.theme import DARK, LIGHT
@@ -76,9 +78,48 @@ def test_a_drive_is_filmed_on_the_stock_track(tmp_path: Path, agent: Agent) -> N
     frames = decoded(tmp_path / "drive.mp4")
     assert len(frames) == 6
     assert frames.shape[2] == 8 + 3 * (2 * 96 + 8)
-    assert frames[-1][40:200, 8:200].std() > 10  # the first panel shows a track
+    assert frames[-1][TOP:260, 8:200].std() > 10  # the first panel shows a track
     assert earned == drive_video(agent, 900_000, tmp_path / "again.mp4", steps=5, scale=2)
     assert still(tmp_path / "drive.mp4").shape == frames.shape[1:]
+
+
+def test_the_status_line_lies_above_the_panels() -> None:
+    """A player lays its controls over the bottom of a video."""
+    board, panels = Board(("a", "b"), 200), [np.zeros((96, 96, 3), np.uint8)] * 2
+    empty, told = board.compose(panels, ""), board.compose(panels, "step 7", np.array([0.5, 1.0, 0.0]))
+    rows = np.flatnonzero((empty != told).any((1, 2)))
+    assert len(rows) > 5
+    assert rows.max() < STRIP < TOP
+    assert (told[TOP : TOP + 200, 8:208] == 0).all()
+
+
+def test_videos_begin_after_the_zoom(agent: Agent) -> None:
+    film = DriveFilm(agent, 900_000, 2, Board(("a", "b", "c"), 96))
+    first, *_, last = list(film)
+    assert len(film.path) == ZOOM + 2
+    agent.reset()
+    with gym.make("CarRacing-v3") as track:
+        frame, _ = track.reset(seed=900_000)
+        for _ in range(ZOOM):
+            frame = track.step(agent.act(frame))[0]
+    assert np.array_equal(first[TOP : TOP + 96, 8:104], frame)
+    assert not np.array_equal(first, last)
+    drive = unseen_drive(agent, 0, steps=ZOOM + 3)
+    board = Board(("a", "b", "c"), 64)
+    shown = [picture[TOP : TOP + 64, 8:72] for picture in ReconstructionFilm(agent, drive, board)]
+    assert np.array_equal(shown, drive.frames[ZOOM:])
+
+
+def test_a_dream_that_is_shown_begins_after_the_zoom_and_on_the_road(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    drive = unseen_drive(agent, 0, steps=ZOOM + 5)
+    monkeypatch.setattr("dreamlap.show.glimpse.unseen_drive", lambda agent, seed: drive)
+    away = np.array([0.9, 0.0, 0.5, 0.04, 1.0, 0.9])
+    monkeypatch.setattr("dreamlap.show.glimpse.off_road", lambda frames, bar: away[: len(frames)])
+    begin = moments(agent, 0)
+    assert torch.equal(begin.z, see(agent, drive.frames[[ZOOM + 1, ZOOM + 3]]))
+    assert begin.state.abs().sum() > 0
+    away[:] = 1.0
+    assert len(moments(agent, 0).z) == 6  # never on the road: any moment will do
 
 
 def test_a_dream_is_filmed(tmp_path: Path, agent: Agent) -> None:
@@ -91,7 +132,7 @@ def test_memory_dreams_along_and_is_synced(agent: Agent) -> None:
     drive = unseen_drive(agent, 0, steps=30)
     pictures = list(PredictionFilm(agent, drive, first=4, steps=20, every=8, board=board))
     assert len(pictures) == 21  # frames 4 to 24
-    real, dreamed = (np.stack([picture[34:98, left : left + 64] for picture in pictures]) for left in (8, 80))
+    real, dreamed = (np.stack([picture[TOP : TOP + 64, left : left + 64] for picture in pictures]) for left in (8, 80))
     assert np.array_equal(real, drive.frames[4:25])
     same = [np.array_equal(*pair) for pair in zip(dreamed, draw(agent, see(agent, drive.frames[4:25])), strict=True)]
     assert [i for i, synced in enumerate(same) if synced] == [0, 8, 16]
@@ -105,7 +146,7 @@ def test_a_dream_is_filmed_beside_what_it_began_with(tmp_path: Path, agent: Agen
     beside_video(agent, out, steps=5, first=tmp_path / "a.episode", at=3, scale=1)
     frames = decoded(out)
     assert len(frames) == 6
-    assert np.abs(frames[5][34:130:3, 8:104:3].astype(float) - enlarge(drive.frames[8], 96)[::3, ::3]).mean() < 12
+    assert np.abs(frames[5][TOP : TOP + 96 : 3, 8:104:3].astype(float) - enlarge(drive.frames[8], 96)[::3, ::3]).mean() < 12
     beside_video(agent, out, steps=3, at=2, scale=1)
     assert len(decoded(out)) == 4
     with pytest.raises(ValueError, match="no step 12"):
@@ -115,7 +156,7 @@ def test_a_dream_is_filmed_beside_what_it_began_with(tmp_path: Path, agent: Agen
     Image.fromarray(picture).save(tmp_path / "first.png")
     beside_video(agent, out, steps=4, first=tmp_path / "first.png", scale=1)
     assert len(frames := decoded(out)) == 4
-    assert np.abs(frames[3, 80, [30, 80]].astype(float) - [[200], [0]]).max() < 12  # it stays beside its dream
+    assert np.abs(frames[3, TOP + 46, [30, 80]].astype(float) - [[200], [0]]).max() < 12  # it stays beside its dream
     small = first_frame(tmp_path / "first.png", agent.config.track)
     Image.fromarray(small).save(tmp_path / "small.png")
     assert np.array_equal(first_frame(tmp_path / "small.png", agent.config.track), small)
@@ -241,7 +282,10 @@ def test_figures_are_drawn(theme, agent: Agent) -> None:
 def run(tmp_path: Path, agent: Agent) -> Path:
     """A run of two rounds whose second was killed while M learned; all its names are hostile."""
     folder = tmp_path / "a run & <b>more"
-    write_json(folder / "config.json", {"name": HOSTILE, "controller": {"mind": "dream"}, "anew": {"controllers": 2}})
+    write_json(
+        folder / "config.json",
+        {"name": HOSTILE, "controller": {"mind": "dream"}, "anew": {"controllers": 2}, "selection": {"film_steps": 5}},
+    )
     write_json(folder / "versions.json", {"machine": HOSTILE})
     for number in range(2):
         Stage(folder / f"round-{number}" / "collect").finish(seconds=61.0, steps=1200, returns=[1.0, 2.0])
@@ -275,10 +319,10 @@ def test_the_report_needs_nothing_but_itself_and_lets_nothing_in(run: Path) -> N
     assert "2 selection tracks" in page
     assert "Left out" not in page
     assert "dream.mp4 cannot be read" in page
-    assert "C begins anew in the dream that they have made (2 ×)" in page
+    assert "After the rounds come 2 restarts" in page
     assert "2,400" in page  # real steps of both rounds
     assert page.count("video/mp4") == 1
-    assert "A drive on a track that V has not been trained on" in page
+    assert "A drive on a track that V was not trained on" in page
     for tag in ("section", "figure", "picture", "table", "div", "p", "dl", "details", "span"):
         assert len(re.findall(rf"<{tag}[\s>]", page)) == page.count(f"</{tag}>"), tag
 
@@ -287,15 +331,15 @@ def test_the_report_of_a_broken_run_says_what_is_missing(run: Path, tmp_path: Pa
     shutil.rmtree(run / "round-0" / "controller")
     page = write_report(run).read_text("utf-8")
     assert "Not scored yet" in page
-    assert "No drawings yet" in page
-    assert "No drive was filmed yet" in page
+    assert "No reconstructions yet" in page
+    assert "No video has been recorded yet" in page
     assert "2 min 2 s" in page  # collecting, over both rounds
     assert "nan" not in re.sub(r"base64,[^\"]+", "", page)
     assert "Not trained yet" in page
     assert "Nothing has been compared yet" in page
     write_json(run / "trust.json", {"horizon": 30, "controllers": [{"name": "round 0", "dream": 1.0, "real": 0.5}]})
     page = write_report(run).read_text("utf-8")
-    assert "dream on for 30 steps" in page
+    assert "dreams on for 30 steps" in page
     assert "Nothing has been compared yet" not in page
     write_json(run / "config.json", {"start": HOSTILE})
     page = write_report(run).read_text("utf-8")

@@ -15,6 +15,7 @@ from dreamlap.episodes.record import collect
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.measure.trust import (
     Promises,
+    advice,
     agreement,
     calibration,
     drunk,
@@ -56,6 +57,15 @@ def test_a_corrupted_memory_is_found_out(drives: Latents, part: str):
     with torch.no_grad():  # at a low price another shuffle may leave the mean, which is all the alarm compares
         weights.copy_(weights[torch.randperm(len(weights), generator=torch.Generator().manual_seed(1))])
     assert verdict(promises(memory, drives, 25, warmup=60), PPOConfig().off_road_price)["alarm"]
+
+
+def test_the_advice_of_an_alarm_depends_on_its_sign():
+    optimistic, pessimistic = ({"promised": sign * 1.0, "given": 0.0} for sign in (1, -1))
+    assert "too optimistic" in advice(optimistic)
+    assert "--rounds.controller_updates" in advice(optimistic)
+    assert "too pessimistic" in advice(pessimistic)
+    assert "does not exploit" in advice(pessimistic)
+    assert "controller_updates" not in advice(pessimistic)
 
 
 def test_promises_are_of_the_steps_that_were_driven(agent: Agent, episode: Episode, tmp_path: Path):

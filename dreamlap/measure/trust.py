@@ -97,6 +97,22 @@ def verdict(made: Promises, off_road_price: float) -> dict[str, Any]:
     return {"promised": promised, "given": given, **off_road, "alarm": abs(promised - given) > TOLERANCE}
 
 
+def advice(found: Mapping[str, Any]) -> str:
+    """What an alarm of `verdict` means, and what to change. C can only exploit a dream that is too optimistic."""
+    optimistic = found["promised"] > found["given"]
+    told = f"M predicted {found['promised']:.2f} a step, and the track gave {found['given']:.2f} (reward less the penalty of "
+    if optimistic:
+        return (
+            f"The dream is too optimistic: {told}leaving the road). C may learn to exploit that. If it goes on, give M more to "
+            "learn from (--rounds.episodes, --rounds.memory_updates), or C less time to exploit it "
+            "(--rounds.controller_updates, --dream.horizon)."
+        )
+    return (
+        f"The dream is too pessimistic: {told}leaving the road). C does not exploit that, but it may learn to avoid what the "
+        "track allows. If it goes on, give M more to learn from (--rounds.episodes, --rounds.memory_updates)."
+    )
+
+
 def population(
     agent: Agent, controllers: Mapping[str, Mapping[str, Tensor]], driven: int, horizon: int, seed: int
 ) -> list[dict[str, Any]]:

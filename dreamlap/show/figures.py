@@ -1,4 +1,4 @@
-"""Figures as PNG bytes: learning curves, what V draws, what M dreams, how the agent scores, how the rounds went."""
+"""Figures as PNG bytes: learning curves, reconstructions, dreams, scores, how the rounds went. No legend lies over data."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from dreamlap.errors import Refused
 from dreamlap.measure.memory import OpenLoop
+from dreamlap.scores import LOST
+from dreamlap.show.good import SCORE, Bound, told
 from dreamlap.show.theme import LIGHT, Theme, bare, picture
 
 Metrics = Sequence[Mapping[str, float]]
@@ -18,16 +20,26 @@ HORIZONS = (0, 1, 5, 10, 25, 50, 100)
 """Steps into a dream at which it is shown."""
 
 
-def curves(rounds: Sequence[Metrics], names: Sequence[str] | None = None, columns: int = 3, theme: Theme = LIGHT) -> bytes:
+def curves(
+    rounds: Sequence[Metrics],
+    names: Sequence[str] | None = None,
+    columns: int = 3,
+    theme: Theme = LIGHT,
+    good: Mapping[str, Bound] | None = None,
+) -> bytes:
     """A panel for each metric, over the updates of one round after the other, raw behind smoothed.
 
-    `names`: the metrics to show, all of them by default; one that is never negative and falls far has a log scale.
+    `names`: the metrics to show, all of them by default; one that is never negative and falls far has a log scale. `good`: by
+    metric, what a dashed line marks as good.
 
     Raises:
         ValueError: nothing was logged.
     """
     lines = [line for metrics in rounds for line in metrics]
-    names = names or [name for name in dict.fromkeys(key for line in lines for key in line) if name != "update"]
+    good, names = (
+        good or {},
+        names or [name for name in dict.fromkeys(key for line in lines for key in line) if name != "update"],
+    )
     if not names:
         raise Refused("no metrics to draw: nothing was logged yet")
     columns = min(columns, len(names))
@@ -36,7 +48,12 @@ def curves(rounds: Sequence[Metrics], names: Sequence[str] | None = None, column
     def draw(figure: Figure) -> None:
         panels = figure.subplots(rows, columns, squeeze=False).flat
         for axes, name in zip(panels, names, strict=False):
-            _curve(axes, [np.array([line.get(name, np.nan) for line in metrics], float) for metrics in rounds], theme)
+            _curve(
+                axes,
+                [np.array([line.get(name, np.nan) for line in metrics], float) for metrics in rounds],
+                theme,
+                good.get(name),
+            )
             axes.set_title(name.replace("_", " "))
         for axes in list(figure.axes)[len(names) :]:
             axes.set_visible(False)
@@ -44,7 +61,7 @@ def curves(rounds: Sequence[Metrics], names: Sequence[str] | None = None, column
     return picture(draw, 2.7 * columns, 1.75 * rows, theme)
 
 
-def _curve(axes: Axes, rounds: Sequence[np.ndarray], theme: Theme) -> None:
+def _curve(axes: Axes, rounds: Sequence[np.ndarray], theme: Theme, good: Bound | None) -> None:
     values = np.concatenate(rounds)
     smoothed = np.concatenate([_smooth(part) for part in rounds])
     x = np.arange(1, len(values) + 1)
@@ -55,15 +72,18 @@ def _curve(axes: Axes, rounds: Sequence[np.ndarray], theme: Theme) -> None:
         axes.axvline(border + 0.5, color=theme.quiet, linewidth=0.6, linestyle=(0, (2, 2)))
     axes.set_xlim(0.5, max(len(values), 2) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if good:
+        axes.axhline(good[1], color=theme.series[2], linewidth=1, linestyle=(0, (5, 2)))
+        axes.set_title(told(good), loc="right", color=theme.series[2], fontsize=8)
     if known.any():
-        _scale(axes, values[known])
+        _scale(axes, values[known], *([good[1]] if good else []))
 
 
 def evolution(rounds: Sequence[Metrics], theme: Theme = LIGHT) -> bytes:
     """What CMA-ES logged, by generation: the population's returns, those on the real track where there are any, and sigma."""
     lines = [line for metrics in rounds for line in metrics]
     generation = np.arange(1, len(lines) + 1)
-    shown = (("best", "best", 1, ""), ("mean", "mean", 0, ""), ("real", "on the real track", 2, "o"))
+    shown = (("best", "best", 1, ""), ("mean", "mean", 0, ""), ("real", "in the real environment", 2, "o"))
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, width_ratios=(2.4, 1))
@@ -86,9 +106,10 @@ def evolution(rounds: Sequence[Metrics], theme: Theme = LIGHT) -> bytes:
     return picture(draw, 8.1, 2.5, theme)
 
 
-def _scale(axes: Axes, values: np.ndarray) -> None:
-    """Show all but the rarest outliers; by orders of magnitude where there are several."""
+def _scale(axes: Axes, values: np.ndarray, *shown: float) -> None:
+    """Show all but the rarest outliers, and what else is `shown`; by orders of magnitude where there are several."""
     low, high = np.percentile(values, [0.5, 99.5])
+    low, high = min(low, *shown, high), max(high, *shown, low)
     if low > 0 and high > 20 * low:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())  # within few decades matplotlib's own labels overlap
@@ -118,9 +139,9 @@ def sheet(rows: Mapping[str, np.ndarray], above: Sequence[str] = (), theme: Them
 
 
 def dream_strip(dream: OpenLoop, theme: Theme = LIGHT) -> bytes:
-    """Moments of a drive over the same moments of a dream that was told its actions, and how far the two part."""
+    """Frames of a drive over those of a dream that was told its actions, and how far the two differ."""
     steps = [step for step in HORIZONS if step < len(dream.real)]
-    labels = ["start", *(f"+{step}" for step in steps[1:])]
+    labels = ["0", *(f"+{step}" for step in steps[1:])]
 
     def draw(figure: Figure) -> None:
         above, below = figure.subplots(2, 1, height_ratios=(2 * 7.6 / len(steps), 1.7))
@@ -133,17 +154,16 @@ def dream_strip(dream: OpenLoop, theme: Theme = LIGHT) -> bytes:
 def _errors(axes: Axes, dream: OpenLoop, theme: Theme) -> None:
     x = np.arange(len(dream.real))
     for error, color, name, dashes in (
-        (dream.pixels["still"], theme.quiet, "nothing moves", (0, (1, 1.5))),
+        (dream.pixels["still"], theme.quiet, "copy-last-frame baseline", (0, (1, 1.5))),
         (dream.pixels["dream"], theme.series[0], "M's dream", "-"),
-        (dream.pixels["floor"], theme.series[1], "V's drawing of the real frame", (0, (4, 2))),
+        (dream.pixels["floor"], theme.series[1], "V's reconstruction of the actual frame", (0, (4, 2))),
     ):
         axes.plot(x, error, color=color, linestyle=dashes, label=name, linewidth=1.5)
-    axes.set_title("pixel error of the dream, grey levels (RMS)")
-    axes.set_xlabel("steps dreamed")
+    axes.set_ylabel("error (RMS, grey levels)")
+    axes.set_xlabel("dream steps")
     axes.set_xlim(0, len(x) - 1)
     axes.set_ylim(0, None)
-    axes.legend(loc="upper left", ncols=3, bbox_to_anchor=(0, 1.02))
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.2)  # room for the legend
+    axes.legend(loc="lower left", ncols=3, bbox_to_anchor=(0, 1), borderaxespad=0)
 
 
 def _strip(axes: Axes, rows: Sequence[np.ndarray], sides: Sequence[str], above: Sequence[str]) -> None:
@@ -164,7 +184,7 @@ def _strip(axes: Axes, rows: Sequence[np.ndarray], sides: Sequence[str], above: 
 
 
 def score_dots(returns: Sequence[float], interval: Sequence[float] | None = None, theme: Theme = LIGHT) -> bytes:
-    """A dot for each track's return, stacked; the mean as a line, its interval as a band."""
+    """A dot for each track's return, stacked, lost drives in another colour; the mean as a line, its interval as a band."""
     values = np.sort(np.asarray(returns, float))
     low, high = _span(values)
     bins = np.clip(((values - low) / (high - low) * 60).astype(int), 0, 59)
@@ -176,13 +196,20 @@ def score_dots(returns: Sequence[float], interval: Sequence[float] | None = None
         if interval:
             axes.axvspan(*interval, color=theme.series[1], alpha=0.22, linewidth=0, label="95 % interval of the mean")
         axes.axvline(values.mean(), color=theme.series[1], linewidth=1.5, label=f"mean {values.mean():.0f}")
-        axes.scatter(low + (bins + 0.5) / 60 * (high - low), height, s=26, color=theme.series[0], zorder=3, label="one track")
+        for at, name in ((SCORE, f"{SCORE:.0f}: good"), (LOST, f"{LOST:.0f}: lost below")):
+            if low < at < high:
+                color = theme.series[2] if at == SCORE else theme.ink
+                axes.axvline(at, color=color, linewidth=1, linestyle=(0, (5, 2)), label=name)
+        x, y = low + (bins + 0.5) / 60 * (high - low), np.array(height)
+        for chosen, color, name in ((values >= LOST, theme.series[0], "a drive"), (values < LOST, theme.ink, "a lost drive")):
+            if chosen.any():
+                axes.scatter(x[chosen], y[chosen], s=26, color=color, zorder=3, label=name)
         axes.set_xlim(low, high)
         axes.set_ylim(-0.7, tallest)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("return of an episode")
-        axes.legend(loc="lower left", ncols=3, bbox_to_anchor=(0, 1), borderaxespad=0)
+        axes.legend(loc="lower left", ncols=6, bbox_to_anchor=(0, 1.02), borderaxespad=0, columnspacing=1.2)
 
     return picture(draw, 8.1, 0.95 + 0.16 * tallest, theme)
 
@@ -201,7 +228,7 @@ def rounds_curve(
     Raises:
         ValueError: no round has been driven.
     """
-    shown = (("choosing between rounds", scores, 0, -0.08), ("collecting, with noise", collected or {}, 1, 0.08))
+    shown = (("model selection", scores, 0, -0.08), ("collecting, with noise", collected or {}, 1, 0.08))
     if not any(by_round for _, by_round, _, _ in shown):
         raise Refused("no rounds to draw: none was driven yet")
 
@@ -209,11 +236,12 @@ def rounds_curve(
         axes = figure.subplots()
         for name, by_round, series, shift in shown:
             _returns(axes, by_round, name, theme.series[series], shift)
-        axes.set_title("return by round: every episode, and the mean")
+        axes.axhline(SCORE, color=theme.series[2], linewidth=1, linestyle=(0, (5, 2)), label=f"{SCORE:.0f}: good")
+        axes.set_title("return by round")
         axes.set_xlabel("round")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.margins(x=0.08)
-        axes.legend(loc="lower right", ncols=2, bbox_to_anchor=(1, 1), borderaxespad=0)  # beside the title
+        axes.legend(loc="lower right", ncols=3, bbox_to_anchor=(1, 1), borderaxespad=0)  # beside the title
 
     return picture(draw, 8.1, 2.5, theme)
 

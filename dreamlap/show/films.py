@@ -1,7 +1,8 @@
-"""What is on film: drives, dreams and episodes as pictures one after the other, a picture a step."""
+"""What videos show: drives, dreams and episodes as pictures one after the other, a picture a step."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -16,37 +17,56 @@ from dreamlap.memory import mixture
 from dreamlap.mind import Dream, DreamConfig
 from dreamlap.parallel import one_thread
 from dreamlap.progress import meter
+from dreamlap.show.glimpse import ZOOM, moments, shown_frames
 from dreamlap.show.panels import Board, mosaic
 from dreamlap.track import to_frame
+from dreamlap.track.config import LIMIT
 from dreamlap.track.frames import STOCK
 
-LOOKS = ("the track", "what V sees", "what M expected to see")
+LOOKS = ("the track", "V's reconstruction", "M's prediction, one step before")
 LOOKS_OF_EXPERT = ("the track", "what the expert sees")
 
 
 class DriveFilm:
-    """One drive on the stock track `seed`; iterating drives. `reward` is what was earned so far."""
+    """One drive on the stock track `seed`; iterating drives. The zoom at its start is driven, but not shown.
+
+    `reward` is what was earned so far, `road` the middle of the track's tiles (x, y), `path` where the car was: (x, y, whether
+    all its wheels were on the grass).
+    """
 
     def __init__(self, agent: Agent | Expert, seed: int, steps: int, board: Board):
         self.agent, self.seed, self.steps, self.board = agent, seed, steps, board
         self.reward = 0.0
+        self.road: list[tuple[float, float]] = []
+        self.path: list[tuple[float, float, bool]] = []
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Drive: T steps make T + 1 pictures (H, W, 3) uint8."""
-        self.reward = 0.0
+        """Drive: T steps after the zoom make T + 1 pictures (H, W, 3) uint8."""
+        self.reward, self.path = 0.0, []
         self.agent.reset()
-        with gymnasium.make("CarRacing-v3") as track, one_thread(), meter("filming a drive", self.steps) as bar:
+        with (
+            gymnasium.make("CarRacing-v3") as track,
+            one_thread(),
+            meter("recording a drive", min(ZOOM + self.steps, LIMIT)) as bar,
+        ):
             frame, info = track.reset(seed=self.seed)
+            self.road = [(float(x), float(y)) for _, _, x, y in track.get_wrapper_attr("track")]
             step, over, action = 0, False, None
-            while step < self.steps and not over:
-                looks = looks_of(self.agent, frame)  # before `act`, which moves M's memory on
+            while step < ZOOM + self.steps and not over:
+                looks = looks_of(self.agent, frame) if step >= ZOOM else ()  # before `act`, which moves M's memory on
                 action = self.agent.act(frame)
-                yield self.board.compose(looks, _words(step, self.reward), action)
+                if looks:
+                    yield self.board.compose(looks, _words(step, self.reward), action)
                 frame, reward, terminated, truncated, info = track.step(action)
                 step, over, self.reward = step + 1, terminated or truncated, self.reward + float(reward)
+                self.path.append(_place(track.get_wrapper_attr("car")))
                 bar.advance(note=f"reward {self.reward:.0f}")
             ending = "    lap finished" if info.get("lap_finished") else ""
             yield self.board.compose(looks_of(self.agent, frame), _words(step, self.reward) + ending, action)
+
+
+def _place(car: Any) -> tuple[float, float, bool]:
+    return float(car.hull.position.x), float(car.hull.position.y), not any(wheel.tiles for wheel in car.wheels)
 
 
 def titles_of(agent: Agent | Expert) -> tuple[str, ...]:
@@ -56,7 +76,7 @@ def titles_of(agent: Agent | Expert) -> tuple[str, ...]:
 
 @torch.no_grad()
 def looks_of(agent: Agent | Expert, frame: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The frame (96, 96, 3) as an agent is shown it, as V draws it, and as M expected it; of an expert, its gray copy."""
+    """The frame (96, 96, 3) as an agent sees it, V's reconstruction, and M's prediction; of an expert, its gray copy."""
     seen = agent.config.track
     shown, small = to_frame(frame, STOCK, seen.bar), to_frame(frame, seen.size, seen.bar)
     if isinstance(agent, Expert):
@@ -68,10 +88,10 @@ def looks_of(agent: Agent | Expert, frame: np.ndarray) -> tuple[np.ndarray, ...]
 
 
 class DreamFilm:
-    """The agent in its own dream; iterating dreams. `reward` is what M promised so far."""
+    """The agent in its own dream; iterating dreams. `reward` is what M predicted so far."""
 
     def __init__(self, agent: Agent, seed: int, steps: int, board: Board, first: np.ndarray | None = None):
-        """`first`: a frame (S, S, 3) uint8 to begin with, shown beside the dream, in place of a moment of the agent's own."""
+        """`first`: a frame (S, S, 3) uint8 to begin with, shown beside the dream, in place of a moment of a drive."""
         self.agent, self.seed, self.steps, self.board, self.first = agent, seed, steps, board, first
         self.reward = 0.0
 
@@ -79,10 +99,13 @@ class DreamFilm:
         """Dream: one picture (H, W, 3) uint8 a step."""
         self.reward = 0.0
         beside = [] if self.first is None else [self.first]
-        begin = Starts(see(self.agent, beside[0][None]), self.agent.memory.initial(1)) if beside else None
+        if beside:
+            begin = Starts(see(self.agent, beside[0][None]), self.agent.memory.initial(1))
+        else:
+            begin = moments(self.agent, self.seed)
         dream = Dream(self.agent, 1, DreamConfig(horizon=self.steps), begin)
         observation = dream.reset([self.seed])
-        with one_thread(), meter("filming a dream", self.steps) as bar:
+        with one_thread(), meter("recording a dream", self.steps) as bar:
             for step in range(self.steps):
                 with torch.no_grad():
                     action = self.agent.controller.act(observation)
@@ -104,7 +127,7 @@ class PredictionFilm:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Dream along: frames `first` to `last` of the drive make as many pictures (H, W, 3) uint8."""
         z, states, actions = lived(self.agent, self.drive)
-        with one_thread(), meter("filming M's dream", self.last + 1 - self.first) as bar:
+        with one_thread(), meter("recording M's dream", self.last + 1 - self.first) as bar:
             for start in range(self.first, self.last + 1, self.every):
                 now, told = slice(start, start + 1), actions[start : min(start + self.every - 1, self.last)]
                 dreamed = draw(self.agent, dream_along(self.agent.memory, z[now], states[now], told[None], start).z[0])
@@ -120,16 +143,17 @@ class PredictionFilm:
 
 
 class ReconstructionFilm:
-    """A drive beside V's drawings of it, from all of its latents and from z alone (for V without groups below z: the same)."""
+    """A drive beside its reconstructions, from all of V's latents and from z alone (for V without groups below z: the same)."""
 
     def __init__(self, agent: Agent, drive: Episode, board: Board):
         self.agent, self.drive, self.board = agent, drive, board
 
     @torch.no_grad()
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Every frame of the drive makes a picture (H, W, 3) uint8."""
-        with one_thread(), meter("filming V's drawings", len(self.drive.frames)) as bar:
-            for step, frame in enumerate(self.drive.frames):
+        """Every frame of the drive after the zoom makes a picture (H, W, 3) uint8."""
+        frames = shown_frames(self.agent, self.drive)
+        with one_thread(), meter("recording reconstructions", len(frames)) as bar:
+            for step, frame in enumerate(frames, len(self.drive.frames) - len(frames)):
                 seen, vision = torch.from_numpy(frame[None]).to(self.agent.state.device), self.agent.vision
                 drawn = torch.cat([vision.reconstruct(seen), vision.decode(vision.encode(seen).mu)]).cpu().numpy()
                 off = np.sqrt(np.square(drawn - frame.astype(np.float32)).mean((1, 2, 3)))
@@ -144,7 +168,7 @@ def _words(step: int, reward: float) -> str:
 def film_episodes(episodes: list[EpisodeFile], side: int) -> Iterator[np.ndarray]:
     """All episodes at once, each in a square of `side` pixels, until the longest has ended."""
     last = [episode.frames(0, 1)[0] for episode in episodes]
-    with meter("filming episodes", max(map(len, episodes)) + 1) as bar:
+    with meter("recording episodes", max(map(len, episodes)) + 1) as bar:
         for frames in zip_longest(*map(_frames, episodes)):
             last = [old if new is None else new for new, old in zip(frames, last, strict=True)]
             yield mosaic([old // 2 if new is None else new for new, old in zip(frames, last, strict=True)], side)

@@ -1,14 +1,24 @@
-"""A drive to look at what V and M make of it."""
+"""A drive to look at what V and M make of it, and moments of it to dream from."""
 
 from contextlib import closing
 
-from dreamlap.agent import Agent
+import numpy as np
+import torch
+
+from dreamlap.agent import Agent, Starts
 from dreamlap.drivers import AgentDriver
 from dreamlap.episodes import Episode
 from dreamlap.episodes.record import Tape
+from dreamlap.measure.memory import lived
 from dreamlap.mind.world import open_world
 from dreamlap.parallel import one_thread
 from dreamlap.seeds import training_track
+from dreamlap.track import TrackConfig, off_road
+
+ZOOM = 50
+"""Steps at the start of an episode in which CarRacing zooms in from far above: videos and pictures leave them out."""
+ON_ROAD = 0.05
+"""The most that a car on the road is off it (`dreamlap.track.off_road`)."""
 
 
 def unseen_drive(agent: Agent, seed: int, steps: int = 400) -> Episode:
@@ -24,3 +34,23 @@ def drive_on(agent: Agent, track_seed: int, steps: int) -> Episode:
         for _ in range(steps):
             tape.step(driver.act(tape.frames[-1][None])[0])
     return tape.episode()
+
+
+def zoomed(track: TrackConfig) -> int:
+    """Decisions of an agent until the zoom is over."""
+    return -(-ZOOM // track.repeat)
+
+
+def shown_frames(agent: Agent, drive: Episode) -> np.ndarray:
+    """The frames (N, S, S, 3) of a drive after the zoom; of one that ended before, all."""
+    return drive.frames[zoomed(agent.config.track) :] if len(drive) > zoomed(agent.config.track) else drive.frames
+
+
+def moments(agent: Agent, seed: int) -> Starts:
+    """Where a dream that is shown may begin: after the zoom, with the car on the road if it ever was."""
+    drive = unseen_drive(agent, seed)
+    z, state, _ = lived(agent, drive)
+    last = len(shown_frames(agent, drive))
+    away = off_road(drive.frames[-last:], agent.config.track.bar)
+    on_road = torch.from_numpy(np.flatnonzero(away <= max(away.min(), ON_ROAD)))
+    return Starts(z[-last:][on_road], state[-last:][on_road])

@@ -62,8 +62,8 @@ def bars(rows: Sequence[tuple[str, float, str]]) -> Html:
     """(name, amount, amount in words), each with a bar in proportion to the largest."""
     most = max((amount for _, amount, _ in rows), default=0) or 1
     cells = "".join(
-        f'<span>{text(name)}</span><span class="bar"><i style="width:{100 * amount / most:.1f}%"></i></span>'
-        f"<span>{text(words)}</span>"
+        f"<span>{text(name)}</span><span>{text(words)}</span>"
+        f'<span class="bar"><i style="width:{100 * amount / most:.1f}%"></i></span>'
         for name, amount, words in rows
     )
     return Html(f'<div class="bars">{cells}</div>')
@@ -95,12 +95,14 @@ def panels(figures: Iterable[Html]) -> Html:
 def video(path: Path, caption: str) -> Html:
     """A video with a picture of its own as the cover; a file that cannot be played is named instead."""
     try:
-        cover = io.BytesIO()
-        Image.fromarray(still(path)).save(cover, "jpeg", quality=85)
+        shown, cover = still(path), io.BytesIO()
+        Image.fromarray(shown).save(cover, "jpeg", quality=85)
     except (FFmpegError, ValueError) as error:
-        return missing(f"{path.name} cannot be read ({error}): delete it and film again.")
+        return missing(f"{path.name} cannot be read ({error}): delete it and make it again.")
     sources = f'poster="{_data("image/jpeg", cover.getvalue())}" src="{_data("video/mp4", path.read_bytes())}"'
-    return Html(f"<figure><video controls loop muted playsinline {sources}></video>{_caption(caption)}</figure>")
+    kind = ' class="broad"' if shown.shape[1] > 2 * shown.shape[0] else ""  # three panels would be too small on a phone
+    player = f'<div class="wide"><video{kind} controls loop muted playsinline {sources}></video></div>'
+    return Html(f"<figure>{player}{_caption(caption)}</figure>")
 
 
 def _caption(words: str) -> Html:
@@ -153,7 +155,7 @@ p { margin: .5rem 0; max-width: 44rem }
 dt { font-size: .8125rem } dd { margin: 0; font-size: 1.1875rem; font-weight: 600 }
 figure { margin: 1.5rem 0 0; min-width: 0 }
 figcaption, .caption { margin-top: .5rem; font-size: .875rem; max-width: 44rem }
-.wide { overflow-x: auto } figure .wide img { min-width: 34rem }
+.wide { overflow-x: auto } figure .wide img, .broad { min-width: 34rem }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: 0 1rem }
 .panels img { min-width: 0 !important }
 img { display: block; width: 100%; height: auto }
@@ -161,8 +163,10 @@ video { display: block; max-width: 100%; max-height: 26rem; border-radius: 6px }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: .9375rem; white-space: nowrap }
 th { font-weight: 500; font-size: .8125rem } th, td { padding: .4rem .75rem .4rem 0; text-align: right;
   border-bottom: 1px solid var(--line) } th:first-child, td:first-child { text-align: left }
-.bars { display: grid; grid-template-columns: auto 1fr auto; gap: .35rem 1rem; align-items: center; margin: 1rem 0;
-  font-size: .9375rem } .bars span:last-child, .bars span:nth-child(3n) { text-align: right }
+.bars { display: grid; grid: auto-flow dense / auto 1fr auto; gap: .35rem 1rem; align-items: center; margin: 1rem 0;
+  font-size: .9375rem } .bars span:nth-child(3n+1) { grid-column: 1 }
+.bars span:nth-child(3n+2) { grid-column: -2; text-align: right } .bars .bar { grid-column: 2 }
+@media (max-width: 40rem) { .bars { grid: auto-flow / 1fr auto } .bars .bar { grid-column: 1 / -1; margin-bottom: .4rem } }
 .bar { background: var(--line); border-radius: 3px; height: .6rem } .bar i { display: block; height: 100%;
   border-radius: 3px; background: var(--accent); min-width: 2px }
 details { margin: 1rem 0 } summary { cursor: pointer; font-size: .9375rem }

@@ -12,7 +12,9 @@ from dreamlap.show.theme import DARK, FONT
 GAP = 8
 """Pixels around every panel."""
 STRIP = 34
-"""Pixels of a line of words, above the panels and below."""
+"""Pixels of a line of words. Both lie above the panels: a player lays its controls over the bottom."""
+TOP = 2 * STRIP
+"""Pixels above the panels."""
 BLUE, ORANGE, GREEN = DARK.series
 
 
@@ -27,16 +29,16 @@ def enlarge(frame: np.ndarray, side: int) -> np.ndarray:
 
 
 class Board:
-    """Titled square panels in a row over a line of text and, on its right, the action."""
+    """Titled square panels in a row below a status line: a text and, on its right, the action."""
 
     def __init__(self, titles: Sequence[str], side: int):
         """`side`: of a panel, in pixels."""
         self.side = side
         self.width = GAP + len(titles) * (side + GAP)
-        self._empty = Image.new("RGB", (self.width, 2 * STRIP + side), DARK.paper)
+        self._empty = Image.new("RGB", (self.width, TOP + side + GAP), DARK.paper)
         draw = ImageDraw.Draw(self._empty)
         for i, title in enumerate(titles):
-            draw.text((self._left(i), STRIP / 2), title, DARK.quiet, _font(15), anchor="lm")
+            draw.text((self._left(i), 1.4 * STRIP), title, DARK.quiet, _font(15), anchor="lm")
 
     def _left(self, panel: int) -> int:
         return GAP + panel * (self.side + GAP)
@@ -45,19 +47,19 @@ class Board:
         """Frames (S, S, 3) uint8, one a panel, and the stock action (3,) that followed -> (H, W, 3) uint8."""
         board = self._empty.copy()
         draw = ImageDraw.Draw(board)
-        draw.text((GAP, self.side + 1.5 * STRIP), text, DARK.ink, _font(15), anchor="lm")
+        draw.text((GAP, STRIP / 2), text, DARK.ink, _font(15), anchor="lm")
         if action is not None:
             self._draw_action(draw, action)
         picture = np.array(board)
         for i, frame in enumerate(frames):
-            picture[STRIP : STRIP + self.side, self._left(i) :][:, : self.side] = enlarge(frame, self.side)
+            picture[TOP : TOP + self.side, self._left(i) :][:, : self.side] = enlarge(frame, self.side)
         return picture
 
     def _draw_action(self, draw: ImageDraw.ImageDraw, action: np.ndarray) -> None:
         """Three bars: steering around its middle, gas and brake from the left."""
         steer, gas, brake = (float(value) for value in action)
         bars = (("steer", GREEN, 0.5, 0.5 + steer / 2), ("gas", BLUE, 0.0, gas), ("brake", ORANGE, 0.0, brake))
-        length, step, middle = 62, 124, self.side + 1.5 * STRIP
+        length, step, middle = 62, 124, STRIP // 2
         for i, (name, color, start, stop) in enumerate(bars):
             left = self.width - GAP - (len(bars) - i) * step + step - length
             draw.text((left - 6, middle), name, DARK.quiet, _font(13), anchor="rm")

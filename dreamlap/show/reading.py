@@ -1,6 +1,7 @@
 """A run folder as a reader finds it: finished, half way or empty. What is not there yet is absent, never an error."""
 
 import re
+import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +12,13 @@ from dreamlap.episodes import Episode
 from dreamlap.errors import Refused, explain
 from dreamlap.expert import Expert
 from dreamlap.files import read_json
+from dreamlap.history import NAME as HISTORY_FILE
+from dreamlap.history import history
 from dreamlap.run import Stage
 from dreamlap.scores import read_score
 from dreamlap.show.figures import Metrics
 from dreamlap.show.glimpse import unseen_drive
-from dreamlap.show.shapes import CONFIG, DONE, MISSING, TRUST, fitted
+from dreamlap.show.shapes import CONFIG, DONE, HISTORY, MISSING, TRUST, WORST, fitted
 
 T = TypeVar("T")
 STAGES = ("collect", "vision", "encode", "trust", "memory", "controller", "select")
@@ -29,6 +32,7 @@ class RunReader:
         self.folder = folder
         self.problems: list[str] = []
         self._read: dict[str, Any] = {}
+        self._began = time.time()
 
     def json(self, name: str) -> Any:
         """A JSON file of the run as it is, or None if it is not there or broken."""
@@ -64,7 +68,7 @@ class RunReader:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The settings, as far as they are told in words."""
+        """The settings, as far as the report knows them."""
         return self._object("config.json", CONFIG)
 
     @property
@@ -104,11 +108,38 @@ class RunReader:
         return [lines for lines in logged if lines]
 
     @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """What was done with the folder: commands, and how long they worked on what. Empty for runs of older versions."""
+        lines = self._or_problem(lambda: history(self.folder)) or []
+        return fitted(lines, HISTORY, HISTORY_FILE, self.complain)
+
+    @property
+    def commands(self) -> list[tuple[str, str]]:
+        """The date and the text of every command that worked on the run."""
+        return [(line.get("date", ""), line["command"]) for line in self.history if "command" in line]
+
+    def _phase(self, name: str) -> float | None:
+        """The seconds that were noted for a phase; None if none were: an older version did not."""
+        noted = [line["seconds"] for line in self.history if line.get("phase") == name and "seconds" in line]
+        return sum(noted) if noted else None
+
+    @property
+    def untimed(self) -> list[str]:
+        """What the run has done after its training, and nobody timed."""
+        done = {"score": bool(self.scores), "check": bool(self.trust), "videos": self.video("drive") is not None}
+        return [name for name, is_done in done.items() if is_done and self._phase(name) is None]
+
+    @cached_property
     def seconds(self) -> dict[str, float]:
-        """Wall-clock of every stage, over all rounds."""
+        """Wall-clock by what it was spent on: stages over all rounds, what came after them, and what none of them counted."""
         spent = {name: sum(r.get("seconds", 0.0) for r in self.results(name).values()) for name in STAGES}
         spent["select"] += self.selection.get("seconds", 0.0)
         spent["practice"] = self.practice.get("seconds", 0.0)
+        trained = sum(self._phase(name) or 0.0 for name in ("learn", "select"))
+        rest = trained - sum(spent.values())
+        spent |= {name: self._phase(name) or 0.0 for name in ("score", "check", "videos")}
+        spent["rest"] = rest if rest >= 1 else 0.0
+        spent["report"] = time.time() - self._began if any(spent.values()) else 0.0
         return {name: seconds for name, seconds in spent.items() if seconds}
 
     @cached_property
@@ -131,8 +162,23 @@ class RunReader:
         """What came of asking whether the dream can be trusted; empty if nobody asked."""
         return self._object("trust.json", TRUST)
 
+    @property
+    def film_steps(self) -> int:
+        """How long the run's videos are, in steps."""
+        return self.config.get("film_steps") or self.config.get("selection", {}).get("film_steps", 1000)
+
+    @property
+    def judged(self) -> dict[str, Any] | None:
+        """The score whose worst drive may be shown: of selection tracks, for test tracks are driven for a score alone."""
+        return next((one for one in self.scores if one["track"] == "stock" and one["kind"] == "selection"), None)
+
+    @property
+    def worst(self) -> dict[str, Any]:
+        """The map of the worst drive; empty if nobody drove it again."""
+        return self._object("videos/worst.json", WORST)
+
     def candidates(self) -> dict[int, list[float]]:
-        """By round, the returns (or their mean alone) on the tracks that chose between the rounds."""
+        """By round, the returns (or their mean alone) on the tracks of the model selection."""
         means = {int(number): [mean] for number, mean in self.selection.get("means", {}).items() if number.isdecimal()}
         driven = {n: r.get("returns") or [r["mean"]] for n, r in self.results("select").items() if "mean" in r}
         return means | driven
@@ -150,12 +196,12 @@ class RunReader:
 
     def _own_score(self, path: Path) -> dict[str, Any]:
         made = read_score(path)
-        if self._chosen is not None and made["fingerprint"] not in (None, self._chosen.fingerprint):
+        if self.chosen is not None and made["fingerprint"] not in (None, self.chosen.fingerprint):
             raise Refused(f"{path} is the score of another agent ({made['agent']}), or of this one as it was before: left out")
         return made
 
     @cached_property
-    def _chosen(self) -> Agent | Expert | None:
+    def chosen(self) -> Agent | Expert | None:
         """The run's agent or expert, if it has come to one."""
         return self._or_problem(lambda: load(self.folder / "agent"))
 
@@ -163,7 +209,7 @@ class RunReader:
     def agent(self) -> Agent | None:
         """The run's agent, or the last that a round left; None if there is none yet, or if it is an expert."""
         if (self.folder / "agent" / "agent.json").exists():
-            return self._chosen if isinstance(self._chosen, Agent) else None
+            return self.chosen if isinstance(self.chosen, Agent) else None
         places = [self.folder / f"round-{number}" / "controller" / "agent" for number in reversed(self.rounds)]
         found = next((place for place in places if (place / "agent.json").exists()), None)
         loaded = self._or_problem(lambda: load(found)) if found else None
@@ -176,6 +222,6 @@ class RunReader:
         return self._or_problem(lambda: unseen_drive(agent, 0)) if agent else None
 
     def video(self, name: str) -> Path | None:
-        """The path of a video, if it was filmed."""
+        """The path of a video, if it was made."""
         path = self.folder / "videos" / f"{name}.mp4"
         return path if path.exists() else None

@@ -31,8 +31,16 @@ TRUST = {
     "controllers": [Whole(name=str, dream=float, real=float)],
 }
 """What is left in `trust.json`."""
-CONFIG = {"start": str, "controller": {"mind": str}, "anew": {"controllers": int}, "practice": {}}
-"""What is shown of the settings in words."""
+CONFIG = {
+    **{"start": str, "anew": {"controllers": int}, "practice": {}, "film_steps": int, "selection": {"film_steps": int}},
+    **{"controller": {"mind": str, "kind": str}, "dream": {"horizon": int}, "memory": {"kind": str, "hidden": int}},
+    **{"vision": {"kind": str, "latent": int}, "vision_training": {"likelihood": str, "bar_weight": float}},
+}
+"""What the report knows of the settings."""
+HISTORY = [{"date": str, "command": str, "phase": str, "seconds": float}]
+"""What is shown of `history.jsonl`."""
+WORST = Whole(seed=int, road=[(float, float)], path=[(float, float, bool)])
+"""What the map of the worst drive is drawn from."""
 
 
 def fitted(value: Any, shape: Any, where: str, complain: Complain) -> Any:

@@ -1,4 +1,4 @@
-"""What V makes of frames, as rows of pictures: drawings of what it saw, samples of what it could see, and what each z is for.
+"""What V makes of frames, as rows of pictures: reconstructions, samples of its prior, and what each number of z is for.
 
 Where V has more than z (NVAE's groups below), a row more shows what it adds.
 """
@@ -12,7 +12,7 @@ import torch
 from dreamlap.agent import Agent
 from dreamlap.seeds import generator
 from dreamlap.show.figures import sheet
-from dreamlap.show.glimpse import unseen_drive
+from dreamlap.show.glimpse import shown_frames, unseen_drive
 from dreamlap.show.theme import LIGHT, Theme
 from dreamlap.vision.vae import kl_by_dimension
 
@@ -35,21 +35,21 @@ class Sheet(NamedTuple):
 
 @torch.no_grad()
 def reconstructions(agent: Agent, frames: np.ndarray, seed: int = 0) -> Sheet:
-    """Moments of a drive (T, S, S, 3), over V's drawings of them."""
+    """Moments of a drive (T, S, S, 3), over V's reconstructions of them."""
     shown = frames[np.linspace(0, len(frames) - 1, COLUMNS).astype(int)]
     seen, vision = torch.from_numpy(shown).to(agent.state.device), agent.vision
     rows = {"V": vision.reconstruct(seen), "z alone": vision.decode(vision.encode(seen).mu)}
-    caption = "A drive on a track that V has not been trained on, and what V draws of it."
+    caption = "A drive on a track that V was not trained on, and V's reconstruction of it."
     return Sheet({"track": shown, **_different(rows)}, (), caption)
 
 
 @torch.no_grad()
 def samples(agent: Agent, frames: np.ndarray, seed: int = 0) -> Sheet:
-    """V's drawings of z that chance drew from the prior N(0, I), the groups below at their means, and drawn by chance too."""
+    """Decoded samples of z from the prior N(0, I), the groups below at their means, and sampled too."""
     chance, latent = generator(seed, "samples"), agent.vision.latent
     z = torch.randn(COLUMNS, latent, generator=chance).to(agent.state.device)
     rows = {"z ~ prior": agent.vision.decode(z), "all ~ prior": agent.vision.imagine(z, chance)}
-    caption = "Drawings of z from its prior, N(0, I), which no frame led to: the clearer, the better V's prior."
+    caption = "Samples of z from the prior N(0, I), decoded by V. The more they look like frames, the better the prior fits."
     return Sheet(_different(rows), (), caption)
 
 
@@ -63,7 +63,7 @@ def traversals(agent: Agent, frames: np.ndarray, seed: int = 0, dimensions: int 
         z = middle.repeat(len(SIGMAS), 1)
         z[:, d] += spread[d] * torch.tensor(SIGMAS).to(z)
         rows[f"z {d}"] = agent.vision.decode(z).cpu().numpy()
-    caption = "One moment, with one number of its z moved at a time, by standard deviations over the drive."
+    caption = "One frame, decoded while one number of its z is moved by standard deviations over the drive."
     return Sheet(rows, tuple(f"{k:+d} σ" if k else "as it is" for k in SIGMAS), caption)
 
 
@@ -81,4 +81,4 @@ SHEETS: dict[str, Callable[..., Sheet]] = {
 
 def still_life(agent: Agent, what: str, seed: int = 0) -> bytes:
     """One of SHEETS of a drive by the agent, as PNG."""
-    return SHEETS[what](agent, unseen_drive(agent, seed).frames, seed).png()
+    return SHEETS[what](agent, shown_frames(agent, unseen_drive(agent, seed)), seed).png()

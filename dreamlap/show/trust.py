@@ -1,4 +1,4 @@
-"""Figures of whether the dream can be trusted, as PNG bytes: see `dreamlap.measure.trust`."""
+"""Figures of how far the dream's predictions agree with the track, as PNG bytes: see `dreamlap.measure.trust`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,78 +8,89 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dreamlap.measure.trust import TOLERANCE
 from dreamlap.show.theme import LIGHT, Theme, picture
 
 
 def calibrated(sums: Mapping[str, Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
-    """What `calibration` found: the promised sum of rewards against the real one, and means of tenths of them."""
+    """What `calibration` found: the predicted sum of rewards against the actual one, and means of tenths of them."""
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(1, len(sums), squeeze=False).flat
         for axes, (steps, found) in zip(panels, sums.items(), strict=True):
-            promised, given = np.array(found["pairs"]).T
-            axes.scatter(promised, given, s=6, color=theme.series[0], alpha=0.35, linewidth=0)
-            tenths = np.array_split(np.argsort(promised), min(10, len(promised)))
-            means = [(promised[tenth].mean(), given[tenth].mean()) for tenth in tenths]
+            predicted, actual = np.array(found["pairs"]).T
+            axes.scatter(predicted, actual, s=6, color=theme.series[0], alpha=0.35, linewidth=0, label="one dream")
+            tenths = np.array_split(np.argsort(predicted), min(10, len(predicted)))
+            means = [(predicted[tenth].mean(), actual[tenth].mean()) for tenth in tenths]
             axes.plot(*np.transpose(means), "o-", color=theme.series[1], markersize=4, linewidth=1.2, label="means of tenths")
-            _identity(axes, np.concatenate([promised, given]), theme)
+            _identity(axes, np.concatenate([predicted, actual]), theme)
             axes.set_title(f"{steps} steps: r = {found['correlation']:.2f}")
-            axes.set_xlabel("reward promised")
-            axes.set_ylabel("reward given")
-        figure.axes[-1].legend(loc="upper left")
+            axes.set_xlabel("predicted reward")
+            axes.set_ylabel("actual reward")
+        _legend(figure)
 
-    return picture(draw, 4.05 * len(sums), 3.2, theme)
+    return picture(draw, 4.05 * len(sums), 3.4, theme)
 
 
 def promised(asked: Sequence[Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
-    """What `population` found: reward a step in the dream against the track, a dot for every controller."""
+    """What `population` found: reward a step in the dream against the track, a dot for every policy."""
     known = [one for one in asked if one["real"] is not None and np.isfinite(one["real"])]
-    kinds = {"of a round": [one for one in known if one["name"].startswith("round")]}
-    kinds["the last one, weights disturbed"] = [one for one in known if one["name"].startswith("drunk")]
+    kinds = {"policy of a round": [one for one in known if one["name"].startswith("round")]}
+    kinds["perturbed policy"] = [one for one in known if one["name"].startswith("drunk")]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for (name, ones), color in zip(kinds.items(), theme.series, strict=False):
             axes.scatter([one["dream"] for one in ones], [one["real"] for one in ones], s=22, color=color, label=name, zorder=3)
-        for one in kinds["of a round"]:
+        for one in kinds["policy of a round"]:
             axes.annotate(one["name"].split()[-1], (one["dream"], one["real"]), (3, 3), textcoords="offset points", fontsize=6)
         _identity(axes, np.array([one[where] for one in known for where in ("dream", "real")]), theme)
-        axes.set_xlabel("reward a step in the dream")
-        axes.set_ylabel("reward a step on the track")
-        axes.legend(loc="upper left")
+        axes.set_xlabel("predicted: reward a step in the dream")
+        axes.set_ylabel("actual: reward a step on the track")
+        _legend(figure)
 
-    return picture(draw, 8.1, 3.8, theme)
+    return picture(draw, 8.1, 4, theme)
 
 
 def parting(rounds: Mapping[int, Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
-    """What `verdict` found, round by round: promised and given, of the objective and of how far off the road."""
+    """What `verdict` found, round by round: predicted and actual, of the objective and of how far off the road."""
     numbers = sorted(rounds)
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
+        beside = np.repeat(numbers, 2) + np.tile([-0.1, 0.1], len(numbers))  # so that one round has a band, too
+        actual = np.repeat([rounds[n]["given"] for n in numbers], 2)
+        within = {"color": theme.series[2], "alpha": 0.15, "linewidth": 0, "label": "good: no alarm"}
+        left.fill_between(beside, actual - TOLERANCE, actual + TOLERANCE, **within)
         for axes, names, title in (
-            (left, ("promised", "given"), "reward less the price of leaving the road, a step"),
+            (left, ("promised", "given"), "reward less the penalty of leaving the road, a step"),
             (right, ("promised_off_road", "given_off_road"), "how far off the road"),
         ):
-            for name, label, color in zip(names, ("promised", "given"), theme.series, strict=False):
+            for name, label, color in zip(names, ("predicted", "actual"), theme.series, strict=False):
                 axes.plot(numbers, [rounds[n][name] for n in numbers], "o-", color=color, markersize=4, label=label)
             axes.set_title(title)
             axes.set_xlabel("round")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        for n in numbers:
-            if rounds[n]["alarm"]:
-                left.axvline(n, color=theme.quiet, linewidth=5, alpha=0.35, zorder=0)
-        left.legend(loc="best")
+        alarms = [n for n in numbers if rounds[n]["alarm"]]
+        for n in alarms:
+            left.axvline(n, color=theme.quiet, linewidth=5, alpha=0.35, zorder=0, label="alarm" if n == alarms[0] else None)
+        _legend(figure)
 
-    return picture(draw, 8.1, 2.4, theme)
+    return picture(draw, 8.1, 2.6, theme)
+
+
+def _legend(figure: Figure) -> None:
+    """One legend above all panels, where it hides nothing."""
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
 
 
 def _identity(axes: Axes, values: np.ndarray, theme: Theme) -> None:
-    """A line where promise and truth are equal, and the same scale on both sides."""
+    """A line where prediction and truth are equal, and the same scale on both sides."""
     low, high = float(values.min()), float(values.max())
     margin = 0.06 * (high - low) + 1e-6
     span = (low - margin, high + margin)
-    axes.plot(span, span, color=theme.quiet, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+    axes.plot(span, span, color=theme.series[2], linewidth=1, linestyle=(0, (4, 2)), zorder=1, label="good: predicted = actual")
     axes.set_xlim(*span)
     axes.set_ylim(*span)
     axes.set_aspect("equal")

@@ -20,7 +20,7 @@ from dreamlap.files import check_writable, existing, replacing
 from dreamlap.seeds import SELECTION_SEEDS, numpy_generator
 from dreamlap.settings import SEED, checked, least
 from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, ReconstructionFilm, film_episodes, titles_of
-from dreamlap.show.glimpse import drive_on
+from dreamlap.show.glimpse import drive_on, zoomed
 from dreamlap.show.panels import Board
 from dreamlap.show.picture import read_picture
 from dreamlap.track import TrackConfig, to_frame
@@ -80,10 +80,10 @@ def label_of(path: Path) -> str | None:
 
 
 def drive_video(agent: Agent | Expert, seed: int, path: Path, steps: int = 1000, scale: int = 4, label: str = "") -> float:
-    """Film the agent on the stock track `seed` for up to `steps` steps -> the return.
+    """Record the agent on the stock track `seed` for up to `steps` steps after the zoom -> the return.
 
-    Three panels: the frame, what V kept of it, and what M had expected it to be one step before; two for an expert, the frame
-    and what it sees of it. `scale`: screen pixels for each of the stock frame's 96.
+    Three panels: the frame, V's reconstruction, and what M predicted one step before; two for an expert, the frame and what it
+    sees of it. `scale`: screen pixels for each of the stock frame's 96.
     """
     film = DriveFilm(agent, seed, steps, Board(titles_of(agent), STOCK * scale))
     write_video(path, film, label=label)
@@ -91,8 +91,9 @@ def drive_video(agent: Agent | Expert, seed: int, path: Path, steps: int = 1000,
 
 
 def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scale: int = 6, label: str = "") -> float:
-    """Film the agent in its dream, drawn by V -> the reward that M promised. When M ends a dream, another begins."""
-    film = DreamFilm(agent, seed, steps, Board(("a dream: M is the world, V draws it",), STOCK * scale))
+    """Record the agent in its dream, decoded by V -> the reward that M predicted. When M ends a dream, another begins."""
+    check_writable(path)
+    film = DreamFilm(agent, seed, steps, Board(("a dream: predicted by M, decoded by V",), STOCK * scale))
     write_video(path, film, label=label)
     return film.reward
 
@@ -100,11 +101,11 @@ def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scal
 def prediction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, every: int = 50, label: str = ""
 ) -> None:
-    """Film a drive beside M's dream of it: M is told the actions, and sees the real frame every `every` steps alone."""
+    """Record a drive beside M's dream of it: M is told the actions, and sees the real frame every `every` steps alone."""
     check_writable(path)
-    warmup = agent.config.memory.warmup
-    drive = drive_on(agent, seed, warmup + steps)
-    film = PredictionFilm(agent, drive, warmup, steps, every, Board(("the track", "M's dream"), STOCK * scale))
+    first = _first_shown(agent)
+    drive = drive_on(agent, seed, first + steps)
+    film = PredictionFilm(agent, drive, min(first, len(drive)), steps, every, Board(("the track", "M's dream"), STOCK * scale))
     write_video(path, film, label=label)
 
 
@@ -112,10 +113,10 @@ def beside_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, first: Path | None = None, at: int | None = None,
     scale: int = 4,
 ) -> None:  # fmt: skip
-    """Film a dream beside what it began with.
+    """Record a dream beside what it began with.
 
-    `first`: an episode file, from frame `at` on (by default once M is warm), whose actions M is told; or a picture, from
-    which M dreams on with C. Without it, the episode is a drive on the track `seed`.
+    `first`: an episode file, from frame `at` on (by default after M's burn-in and the zoom), whose actions M is told; or a
+    picture, from which M dreams on with C. Without it, the episode is a drive on the track `seed`.
 
     Raises:
         Refused: the episode has no such frame, V sees frames of another size, or `first` cannot be read.
@@ -127,11 +128,18 @@ def beside_video(
         if at is not None:
             raise Refused(f"--at {at} names a step of an episode, and {first} is taken for a picture: leave --at out")
         return write_video(path, DreamFilm(agent, seed, steps, board, first_frame(first, agent.config.track)))
-    at = agent.config.memory.warmup if at is None else at
-    drive = _episode_for(first, side) if first else drive_on(agent, seed, at + steps)
+    file = _episode_for(first, side) if first else None
+    if at is None:
+        at = _first_shown(agent) if file is None or len(file) > _first_shown(agent) else agent.config.memory.warmup
+    drive = file or drive_on(agent, seed, at + steps)
     if not 0 <= at < len(drive):
         raise Refused(f"there is no step {at} in an episode of {len(drive)} steps: use --at 0 to --at {len(drive) - 1}")
     return write_video(path, PredictionFilm(agent, drive, at, steps, steps + 1, board))
+
+
+def _first_shown(agent: Agent) -> int:
+    """The first frame of a drive from which a dream is shown: M has seen enough, and the zoom is over."""
+    return max(agent.config.memory.warmup, zoomed(agent.config.track))
 
 
 def _episode_for(path: Path, side: int) -> Episode:
@@ -158,14 +166,14 @@ def first_frame(path: Path, seen: TrackConfig) -> np.ndarray:
 def reconstruction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, label: str = ""
 ) -> None:
-    """Film a drive beside what V draws of every frame: from all that it keeps, and from z alone, as in a dream."""
+    """Record a drive beside V's reconstruction of every frame: from all of its latents, and from z alone, as in a dream."""
     check_writable(path)
     board = Board(("the track", "V's reconstruction", "from z alone"), STOCK * scale)
-    write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, steps), board), label=label)
+    write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, zoomed(agent.config.track) + steps), board), label=label)
 
 
 FILMS = {"drive": drive_video, "dream": dream_video, "prediction": prediction_video, "reconstruction": reconstruction_video}
-"""What every agent can be filmed in, by name."""
+"""The videos that can be made of every agent, by name."""
 
 
 @checked
@@ -176,7 +184,7 @@ def preview_video(
     seed: Annotated[int, SEED] = 0,
     side: Annotated[int, least(16)] = 128,
 ) -> None:
-    """Film `count` random episodes of a store, all playing at once; one that has ended stands still, dimmed.
+    """Show `count` random episodes of a store, all playing at once; one that has ended stands still, dimmed.
 
     Raises:
         Refused: the store is empty.
@@ -196,5 +204,5 @@ def still(path: Path, at: float = 0.4) -> np.ndarray:
         wanted = int(container.streams.video[0].frames * at)
         picture = next(islice(container.decode(video=0), wanted, None), None)
     if picture is None:
-        raise Refused(f"{path} has no picture: delete it and film again")
+        raise Refused(f"{path} has no picture: delete it and make it again")
     return picture.to_ndarray(format="rgb24")
