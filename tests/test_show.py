@@ -98,10 +98,11 @@ def test_videos_begin_after_the_zoom(agent: Agent) -> None:
     first, *_, last = list(film)
     assert len(film.path) == ZOOM + 2
     agent.reset()
-    with gym.make("CarRacing-v3") as track:
-        frame, _ = track.reset(seed=900_000)
-        for _ in range(ZOOM):
-            frame = track.step(agent.act(frame))[0]
+    track = gym.make("CarRacing-v3")
+    frame, _ = track.reset(seed=900_000)
+    for _ in range(ZOOM):
+        frame = track.step(agent.act(frame))[0]
+    track.close()
     assert np.array_equal(first[TOP : TOP + 96, 8:104], frame)
     assert not np.array_equal(first, last)
     drive = unseen_drive(agent, 0, steps=ZOOM + 3)
