@@ -186,9 +186,9 @@ class Config:
 
 CHAMPION = Config(
     controller=ControllerConfig(state_dependent_std=True),
-    memory_training=MemoryTraining(off_road_weight=16.0),
+    memory_training=MemoryTraining(batch=32, window=128, off_road_weight=16.0),
     ppo=PPOConfig(entropy=0.01),
-    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, price=2.5),
+    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, price=12.0),
 )
 DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=6), selection=SelectionConfig(candidates=3))
 UNPRIVILEGED = replace(

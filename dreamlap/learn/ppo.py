@@ -57,9 +57,9 @@ class PPOConfig:
     """Steps a gradient step."""
     entropy: Annotated[float, least(0)] = 1e-3
     """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
-    leaving_price: Annotated[float, least(0)] = 60.0
+    leaving_price: Annotated[float, least(0)] = 10.0
     """What leaving the road costs C once, while it learns (never in a score): a tile that is missed costs the lap."""
-    off_road_price: Annotated[float, least(0)] = 0.5
+    off_road_price: Annotated[float, least(0)] = 0.2
     """What every step wholly off the road costs C besides. A high price makes it give up: whoever expects to leave the road for
     long saves most by ending the episode."""
     noise: Annotated[float | None, above(0)] = None
