@@ -5,10 +5,11 @@
 Every training seed and every precision of the matrix products is a training of its own, as another machine would be. The agent
 that its run chooses drives 200 selection tracks of the fast track that nothing else looks at: figures to compare with each
 other, no scores. What is finished is not done again: the command may be broken off and given again. Raw returns go to
-`scores/steadiness/`, the table to `docs/steadiness.md`.
+`scores/steadiness/`, the table to `docs/steadiness.md`. Flags after -- are those of `dreamlap run` that change the preset; then give --variant NAME, too.
 """
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,9 +42,9 @@ def main() -> None:
     options.add_argument("--seeds", type=int, nargs="+", default=[4, 5, 6], help="training seeds")
     options.add_argument("--precisions", nargs="+", default=["bfloat16", "float32"], choices=["bfloat16", "float32"])
     options.add_argument("--variant", default="", help="name of what the flags change: the files are PRESET-VARIANT-...")
-    options.add_argument("flags", nargs="*", help="flags of `dreamlap train controller` that change the preset, after --")
-    chosen = options.parse_args()
-    config = parse("run", [chosen.preset, *chosen.flags]).config
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    chosen = options.parse_args(sys.argv[1:end])
+    config = parse("run", [chosen.preset, *sys.argv[end + 1 :]]).config
     for seed in chosen.seeds:
         for precision in chosen.precisions:
             name = "-".join(filter(None, (chosen.preset, chosen.variant, str(seed), precision)))
