@@ -5,7 +5,8 @@
 Every training seed and every precision of the matrix products is a training of its own, as another machine would be. The agent
 that its run chooses drives 200 selection tracks of the fast track that nothing else looks at: figures to compare with each
 other, no scores. What is finished is not done again: the command may be broken off and given again. Raw returns go to
-`scores/steadiness/`, the table to `docs/steadiness.md`. Flags after -- are those of `dreamlap run` that change the preset; then give --variant NAME, too.
+`scores/steadiness/`, the table to `docs/steadiness.md`. Flags after -- are those of `dreamlap run` that change the preset; give
+a --variant NAME with them.
 """
 
 import argparse
