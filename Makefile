@@ -29,6 +29,7 @@ bench: install   ## steps a second of the dream and of the tracks, as ratios: so
 	$(BIN)/python -m benchmarks.dream
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.track
+	$(BIN)/python -m benchmarks.play
 
 seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: some three quarters of an hour
 	$(BIN)/python -m benchmarks.seeds

@@ -10,30 +10,45 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import pygame
 import pytest
 import torch
 
 import dreamlap
-from dreamlap.agent import Agent
+from dreamlap.agent import Agent, load_agent
 from dreamlap.control import Linear
-from dreamlap.drivers import DriverConfig, Person, PerTrack, build_driver
+from dreamlap.drivers import AgentDriver, DriverConfig, Person, build_driver
 from dreamlap.drivers.autopilot import LOCK
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.learn.cmaes import CMAESConfig, train_cmaes
-from dreamlap.play import Display, display, game
+from dreamlap.play import Display, display, game, play
 from dreamlap.play.game import Game, Phase
 from dreamlap.play.place import Place
-from dreamlap.play.play import next_number
+from dreamlap.play.play import make_place, next_number
+from dreamlap.play.scene import Scene
+from dreamlap.play.tally import Outcome, summary
 from dreamlap.play.window import Window
 from dreamlap.run import Stage
 from dreamlap.track import FastCarRacing, TrackConfig
 
 
 class FakePlace:
-    """Ends every episode after `length` steps, each worth 1."""
+    """Ends every episode after `length` steps, each worth 1. Two drivers: a person, if there is one, and an agent."""
 
-    def __init__(self, length: int = 1000) -> None:
-        self.length, self.begun = length, []
+    ending = "time is over"
+    agent: Agent | None = None
+
+    def __init__(self, length: int = 1000, person: Person | None = None) -> None:
+        self.length, self.begun, self.dreaming = length, [], False
+        self.drivers: list[Person | None] = [person, None] if person else [None]
+
+    @property
+    def person(self) -> Person | None:
+        return self.drivers[0]
+
+    @property
+    def other(self) -> str | None:
+        return "another" if len(self.drivers) > 1 else None
 
     def begin(self, seed: int) -> None:
         self.begun.append(seed)
@@ -42,14 +57,26 @@ class FakePlace:
     def step(self) -> None:
         self.rewards.append(1.0)
 
+    def switch_world(self, seed: int) -> None:
+        self.dreaming = not self.dreaming
+        self.begin(seed)
+
+    def switch_driver(self) -> None:
+        self.drivers.reverse()
+
     @property
     def over(self) -> bool:
         return len(self.rewards) >= self.length
 
 
-def new_game(place: FakePlace, episodes: int = 2, steps: int = 5, person: Person | None = None) -> tuple[Game, list[int]]:
+def new_game(place: FakePlace, episodes: int = 2, steps: int = 5) -> tuple[Game, list[int]]:
     kept: list[int] = []
-    return Game(place, lambda number: 100 + number, kept.append, episodes, steps, person, first=3), kept
+
+    def keep(number: int) -> bool:
+        kept.append(number)
+        return True
+
+    return Game(place, lambda number: 100 + number, keep, episodes, steps, first=3), kept
 
 
 def tick(game: Game, times: int) -> None:
@@ -73,8 +100,9 @@ def test_episodes_end_by_the_clock_or_by_the_track_and_are_kept_a_moment_later(l
 
 
 def test_a_person_begins_when_ready_and_pauses() -> None:
-    place, person = FakePlace(), Person()
-    playing, _ = new_game(place, person=person)
+    person = Person()
+    place = FakePlace(person=person)
+    playing, _ = new_game(place)
     tick(playing, 9)
     assert place.rewards == []
     playing.press("up")
@@ -114,6 +142,54 @@ def test_leaving_keeps_an_episode_that_is_over() -> None:
     assert kept == [3]
 
 
+def test_what_does_not_count_is_not_among_the_episodes_asked_for() -> None:
+    place, counts = FakePlace(), [False, False, True]
+    playing = Game(place, lambda number: number, counts.__getitem__, episodes=1, steps=5)
+    tick(playing, 3 * (5 + game.LINGER) - 1)
+    assert playing.phase is Phase.OVER
+    tick(playing, 1)
+    assert playing.phase is Phase.ENDED
+    assert playing.kept == 1
+
+
+def test_a_switch_of_the_world_leaves_the_episode_and_drives_on_in_another(agent: Agent) -> None:
+    place = FakePlace()
+    playing, kept = new_game(place)
+    playing.press("t")
+    assert not place.dreaming  # there is no agent, so no dream
+    place.agent = agent
+    tick(playing, 2)
+    playing.press("t")
+    assert place.dreaming
+    assert (place.begun, place.rewards, playing.phase) == ([103, 103], [], Phase.DRIVING)
+    tick(playing, 5)
+    playing.press("t")  # this one is over: it is kept
+    assert kept == [3]
+    assert place.begun[2:] == [104]
+
+
+def test_a_switch_of_the_driver_goes_on_with_the_episode() -> None:
+    person = Person()
+    place = FakePlace(person=person)
+    playing, _ = new_game(place, steps=50)
+    playing.press("up")
+    tick(playing, 2)
+    playing.press("a")
+    tick(playing, 2)
+    assert len(place.rewards) == 4
+    assert person.held == set()
+    assert "A you drive" not in playing.help  # its name is not "person"
+    playing.press("a")
+    playing.press("up")
+    tick(playing, 2)
+    assert len(place.rewards) == 6
+    assert person.held == {"up"}
+    playing.press("r")
+    playing.press("a")  # before the person drives: the agent begins at once
+    tick(playing, 1)
+    assert len(place.rewards) == 1
+
+
 def test_steering_and_pedals_ease_in_and_out() -> None:
     person, nothing = Person(), np.empty(0)
     person.held |= {"left", "up"}
@@ -131,19 +207,151 @@ def test_steering_and_pedals_ease_in_and_out() -> None:
     assert person.act(nothing).dtype == np.float32
 
 
-def test_a_person_drives_in_a_dream_(agent: Agent, tmp_path: Path) -> None:
-    agent.memory.scalar_head.bias.data[1] = -50.0  # M is sure that it goes on
-    agent.save(tmp_path)
-    person = Person()
-    place = Place(PerTrack(lambda: person, 1), "person", TrackConfig(dream=str(tmp_path)))
-    place.begin(7)
-    person.held = {"right"}
-    for _ in range(5):
+@pytest.fixture
+def dreamer(agent: Agent, tmp_path: Path) -> Path:
+    """An agent's folder, whose M is sure that it goes on."""
+    agent.memory.scalar_head.bias.data[1] = -50.0
+    agent.save(tmp_path / "dreamer")
+    return tmp_path / "dreamer"
+
+
+def drive(place: Place, steps: int) -> None:
+    for _ in range(steps):
         place.step()
+
+
+def test_a_person_drives_in_a_dream(dreamer: Path) -> None:
+    place = make_place(DriverConfig("person"), dreamer, TrackConfig())
+    place.begin(7)
+    assert place.person
+    place.person.held = {"right"}
+    drive(place, 5)
     assert len(place.rewards) == 5
     assert place.action[0] > 0.1
-    assert place.picture().get_size() == (700, 560)
+    assert place.picture(560).get_size() == (700, 560)
     assert not place.over
+
+
+def test_a_dream_goes_on_from_the_moment_where_the_track_was_left(dreamer: Path) -> None:
+    place = make_place(DriverConfig(str(dreamer)), None, TrackConfig())
+    place.begin(7)
+    drive(place, 9)
+    assert place.agent
+    assert place.observer
+    assert isinstance(place.driver, AgentDriver)
+    now = place.observer.now
+    assert torch.equal(now.z, place.agent.perceive(place.tape.frames[-1][None], now.state)[0])
+    assert torch.equal(now.state, place.driver.state)
+    place.switch_world(7)
+    for part, left in zip(place.observer.now, now, strict=True):
+        assert torch.equal(part, left)
+    assert np.array_equal(place.tape.frames[0], place.observer.view().reconstruction)
+    drive(place, 3)
+    place.switch_world(7)
+    assert np.array_equal(place.tape.frames[0], FastCarRacing(size=place.config.size).reset(seed=7)[0])
+
+
+def test_only_what_the_command_named_is_at_home(dreamer: Path) -> None:
+    place = make_place(DriverConfig("person"), dreamer, TrackConfig())
+    place.begin(7)
+    assert place.at_home
+    place.switch_driver()
+    assert (place.who, place.at_home) == (str(dreamer), False)  # two have driven this episode
+    place.begin(7)
+    assert not place.at_home
+    place.switch_driver()
+    place.begin(7)
+    assert place.at_home
+    place.switch_world(7)
+    assert not place.at_home
+    place.switch_world(7)
+    assert not place.at_home  # a dream that goes on from the track is not one of the agent's own
+    place.begin(8)
+    assert place.at_home
+
+
+def test_an_episode_tells_why_it_ended() -> None:
+    place = make_place(DriverConfig("autopilot"), None, TrackConfig())
+    place.begin(7)
+    drive(place, 1)
+    assert place.ending == "time is over"
+    place.track.tile_visited_count = len(place.track.track)
+    drive(place, 1)
+    assert (place.over, place.ending) == (True, "lap finished")
+    place.begin(7)
+    assert place.track.car
+    place.track.car.hull.position = (400.0, 0.0)
+    drive(place, 1)
+    assert (place.over, place.ending) == (True, "left the playfield")
+
+
+def test_the_autopilot_leaves_dreams_to_others(dreamer: Path) -> None:
+    with pytest.raises(ValueError, match="autopilot steers by the real track"):
+        make_place(DriverConfig("autopilot"), dreamer, TrackConfig())
+    place = make_place(DriverConfig("autopilot"), None, TrackConfig())
+    place.begin(7)
+    place.switch_world(7)
+    assert (place.dreaming, place.who, place.other) == (True, "person", None)
+
+
+def test_frames_that_the_included_agent_does_not_know_have_no_views() -> None:
+    place = make_place(DriverConfig("person"), None, TrackConfig(size=32))
+    place.begin(7)
+    assert (place.agent, place.view(), place.other) == (None, None, None)
+
+
+def test_the_track_is_shown_as_gymnasium_shows_it() -> None:
+    track = FastCarRacing(render_mode="rgb_array")
+    track.reset(seed=3)
+    scene = Scene(track)
+    for step in range(70):
+        if step in (0, 30, 69):
+            track.render()
+            assert track.surf
+            stock = pygame.surfarray.array3d(track.surf.subsurface((0, 0, 1000, 700))).astype(float)
+            assert np.abs(pygame.surfarray.array3d(scene.draw(700)) - stock).mean() < 0.1
+        track.step(np.array([0.1, 0.5, 0], np.float32))
+
+
+def test_a_session_ends_with_a_summary() -> None:
+    laps = [Outcome("person", "track", 800.0 + i, 1000 - i, "lap finished") for i in range(3)]
+    table = summary([*laps, Outcome("champion", "dream", 12.0, 50, "the dream predicted the end")])
+    rows = list(zip(*(column.cells for column in table.columns), strict=True))
+    assert rows == [
+        ("person", "track", "3", "801", "802", "3", "20.0 s"),
+        ("champion", "dream", "1", "12", "12", "0", "–"),
+    ]
+
+
+def post(kind: int, key: str) -> None:
+    pygame.event.post(pygame.event.Event(kind, key=pygame.key.key_code(key)))
+
+
+def test_switches_leave_recordings_whole(dreamer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of posted keys: whatever is switched, only what a person drove whole on the track is recorded."""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setattr(game, "LINGER", 1)
+    script = {0: "up", 4: "t", 7: "a", 9: "t", 11: "a", 24: "up", 38: "up", 42: "a", 64: "a", 75: "up", 90: "escape"}
+    frames, draw = [], Window.draw
+
+    def draw_and_press(window: Window, playing: Game, place: Place, recording: bool = False) -> None:
+        draw(window, playing, place, recording)
+        if key := script.get(len(frames)):
+            post(pygame.KEYDOWN, key)
+        frames.append((place.at_home, window.screen.get_size()))
+        if len(frames) == 30:
+            pygame.display.set_mode((500, 700), pygame.RESIZABLE)
+
+    monkeypatch.setattr(Window, "draw", draw_and_press)
+    known = load_agent(dreamer).config.track
+    store = EpisodeStore(tmp_path / "human")
+    returns = play("person", None, store.folder, known, episodes=9, steps=10, seed=0, random_start=0.0, fps=0)
+    assert {size for _, size in frames} == {(1050, 636), (500, 700)}
+    assert {home for home, _ in frames} == {True, False}
+    assert (len(store.names()), len(returns)) == (2, 6)
+    for episode in store:
+        assert (episode.about["driver"], len(episode)) == ("person", 10)
+        _assert_in_step(episode.episode())
 
 
 def test_persons_drive_in_windows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +432,7 @@ def test_real_keys_in_a_real_window(screen: dict[str, str], tmp_path: Path) -> N
         [sys.executable, "-m", "dreamlap", *command], cwd=tmp_path, env=screen, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
-        while "dreamlap: person drives, kept in human" not in front():
+        while "dreamlap: recording to human" not in front():
             assert process.poll() is None
             time.sleep(0.2)
         keys("keydown", "Up", "keydown", "Left")
@@ -256,7 +464,7 @@ def test_real_keys_in_a_real_window(screen: dict[str, str], tmp_path: Path) -> N
 
 def _assert_in_step(episode: Episode) -> None:
     """The same actions on the same track give the same frames and rewards."""
-    track = FastCarRacing(size=32)
+    track = FastCarRacing(size=episode.frames.shape[1])
     frame, _ = track.reset(seed=episode.about["track"])
     assert np.array_equal(frame, episode.frames[0])
     for t, action in enumerate(episode.actions):

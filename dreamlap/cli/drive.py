@@ -54,16 +54,22 @@ def play(
     seed: Annotated[int, SEED] = 0,
     fps: Annotated[float, least(0, 10_000)] = 50.0,
 ) -> None:
-    """Drive yourself, or watch a driver, in a window; on request in a dream, or kept as episodes to learn from.
+    """Drive yourself in a window, on the track or in a dream, or watch a driver; `--record` keeps what you drive.
 
-    Arrow keys steer, give gas (up) and brake (down). They ease in and out, and the gas is lifted while you steer. P pauses,
-    R restarts the episode, D or Backspace discards it for another, Esc ends. An episode that is over can be discarded for
-    two seconds more; one that was discarded or left is not kept.
+    Try `dreamlap play --dream unprivileged` first. Beside the picture the window shows V's reconstruction of the frame,
+    M's prediction of it, and a map of the lap.
+
+    Keys: the arrow keys steer, give gas (up) and brake (down). T switches to the dream, which goes on from here, and back to
+    the track. A gives the wheel to the agent, or back to you. S is slow motion. P pauses, R restarts the episode, D or
+    Backspace discards it for another, Esc ends.
+
+    An episode is recorded if it was driven to its end by the driver, and in the world, that the command names. One that you
+    restarted, discarded, left by T or shared by A is not. An episode that is over can still be discarded for two seconds.
 
     Args:
         driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`unprivileged`, `champion`,
-            `champion-tuned` and `expert` come along).
-        dream: Drive in the dream of the agent in this folder, instead of on the track.
+            `champion-tuned` and `expert` are included).
+        dream: Drive in the dream of the agent in this folder, instead of on the track. A lets that agent drive.
         record: Folder to keep whole episodes in, beside those that it holds; `dreamlap run demo --data FOLDER` learns from it.
         episodes: How many.
         steps: The most steps of an episode.

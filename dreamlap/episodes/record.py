@@ -221,12 +221,13 @@ class Tape:
         self.actions: list[np.ndarray] = []
         self.rewards: list[float] = []
         self.terminated = False
+        self.info: dict[str, Any] = {}
 
     def step(self, action: np.ndarray) -> None:
         """Drive and record one step, unless the episode has ended."""
         if self.terminated:
             return
-        frame, reward, self.terminated, _, _ = self.track.step(action)
+        frame, reward, self.terminated, _, self.info = self.track.step(action)
         self.frames.append(frame)
         self.speeds.append(self._speed())
         self.actions.append(action)

@@ -101,6 +101,11 @@ class Dream:
         self._begin_where(terminated | truncated, chance[:, -1])
         return Step(self._observation(), expected.reward, terminated, truncated, expected.off_road.sigmoid(), final)
 
+    @property
+    def moments(self) -> Starts:
+        """Where the dreams are now: another one can go on from there."""
+        return Starts(self._z, self._state)
+
     def render(self) -> np.ndarray:
         """The first dream's frame as V draws it: (S, S, 3) uint8."""
         with torch.no_grad():

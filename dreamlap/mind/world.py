@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dreamlap.agent import Agent, load_agent
+from dreamlap.agent import Agent, Starts, load_agent
 from dreamlap.errors import Refused
 from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.interface import sound
@@ -23,8 +23,9 @@ class DreamTrack:
 
     car = None  # M knows of no car, so there is no true speed
 
-    def __init__(self, agent: Agent):
-        self.agent, self.mind = agent, Dream(agent, 1, DreamConfig(horizon=ENDLESS))
+    def __init__(self, agent: Agent, starts: Starts | None = None):
+        """`starts`: the moments that dreams go on from, by default those that the agent carries along."""
+        self.agent, self.mind = agent, Dream(agent, 1, DreamConfig(horizon=ENDLESS), starts)
 
     def reset(self, *, seed: int, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin at a real moment that the agent remembers -> (S, S, 3) uint8. There is no tile to choose in `options`: they

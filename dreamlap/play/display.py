@@ -30,11 +30,11 @@ class Display:
             return
         shown = copy.deepcopy(agent)
         vector_to_parameters(candidate, shown.controller.parameters())
-        place = Place(AgentDriver(shown, 1), "candidate", agent.config.track)
-        steps, words = place.config.decisions(STEPS), "P pause    D next track    Esc go on without a window"
-        game = Game(place, lambda n: training_track("display", n, seed=generation), lambda _: None, 1, steps)
+        place = Place({f"the best of generation {generation}": AgentDriver(shown, 1)}, agent.config.track, shown)
+        steps = place.config.decisions(STEPS)
+        game = Game(place, lambda n: training_track("display", n, seed=generation), lambda _: True, 1, steps)
         with one_thread():
-            self.window.run(game, place, FPS, f"generation {generation}    {words}")
+            self.window.run(game, place, FPS)
         if game.linger:  # it did not end by itself
             self.window.close()
             self.window = None

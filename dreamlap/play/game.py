@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
+from dreamlap.agent import Agent
 from dreamlap.drivers import Person
 from dreamlap.drivers.person import ARROWS
 
+PERSON = "person"
+"""Name of the driver who is one."""
 LINGER = 100
 """Steps for which an episode that is over stays in sight, and can still be discarded."""
 
@@ -14,15 +17,24 @@ LINGER = 100
 class Phase(Enum):
     """Where the present episode stands; its value is what a person is told."""
 
-    READY = "an arrow key drives off"
+    READY = "Press an arrow key to drive"
     DRIVING = ""
-    PAUSED = "paused: P goes on"
-    OVER = "over"
-    ENDED = "the end"
+    PAUSED = "Paused. P goes on"
+    OVER = "Over"
+    ENDED = "The end"
 
 
 class Drive(Protocol):
     """What a game goes on with: see `Place`."""
+
+    agent: Agent | None
+    dreaming: bool
+
+    @property
+    def other(self) -> str | None: ...
+
+    @property
+    def person(self) -> Person | None: ...
 
     @property
     def rewards(self) -> Sequence[float]: ...
@@ -30,51 +42,75 @@ class Drive(Protocol):
     @property
     def over(self) -> bool: ...
 
+    @property
+    def ending(self) -> str: ...
+
     def begin(self, seed: int) -> None: ...
 
     def step(self) -> None: ...
+
+    def switch_world(self, seed: int) -> None: ...
+
+    def switch_driver(self) -> None: ...
 
 
 class Game:
     """Begins episodes, lets a place go on step by step, and hands on those that were driven to their end.
 
     The keys have pygame's names. An episode is over when the track ends it or after `steps` steps; it is kept a moment
-    later, and it alone: none that was restarted, discarded or left.
+    later, and it alone: none that was restarted, discarded or left, be it for the other world.
     """
 
     def __init__(
         self,
         place: Drive,
         seed_of: Callable[[int], int],
-        keep: Callable[[int], None],
+        keep: Callable[[int], bool],
         episodes: int,
         steps: int,
-        person: Person | None = None,
         first: int = 0,
     ) -> None:
         """A game of `episodes` whole episodes.
 
         Args:
-            place: where one drives.
+            place: where one drives. A person at the wheel gets the arrow keys, and begins when ready.
             seed_of: the seed of an episode, given its number.
-            keep: told the number of each episode that is kept, while `place` still holds it.
-            episodes: how many to keep.
+            keep: told the number of each episode that is kept, while `place` still holds it -> whether it counts.
+            episodes: how many are to count.
             steps: the most of an episode.
-            person: at the wheel, if it is one: gets the arrow keys, and begins when ready.
             first: the first episode's number.
         """
-        self.place, self.seed_of, self.keep, self.person = place, seed_of, keep, person
-        self.episodes, self.steps, self.number, self.kept = episodes, steps, first, 0
+        self.place, self.seed_of, self.keep = place, seed_of, keep
+        self.episodes, self.steps, self.number, self.kept, self.slow = episodes, steps, first, 0, False
         self.keys = {
             "p": self.pause, "space": self.pause, "r": self.begin, "d": self.discard, "backspace": self.discard,
-            "escape": self.end,
+            "t": self.switch_world, "a": self.switch_driver, "s": self.slow_down, "escape": self.end,
         }  # fmt: skip
         self.begin()
 
+    @property
+    def message(self) -> str:
+        """What a person is told now."""
+        if self.phase is not Phase.OVER:
+            return self.phase.value
+        return f"{self.place.ending.capitalize()}. Return {sum(self.place.rewards):.0f}"
+
+    @property
+    def help(self) -> list[str]:
+        """What keys do now."""
+        place = self.place
+        keys = {
+            "arrow keys drive": place.person,
+            "T real track" if place.dreaming else "T dream on from here": place.agent,
+            "A you drive" if place.other == PERSON else "A agent drives": place.other,
+            "S full speed" if self.slow else "S slow motion": True,
+        }
+        return [words for words, offered in keys.items() if offered] + ["P pause", "R restart", "D next", "Esc end"]
+
     def press(self, key: str) -> None:
         """A key goes down."""
-        if self.person and key in ARROWS:
-            self.person.held.add(key)
+        if self.place.person and key in ARROWS:
+            self.place.person.held.add(key)
             if self.phase is Phase.READY:
                 self.phase = Phase.DRIVING
         elif key in self.keys:
@@ -82,8 +118,8 @@ class Game:
 
     def release(self, key: str) -> None:
         """A key comes up."""
-        if self.person:
-            self.person.held.discard(key)
+        if self.place.person:
+            self.place.person.held.discard(key)
 
     def tick(self) -> None:
         """A fiftieth of a second goes by."""
@@ -93,37 +129,66 @@ class Game:
                 self.phase = Phase.OVER
         elif self.phase is Phase.OVER:
             self.linger -= 1
-            if self.linger == 0:
-                self._settle()
+            if self.linger == 0 and self._settle():
+                self.begin()
 
     def begin(self) -> None:
         """Begin the present episode, or begin it again."""
         self.place.begin(self.seed_of(self.number))
-        self.linger = LINGER
-        self.phase = Phase.READY if self.person else Phase.DRIVING
+        self._wait()
 
     def pause(self) -> None:
         """Stand still, or go on."""
         self.phase = {Phase.DRIVING: Phase.PAUSED, Phase.PAUSED: Phase.DRIVING}.get(self.phase, self.phase)
+
+    def slow_down(self) -> None:
+        """Begin slow motion, or end it."""
+        self.slow = not self.slow
 
     def discard(self) -> None:
         """Forget the present episode and begin another."""
         self.number += 1
         self.begin()
 
+    def switch_world(self) -> None:
+        """Leave for the other world, where another episode begins. One that is over is kept before."""
+        driving = self.phase is Phase.DRIVING
+        if self.place.agent and (self.phase is not Phase.OVER or self._settle()):
+            self.place.switch_world(self.seed_of(self.number))
+            self._wait()
+            self.phase = Phase.DRIVING if driving else self.phase
+
+    def switch_driver(self) -> None:
+        """Give the wheel to the other driver. An episode that is over is kept before, and that driver begins the next."""
+        if not self.place.other:
+            return
+        if self.phase is Phase.OVER and self._settle():
+            self.begin()
+        if self.phase is not Phase.ENDED:
+            self._give_wheel()
+
+    def _give_wheel(self) -> None:
+        if self.place.person:
+            self.place.person.held.clear()
+        self.place.switch_driver()
+        if not self.place.rewards:  # nobody has driven yet: the episode is the new driver's alone
+            self.begin()
+
     def end(self) -> None:
         """End the game. An episode that is over is kept, one that is not is left."""
         if self.phase is Phase.OVER:
-            self._keep()
+            self._settle()
         self.phase = Phase.ENDED
 
-    def _settle(self) -> None:
-        self._keep()
-        if self.kept == self.episodes:
-            self.phase = Phase.ENDED
-        else:
-            self.discard()
+    def _wait(self) -> None:
+        """Until a person is ready; others are at once."""
+        self.linger = LINGER
+        self.phase = Phase.READY if self.place.person else Phase.DRIVING
 
-    def _keep(self) -> None:
-        self.keep(self.number)
-        self.kept += 1
+    def _settle(self) -> bool:
+        """Keep the episode that is over -> whether another follows."""
+        self.kept += self.keep(self.number)
+        self.number += 1
+        if self.kept >= self.episodes:
+            self.phase = Phase.ENDED
+        return self.phase is not Phase.ENDED

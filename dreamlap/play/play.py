@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from dreamlap.agent import load_agent
-from dreamlap.drivers import Driver, DriverConfig, Person, PerTrack, build_driver
+from dreamlap.agent import Agent, load_agent
+from dreamlap.drivers import AgentDriver, Driver, DriverConfig, Person, PerTrack, build_driver, seat
 from dreamlap.episodes import Episode, EpisodeStore
+from dreamlap.episodes.record import check_driver
 from dreamlap.errors import explain
 from dreamlap.files import Owned, check_folder
+from dreamlap.mind.world import open_world
 from dreamlap.parallel import one_thread
-from dreamlap.play.game import Game
-from dreamlap.play.place import Place
+from dreamlap.play.game import PERSON, Game
+from dreamlap.play.observer import understands
+from dreamlap.play.place import Place, told
+from dreamlap.play.tally import Outcome, summary
 from dreamlap.play.window import Window
 from dreamlap.progress import console
 from dreamlap.seeds import training_track
@@ -22,6 +26,8 @@ from dreamlap.settings import SEED, SHARE, checked, least
 from dreamlap.track import TrackConfig
 
 STEADY = {"noise": (0.0, 0.0), "speed": (1.0, 1.0), "offset": (0.0, 0.0)}
+INCLUDED = "unprivileged"
+"""The agent of a session that names none."""
 
 
 @checked
@@ -37,28 +43,70 @@ def play(
     fps: Annotated[float, least(0)],
 ) -> list[float]:
     """Open a window and play -> the returns of the episodes that were driven to their end. See `dreamlap play --help`."""
-    config, person = DriverConfig(kind, **STEADY), Person() if kind == "person" else None
-    driver: Driver = PerTrack(lambda: person, 1) if person else build_driver(config, 1)
-    place = Place(driver, kind, _in_dream(dream) if dream else track, random_start)
+    config = DriverConfig(kind, **STEADY)
+    place = make_place(config, dream, track, random_start)
     prefix, store = f"{config.name}-s{seed}", EpisodeStore(record or "")
-    returns: list[float] = []
+    outcomes: list[Outcome] = []
 
-    def keep(number: int) -> None:
-        returns.append(sum(place.rewards))
-        console.print(f"episode {len(returns)}: return {returns[-1]:.1f} in {len(place.rewards)} steps")
-        if record:
+    def keep(number: int) -> bool:
+        outcomes.append(outcome(place))
+        _, _, total, length, ending = outcomes[-1]
+        console.print(f"episode {len(outcomes)}: return {total:.1f} in {length} steps, {ending}")
+        if record and place.at_home:
             keep_somewhere(store, f"{prefix}-{number:05d}", place.tape.episode())
+        return place.at_home or not record
 
     if record:
         check_folder(record)  # before anybody drives
     with Owned(record) if record else nullcontext():
         first, steps = next_number(store, prefix) if record else 0, place.config.decisions(steps)
-        game = Game(place, lambda number: training_track(prefix, number, seed=seed), keep, episodes, steps, person, first)
-        with closing(Window(_title(kind, dream, record))) as window, one_thread():
-            window.run(game, place, fps, _help_line(person, record))
+        game = Game(place, lambda number: training_track(prefix, number, seed=seed), keep, episodes, steps, first)
+        with closing(Window(f"recording to {record}" if record else "play")) as window, one_thread():
+            window.run(game, place, fps, recording=record is not None)
+    if outcomes:
+        console.print(summary(outcomes))
     if record:
-        console.print(f"kept {len(returns)} episodes in {record}, which holds {len(store.names())} now")
-    return returns
+        console.print(f"kept {game.kept} episodes in {record}, which holds {len(store.names())} now")
+    return [one.total for one in outcomes]
+
+
+def make_place(config: DriverConfig, dream: Path | None, track: TrackConfig, random_start: float = 0.0) -> Place:
+    """A place for a driver and a person, or for a person and an agent: that of the dream, or the included one.
+
+    Raises:
+        Refused, OSError: there is no such driver or dream, or it cannot drive there.
+    """
+    seen = replace(load_agent(dream).config.track, dream=str(dream)) if dream else track
+    driver = None if config.kind == PERSON else build_driver(config, 1)
+    if isinstance(driver, AgentDriver):  # it acts, and sees, as it has learned to
+        seen = replace(driver.agent.config.track, dream=seen.dream)
+    if driver:
+        check_driver(config, seen)
+    agent, name = _observer_agent(driver, seen)
+    person = Person()
+    drivers: dict[str, Driver] = {config.kind: driver} if driver else {}
+    drivers[PERSON] = PerTrack(lambda: person, 1)
+    if agent and not driver:
+        drivers[name] = seat(agent, 1)
+    return Place(drivers, seen, agent, random_start)
+
+
+def _observer_agent(driver: Driver | None, seen: TrackConfig) -> tuple[Agent | None, str]:
+    """Whose V and M observe, and its name: that of the dream, or who drives, or the included one if these are its frames."""
+    if seen.dream:
+        open_world(seen).close()  # refuses frames that are not the dream's
+        return load_agent(seen.dream), seen.dream
+    if isinstance(driver, AgentDriver):
+        return driver.agent, ""
+    agent = load_agent(INCLUDED)
+    return (agent if understands(agent, seen) else None), INCLUDED
+
+
+def outcome(place: Place) -> Outcome:
+    """What came of the present episode."""
+    who = " + ".join(dict.fromkeys(told(name) for name in place.drove))
+    where = "dream" if place.dreaming else "track"
+    return Outcome(who, where, sum(place.rewards), len(place.rewards) * place.config.repeat, place.ending)
 
 
 def keep_somewhere(store: EpisodeStore, name: str, episode: Episode) -> None:
@@ -68,25 +116,11 @@ def keep_somewhere(store: EpisodeStore, name: str, episode: Episode) -> None:
     except OSError as error:
         other = EpisodeStore(tempfile.mkdtemp(prefix="dreamlap-"))
         other.write(name, episode)
-        told = f"{explain(error)}. This episode is kept in {other.folder} instead: move it into {store.folder}"
-        console.print(told, style="red")
-
-
-def _in_dream(dream: Path) -> TrackConfig:
-    """The dream of the agent in this folder, in the form that its V gives it."""
-    return replace(load_agent(dream).config.track, dream=str(dream))
+        message = f"{explain(error)}. This episode is kept in {other.folder} instead: move it into {store.folder}"
+        console.print(message, style="red")
 
 
 def next_number(store: EpisodeStore, prefix: str) -> int:
     """The number after the last episode of this name that the store holds."""
     numbers = [re.fullmatch(rf"{re.escape(prefix)}-(\d+)", name) for name in store.names()]
     return max((int(number[1]) for number in numbers if number), default=-1) + 1
-
-
-def _title(kind: str, dream: Path | None, record: Path | None) -> str:
-    return f"{kind} drives" + (f" in the dream of {dream}" if dream else "") + (f", kept in {record}" if record else "")
-
-
-def _help_line(person: Person | None, record: Path | None) -> str:
-    drive, other = "arrow keys drive    " if person else "", "discard" if record else "next"
-    return f"{drive}P pause    R restart    D {other}    Esc end"

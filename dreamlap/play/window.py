@@ -4,26 +4,35 @@ import math
 import os
 import sys
 
+import cv2
 import numpy as np
 import pygame
 
 from dreamlap.errors import Failed
 from dreamlap.play.game import Game, Phase
-from dreamlap.play.place import VIEW, Place
+from dreamlap.play.lap import draw_map, lap_share
+from dreamlap.play.place import Place, told
 from dreamlap.show.theme import DARK, FONT
 
-STRIP = 76
-"""Pixels of the words under the picture."""
+PICTURE, COLUMN, STRIP = (800, 560), 250, 76
+"""Width and height of the picture, width of the views beside it, height of the words under it: in units, which are pixels
+until somebody resizes the window."""
+SIZE = PICTURE[0] + COLUMN, PICTURE[1] + STRIP
+PANEL = (234, 187)
+"""Width and height of a view of V or M, in units: the shape of the stock window."""
 PEDALS = (("steer", DARK.series[2]), ("gas", DARK.series[0]), ("brake", DARK.series[1]))
 LENGTH = 76
-"""Pixels of the bar of an action."""
+"""Units of the bar of an action."""
+IN_DREAM = ("No track is behind a dream.", "M predicts what follows from each", "action; V decodes it into a picture.")
+SLOWLY = 0.25
+"""Speed of slow motion."""
 
 INVISIBLE = ("offscreen", "dummy")
 """What SDL falls back on where there is no display: nobody would see it, so it has to be asked for (SDL_VIDEODRIVER)."""
 
 
 class Window:
-    """A window of the operating system; there is one at a time."""
+    """A window of the operating system; there is one at a time. It can be resized."""
 
     def __init__(self, title: str) -> None:
         """Open it.
@@ -31,19 +40,19 @@ class Window:
         Raises:
             RuntimeError: there is no display; the message says what to do.
         """
-        self.screen = _open((VIEW[0], VIEW[1] + STRIP))
+        self.screen = _open(SIZE)
         pygame.display.set_caption(f"dreamlap: {title}")
         pygame.font.init()
-        self.large, self.small = (pygame.font.Font(str(FONT), size) for size in (22, 13))
+        self.unit = 0.0
 
-    def run(self, game: Game, place: Place, fps: float, help_line: str) -> None:
+    def run(self, game: Game, place: Place, fps: float, recording: bool = False) -> None:
         """Play until the game at `place` ends, at `fps` steps of the track a second, or as fast as it goes with 0."""
         clock = pygame.time.Clock()
         while game.phase is not Phase.ENDED:
             self._listen(game)
             game.tick()
-            self._draw(game, place, help_line)
-            clock.tick(fps / place.config.repeat)
+            self.draw(game, place, recording)
+            clock.tick((fps * SLOWLY if game.slow else fps) / place.config.repeat)
 
     def close(self) -> None:
         """Close it."""
@@ -58,47 +67,108 @@ class Window:
             elif event.type == pygame.QUIT:
                 game.press("escape")
 
-    def _draw(self, game: Game, place: Place, help_line: str) -> None:
-        picture = place.picture()
+    def draw(self, game: Game, place: Place, recording: bool = False) -> None:
+        """Draw what there is to be seen now."""
+        self._fit()
         self.screen.fill(DARK.paper)
-        self.screen.blit(picture, ((VIEW[0] - picture.get_width()) // 2, 0))
-        if game.phase.value:
-            self._say(game.phase.value)
+        picture = self._place(0, 0, *PICTURE)
+        seen = place.picture(picture.height)
+        self.screen.blit(seen, seen.get_rect(center=picture.center))
+        self._draw_status(game, place, recording)
+        self._draw_views(place)
+        self._draw_readings(game, place)
+        self._draw_action(place.action)
+        if game.message:
+            self._say([game.message, *(game.help if game.phase is Phase.READY else [])])
+        pygame.display.flip()
+
+    def _fit(self) -> None:
+        """Adapt to the window's size: a unit is as large as the window allows."""
+        self.screen = pygame.display.get_surface() or self.screen
+        width, height = self.screen.get_size()
+        unit = max(min(width / SIZE[0], height / SIZE[1]), 0.25)
+        self.left, self.top = (width - SIZE[0] * unit) / 2, (height - SIZE[1] * unit) / 2
+        if unit != self.unit:
+            self.unit = unit
+            self.large, self.small = (pygame.font.Font(str(FONT), round(size * unit)) for size in (22, 13))
+
+    def _place(self, x: float, y: float, width: float = 0, height: float = 0) -> pygame.Rect:
+        """From units to pixels of the window."""
+        u = self.unit
+        return pygame.Rect(round(self.left + x * u), round(self.top + y * u), round(width * u), round(height * u))
+
+    def _write(self, font: pygame.font.Font, text: str, color: str, x: float, y: float) -> None:
+        """Text that begins at `x`, its middle at height `y`."""
+        words = font.render(text, True, color)
+        self.screen.blit(words, words.get_rect(midleft=self._place(x, y).topleft))
+
+    def _say(self, lines: list[str]) -> None:
+        """Words on a plate in the middle of the picture, the first line large."""
+        words = [(self.small if i else self.large).render(line, True, DARK.ink) for i, line in enumerate(lines)]
+        heights = [line.get_height() + 6 for line in words]
+        plate = pygame.Rect(0, 0, max(line.get_width() for line in words) + 48, sum(heights) + 28)
+        plate.center = self._place(PICTURE[0] / 2, PICTURE[1] / 3).topleft
+        self.screen.fill(DARK.paper, plate)
+        for i, line in enumerate(words):
+            self.screen.blit(line, line.get_rect(midtop=(plate.centerx, plate.top + 17 + sum(heights[:i]))))
+
+    def _draw_status(self, game: Game, place: Place, recording: bool) -> None:
+        """Who drives where, in the picture's corner."""
+        kept = ["recording" if place.at_home else "not recorded"] * recording
+        words = "   ".join([f"{told(place.who)} drives {place.where}", *kept, *["slow motion"] * game.slow])
+        text = self.small.render(words, True, DARK.ink)
+        plate = text.get_rect().inflate(20, 10)
+        plate.topleft = self._place(0, 0).topleft
+        self.screen.fill(DARK.paper, plate)
+        self.screen.blit(text, text.get_rect(center=plate.center))
+
+    def _draw_views(self, place: Place) -> None:
+        """What V and M make of the frame, and the map."""
+        x, y = PICTURE[0] + 8, 0
+        if view := place.view():
+            frames = {"M's prediction (mean)": view.prediction}
+            if not place.dreaming:  # there V's reconstruction is the picture itself
+                frames = {"V's reconstruction": view.reconstruction} | frames
+            for title, frame in frames.items():
+                self._write(self.small, title, DARK.quiet, x, y + 10)
+                self._draw_frame(frame, self._place(x, y + 20, *PANEL))
+                y += PANEL[1] + 24
+            self._write(self.small, view.words, DARK.quiet, x, y + 8)
+            y += 22
+        if place.dreaming:
+            for i, line in enumerate(IN_DREAM):
+                self._write(self.small, line, DARK.quiet, x, y + 24 + 20 * i)
+        else:
+            self._write(self.small, f"lap {lap_share(place.track):.0%}", DARK.quiet, x, y + 10)
+            draw_map(self.screen, self._place(x, y + 20, PANEL[0], SIZE[1] - y - 24), place.track)
+
+    def _draw_frame(self, frame: np.ndarray, place: pygame.Rect) -> None:
+        """A frame (S, S, 3), every pixel of it sharp: nothing is drawn that was not seen."""
+        large = cv2.resize(frame, place.size, interpolation=cv2.INTER_NEAREST)
+        self.screen.blit(pygame.image.frombuffer(large.tobytes(), place.size, "RGB"), place)
+
+    def _draw_readings(self, game: Game, place: Place) -> None:
         readings = {
-            "reward": f"{sum(place.rewards):.1f}",
+            "return": f"{sum(place.rewards):.1f}",
             "speed": "–" if math.isnan(place.speed) else f"{place.speed:.0f}",
             "step": f"{len(place.rewards)} / {game.steps}",
             "episode": f"{min(game.kept + 1, game.episodes)} / {game.episodes}",
         }
         for i, (name, value) in enumerate(readings.items()):
-            self._write(self.small, name, DARK.quiet, 16 + 128 * i, VIEW[1] + 15)
-            self._write(self.large, value, DARK.ink, 16 + 128 * i, VIEW[1] + 36)
-        self._write(self.small, help_line, DARK.quiet, 16, VIEW[1] + 61)
-        self._draw_action(place.action)
-        pygame.display.flip()
-
-    def _write(self, font: pygame.font.Font, text: str, color: str, x: int, y: int) -> None:
-        """Text that begins at `x`, its middle at height `y`."""
-        words = font.render(text, True, color)
-        self.screen.blit(words, words.get_rect(midleft=(x, y)))
-
-    def _say(self, text: str) -> None:
-        """Words on a plate in the middle of the picture."""
-        words = self.large.render(text, True, DARK.ink, DARK.paper)
-        plate = words.get_rect(center=(VIEW[0] // 2, VIEW[1] // 3))
-        self.screen.fill(DARK.paper, plate.inflate(48, 28))
-        self.screen.blit(words, plate)
+            self._write(self.small, name, DARK.quiet, 16 + 144 * i, PICTURE[1] + 15)
+            self._write(self.large, value, DARK.ink, 16 + 144 * i, PICTURE[1] + 36)
+        self._write(self.small, "    ".join(game.help), DARK.quiet, 16, PICTURE[1] + 61)
 
     def _draw_action(self, action: np.ndarray) -> None:
         """Three bars: steering around its middle, gas and brake from the left."""
-        left = VIEW[0] - 16 - LENGTH
+        left = PICTURE[0] - 16 - LENGTH
         for i, ((name, color), value) in enumerate(zip(PEDALS, action, strict=True)):
-            y = VIEW[1] + 15 + 23 * i
-            zero = left + LENGTH // 2 if name == "steer" else left
-            end = round(float(value) * (LENGTH // 2 if name == "steer" else LENGTH)) + zero
+            y = PICTURE[1] + 11 + 17 * i
+            zero = left + LENGTH / 2 if name == "steer" else left
+            end = float(value) * (LENGTH / 2 if name == "steer" else LENGTH) + zero
             self._write(self.small, name, DARK.quiet, left - 50, y)
-            self.screen.fill(DARK.line, (left, y - 5, LENGTH, 10))
-            self.screen.fill(color, (min(zero, end), y - 5, abs(end - zero), 10))
+            self.screen.fill(DARK.line, self._place(left, y - 5, LENGTH, 10))
+            self.screen.fill(color, self._place(min(zero, end), y - 5, abs(end - zero), 10))
 
 
 def _open(size: tuple[int, int]) -> pygame.Surface:
@@ -106,7 +176,7 @@ def _open(size: tuple[int, int]) -> pygame.Surface:
         pygame.display.init()
         if pygame.display.get_driver() in INVISIBLE and not os.environ.get("SDL_VIDEODRIVER"):
             raise pygame.error("there is no display")
-        return pygame.display.set_mode(size)
+        return pygame.display.set_mode(size, pygame.RESIZABLE)
     except pygame.error as error:
         pygame.display.quit()
         command = " ".join(["dreamlap", *sys.argv[1:]])
