@@ -6,7 +6,6 @@ Gymnasium.
 """
 
 import os
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from dreamlap.registration import register
@@ -14,12 +13,9 @@ from dreamlap.registration import register
 if TYPE_CHECKING:
     from dreamlap.agent import Agent, load, load_agent
 
-__all__ = ["Agent", "__version__", "load", "load_agent"]
+    __version__: str
 
-try:
-    __version__ = version("dreamlap")
-except PackageNotFoundError:  # a source tree that was not installed
-    __version__ = "0+source"
+__all__ = ["Agent", "__version__", "load", "load_agent"]
 
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 """One seed, one agent: only if sums are added up in one order. MKL, which multiplies torch's matrices on most CPUs, promises it
@@ -30,9 +26,16 @@ register()
 
 
 def __getattr__(name: str) -> Any:
-    """Load what drives when it is first asked for: torch takes seconds, and Gymnasium imports us to register."""
+    """Load what drives, and the version, when they are first asked for: both take long, and help needs neither."""
     if name in ("Agent", "load", "load_agent"):
         from dreamlap import agent
 
         return getattr(agent, name)
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("dreamlap")
+        except PackageNotFoundError:  # a source tree that was not installed
+            return "0+source"
     raise AttributeError(f"module 'dreamlap' has no attribute {name!r}")

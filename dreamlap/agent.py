@@ -20,17 +20,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamlap.control import ActorCritic, ControllerConfig, Linear, bounded, build_controller
+from dreamlap.config.parts import AgentConfig
+from dreamlap.control import ActorCritic, Linear, bounded, build_controller
 from dreamlap.errors import Refused
 from dreamlap.expert import KIND, Expert, read_expert
 from dreamlap.files import Owned, place, read_object, write_json
-from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
+from dreamlap.memory import MDNRNN, build_memory
 from dreamlap.parallel import one_thread
 from dreamlap.seeds import derive
-from dreamlap.settings import deviations, from_dict, settings
-from dreamlap.track import TrackConfig, action_form, seen_by
-from dreamlap.track.config import MOST_SIDE
-from dreamlap.vision import VAE, VisionConfig, build_vision
+from dreamlap.settings import deviations, from_dict
+from dreamlap.track import action_form, seen_by
+from dreamlap.vision import VAE, build_vision
 from dreamlap.weights import FORMAT, checksum_of, load_tensors, load_weights, save_tensors
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -42,33 +42,6 @@ class Starts(NamedTuple):
 
     z: Tensor  # (P, Z), latents of real frames
     state: Tensor  # (P, state), M's memory of the real steps before
-
-
-@settings
-class AgentConfig:
-    """What an agent is made of: enough to build its parts before their weights are read."""
-
-    track: TrackConfig = TrackConfig()
-    vision: VisionConfig = VisionConfig()
-    memory: MemoryConfig = MemoryConfig()
-    controller: ControllerConfig = ControllerConfig()
-
-    def __post_init__(self) -> None:
-        """Refuse frames of a size that this V cannot see."""
-        size, vision = self.track.size, self.vision
-        if size > MOST_SIDE:
-            raise Refused(f"--track.size {size}: no V (vision) sees more than {MOST_SIDE} pixels a side. Use 64")
-        if vision.kind == "conv" and size != 64:
-            raise Refused(f"--track.size {size}: the ConvVAE (--vision.kind conv) sees 64x64 pixels. Use --vision.kind light")
-        if vision.kind == "light" and size % 16:
-            raise Refused(f"--track.size {size}: the light V (--vision.kind light) needs a multiple of 16, such as 48 or 64")
-        if vision.kind == "nvae":
-            if not 1 <= len(vision.groups) <= 4:
-                raise Refused("--vision.groups: an NVAE has one to four scales, such as --vision.groups 2 3 3")
-            if size % (step := 4 << len(vision.groups) - 1):
-                raise Refused(
-                    f"--track.size {size}: an NVAE of {len(vision.groups)} scales (--vision.groups) needs a multiple of {step}"
-                )
 
 
 class Agent:

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from dreamlap.presets import Config
-from dreamlap.track import action_form
 
 TRACK_RATE = 2000.0
 """Track steps a second of one process, with a driver and recording."""
@@ -86,7 +85,7 @@ def _memory_flops(config: Config) -> float:
     """Operations of one step of M: the gates, and the heads."""
     hidden, latent = config.memory.hidden, config.vision.latent
     gates = {"lstm": 4, "gru": 3, "reservoir": 2 * 4}[config.memory.kind]
-    inputs = latent + action_form(config.track.actions).size + hidden
+    inputs = latent + config.track.action_size + hidden
     return 2 * (gates * hidden * inputs + hidden * (3 * config.memory.mixtures * latent + 3))
 
 

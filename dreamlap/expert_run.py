@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from dreamlap.agent import load
+from dreamlap.config.training import ExpertConfig
 from dreamlap.device import choose_device
 from dreamlap.errors import Refused
 from dreamlap.evaluate import drive_episode, score_kept
 from dreamlap.expert import Expert, build_expert
 from dreamlap.files import Owned, check_folder, read_json
 from dreamlap.learn.expert import train_expert
-from dreamlap.learn.practice import ExpertConfig
 from dreamlap.parallel import one_thread
 from dreamlap.run import Stage, claim, commit
 from dreamlap.seeds import JUDGING, SELECTION_SEEDS

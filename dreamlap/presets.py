@@ -7,21 +7,19 @@
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
-from dreamlap.agent import AgentConfig
-from dreamlap.control import ControllerConfig
-from dreamlap.drivers import DriverConfig
+from dreamlap.config.parts import (
+    LIMIT,
+    MOST_AWAKE,
+    AgentConfig,
+    ControllerConfig,
+    DriverConfig,
+    MemoryConfig,
+    TrackConfig,
+    VisionConfig,
+)
+from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
 from dreamlap.errors import Refused
-from dreamlap.learn.cmaes import CMAESConfig
-from dreamlap.learn.memory import MemoryTraining
-from dreamlap.learn.ppo import PPOConfig
-from dreamlap.learn.vision import VisionTraining
-from dreamlap.memory import MemoryConfig
-from dreamlap.mind import DreamConfig
-from dreamlap.mind.awake import MOST
 from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, settings, span
-from dreamlap.track import TrackConfig
-from dreamlap.track.config import LIMIT
-from dreamlap.vision import VisionConfig
 
 
 @settings
@@ -165,8 +163,10 @@ class Config:
         if self.anew.controllers and linear:
             raise Refused("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")
         name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.minds", self.ppo.minds)
-        if awake and environments > MOST:
-            raise Refused(f"--{name} is {environments}: at most {MOST} real environments fit in one process. Use --{name} 16")
+        if awake and environments > MOST_AWAKE:
+            raise Refused(
+                f"--{name} is {environments}: at most {MOST_AWAKE} real environments fit in one process. Use --{name} 16"
+            )
         if not awake and self.selection.weighed <= self.memory.warmup:
             raise Refused(
                 f"--selection.weighed {self.selection.weighed}: M is believed after {self.memory.warmup} steps "

@@ -40,9 +40,9 @@ def evaluate(
         exam: The robustness exam (Tang, Nguyen & Ha 2020): tracks whose colours are shifted, with black bars at the sides, with
             a red square beside the car. Three scores of 100 tracks, in FILE-colours.json, FILE-bars.json and FILE-blob.json.
     """
+    from dreamlap.config.parts import EXAM
     from dreamlap.evaluate import FINAL, SELECTION, seed_range
     from dreamlap.show.exam import beside_published
-    from dreamlap.track.config import EXAM
 
     if not exam:
         _score(agent, seed_range(seeds, final), workers, track, json)

@@ -6,9 +6,8 @@ from typing import Annotated
 from tyro.conf import Positional
 
 from dreamlap.cli.data import data_info
-from dreamlap.drivers import DriverConfig
+from dreamlap.config.parts import DriverConfig, TrackConfig
 from dreamlap.settings import SEED, SHARE, WORKERS, least
-from dreamlap.track import TrackConfig
 
 
 def collect(

@@ -9,8 +9,8 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
+from dreamlap.config.training import ExpertConfig
 from dreamlap.errors import Refused
-from dreamlap.learn.practice import ExpertConfig
 from dreamlap.presets import PRESETS, Config
 from dreamlap.progress import console
 from dreamlap.settings import check_flags, deferred, scaled
