@@ -10,7 +10,7 @@ stock `CarRacing-v3`:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,10 @@ from dreamlap.track import action_form, seen_by
 from dreamlap.vision import VAE, build_vision
 from dreamlap.weights import FORMAT, checksum_of, load_tensors, load_weights, save_tensors
 
+PARTS = ("vision", "memory", "controller")
+"""What an agent is made of, in the order in which it is trained."""
+UNFINISHED = "unfinished"
+"""Folder in a run's, of the agent whose training ended before C."""
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Agents that come with the package, by name."""
 
@@ -145,8 +149,13 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Agent | Expert
 
     Raises:
         FileNotFoundError: there is none.
-        Refused: its files are broken, changed, of a newer version, or not what they say.
+        Refused: its files are broken, changed, of a newer version, not what they say, or its C is not trained yet.
     """
+    return _load(path, device, PARTS)
+
+
+def _load(path: Path | str, device: torch.device | str, needed: Sequence[str]) -> Agent | Expert:
+    """An agent or an expert, whose parts `needed` must be trained."""
     folder = agent_folder(path)
     saved = read_object(folder / "agent.json")
     if (form := saved.get("format")) != FORMAT:
@@ -158,7 +167,21 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Agent | Expert
     for name in ("config", "about"):
         if not isinstance(saved.setdefault(name, {} if name == "about" else None), dict):
             raise Refused(f"{folder / 'agent.json'} lacks its {name!r}: copy the agent again")
-    return (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved).to(device)
+    loaded = (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved).to(device)
+    trained = loaded.about.get("trained", PARTS)
+    if missing := [part for part in needed if part not in trained]:
+        names = {"vision": "V", "memory": "M", "controller": "C"}
+        raise Refused(
+            f"{path} has no trained {' and no trained '.join(names[part] for part in missing)} yet: train it further by "
+            f"`dreamlap train {missing[-1]}` or `dreamlap run`, with the preset that it was begun with"
+        )
+    return loaded
+
+
+def trained_parts(path: Path | str) -> tuple[str, ...]:
+    """Which parts of an agent are trained: all, unless its training ended before C."""
+    about = read_object(agent_folder(path) / "agent.json").get("about")
+    return tuple(about["trained"]) if isinstance(about, dict) and isinstance(about.get("trained"), list) else PARTS
 
 
 def agent_folder(path: Path | str) -> Path:
@@ -170,7 +193,7 @@ def agent_folder(path: Path | str) -> Path:
     folder = place(path)
     if not folder.exists() and len(folder.parts) == 1 and (PRETRAINED / folder).exists():
         folder = PRETRAINED / folder
-    for candidate in (folder, folder / "agent"):
+    for candidate in (folder, folder / "agent", folder / UNFINISHED):
         if (candidate / "agent.json").exists():
             return candidate
     included = ", ".join(sorted(one.name for one in PRETRAINED.iterdir()))
@@ -179,9 +202,12 @@ def agent_folder(path: Path | str) -> Path:
     )
 
 
-def load_agent(path: Path | str, device: torch.device | str = "cpu") -> Agent:
-    """Load an agent that has V, M and C, for whatever needs more of it than driving."""
-    loaded = load(path, device)
+def load_agent(path: Path | str, device: torch.device | str = "cpu", needed: Sequence[str] = ("vision", "memory")) -> Agent:
+    """Load an agent that has V, M and C, for whatever needs more of it than driving.
+
+    `needed`: the parts that must be trained. By default V and M, which a dream is made of.
+    """
+    loaded = _load(path, device, needed)
     if not isinstance(loaded, Agent):
         raise Refused(f"{path} holds an expert: it has no V and no M, so it cannot dream or show what it remembers")
     return loaded

@@ -96,3 +96,10 @@ def _duration(seconds: float) -> str:
     if minutes < 100:
         return f"{minutes:.0f} minutes"
     return f"{minutes / 60:.0f} hours" if minutes < 6000 else f"{minutes / 1440:.0f} days"
+
+
+def brief(seconds: float) -> str:
+    """A duration in seven characters."""
+    if seconds < 100 * 60:
+        return f"{max(1, seconds / 60):.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 100 * 3600 else f"{seconds / 86400:.0f} d"

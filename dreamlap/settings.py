@@ -211,9 +211,8 @@ def _with_bounds_in_help(hint: Any) -> Any:
     plain = get_args(hint)[0]
     members = [member for member in (get_args(plain) or (plain,)) if member is not Ellipsis]
     if type(None) in members:
-        kind = "{None}|" + " ".join(member.__name__.upper() for member in members if member is not type(None))
-    else:
-        kind = " ".join(member.__name__.upper() for member in members)
+        members.remove(type(None))
+    kind = " ".join(member.__name__.upper() for member in members)
     return Annotated[hint, tyro.conf.arg(metavar=f"{kind} {bounds}")]
 
 

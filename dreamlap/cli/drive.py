@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional
+import tyro
 
 from dreamlap.cli.data import data_info
+from dreamlap.cli.words import Folder, FolderPath
 from dreamlap.config.parts import DriverConfig, TrackConfig
 from dreamlap.settings import SEED, SHARE, WORKERS, least
 
 
 def collect(
-    store: Positional[Path],
+    store: FolderPath,
     episodes: Annotated[int, least(1)] = 10,
     steps: Annotated[int, least(1)] = 1000,
     driver: DriverConfig = DriverConfig(),
@@ -22,6 +23,10 @@ def collect(
     workers: Annotated[int, WORKERS] = 2,
 ) -> None:
     """Drive episodes and keep them in a folder.
+
+    Examples:
+        dreamlap collect episodes
+        dreamlap collect episodes --driver.kind runs/demo --episodes 50
 
     Args:
         store: Folder for the episodes; the ones that are there already are not driven again.
@@ -43,9 +48,9 @@ def collect(
 
 
 def play(
-    driver: str = "person",
-    dream: Path | None = None,
-    record: Path | None = None,
+    driver: Annotated[str, tyro.conf.arg(metavar="DRIVER")] = "person",
+    dream: Annotated[Path | None, tyro.conf.arg(metavar="AGENT")] = None,
+    record: Folder = None,
     episodes: Annotated[int, least(1)] = 10,
     steps: Annotated[int, least(1)] = 1000,
     track: TrackConfig = TrackConfig(),
@@ -53,16 +58,20 @@ def play(
     seed: Annotated[int, SEED] = 0,
     fps: Annotated[float, least(0, 10_000)] = 50.0,
 ) -> None:
-    """Drive yourself, or watch a driver, in a window; on request in a dream, or kept as episodes to learn from.
+    """Drive yourself, on the track or in a dream; or watch.
 
     Arrow keys steer, give gas (up) and brake (down). They ease in and out, and the gas is lifted while you steer. P pauses,
     R restarts the episode, D or Backspace discards it for another, Esc ends. An episode that is over can be discarded for
     two seconds more; one that was discarded or left is not kept.
 
+    Examples:
+        dreamlap play --dream unprivileged
+        dreamlap play --record human --episodes 20
+
     Args:
         driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`unprivileged`, `champion`,
             `champion-tuned` and `expert` come along).
-        dream: Drive in the dream of the agent in this folder, instead of on the track.
+        dream: Drive in the dream of this agent instead of on the track. Its C need not be trained.
         record: Folder to keep whole episodes in, beside those that it holds; `dreamlap run demo --data FOLDER` learns from it.
         episodes: How many.
         steps: The most steps of an episode.
