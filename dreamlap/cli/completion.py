@@ -9,7 +9,7 @@ import tyro
 from tyro.conf import Positional
 
 from dreamlap.cli.runs import ExpertCommand, PresetCommand
-from dreamlap.presets import PRESETS, Config
+from dreamlap.presets import PRESETS
 
 
 def completion(shell: Positional[Literal["bash", "zsh", "fish"]]) -> None:
@@ -29,17 +29,12 @@ def _everything() -> Any:
     """All verbs as one tree of commands, as tyro has it."""
     from dreamlap.cli import GROUPS, PRESET_VERBS, VERBS
 
-    every: dict[str, Any] = dict.fromkeys(PRESET_VERBS, _with_preset) | {"train expert": ExpertCommand} | VERBS
+    with_preset = _choice(dict.fromkeys(PRESETS, PresetCommand))
+    every: dict[str, Any] = dict.fromkeys(PRESET_VERBS, with_preset) | {"train expert": ExpertCommand} | VERBS
     tree = {name: verb for name, verb in every.items() if " " not in name}
     for group in GROUPS:
         tree[group] = _choice({name.split()[1]: verb for name, verb in every.items() if name.startswith(f"{group} ")})
     return _choice(tree)
-
-
-def _with_preset(
-    preset: Positional[Literal[tuple(PRESETS)]],  # pyright: ignore[reportInvalidTypeForm]  # their names, at run time
-    command: Annotated[PresetCommand, tyro.conf.arg(name="")] = PresetCommand(Config()),
-) -> None: ...
 
 
 def _choice(verbs: dict[str, Any]) -> Any:
