@@ -14,12 +14,12 @@ from typing import Any
 from benchmarks.ablations import whole_scores
 from benchmarks.seeds import table
 from dreamlap.agent import PRETRAINED
+from dreamlap.config.parts import EXAM
 from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
 from dreamlap.progress import console
 from dreamlap.scores import read_score, told
 from dreamlap.show.exam import PUBLISHED, draw_exam
-from dreamlap.track.config import EXAM
 
 TRACKS = range(900_000, 900_100)
 RAW, PAGE, PICTURE = Path("scores/exam"), Path("docs/exam.md"), Path("docs/exam.png")

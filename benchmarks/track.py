@@ -20,12 +20,12 @@ import numpy as np
 from gymnasium.envs.box2d.car_racing import FPS, CarRacing
 from rich.table import Column, Table
 
+from dreamlap.config.parts import LIMIT
 from dreamlap.drivers import Autopilot
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import console, meter
 from dreamlap.track import FastCarRacing
 from dreamlap.track.car import lay_car
-from dreamlap.track.config import LIMIT
 from dreamlap.track.frames import ROAD_ROWS
 from dreamlap.track.ground import FULL_ZOOM
 from dreamlap.track.panel import lay_panel

@@ -7,7 +7,6 @@ Gymnasium.
 
 import os
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from dreamlap.registration import register
@@ -17,15 +16,12 @@ if TYPE_CHECKING:
     from dreamlap.evaluation import evaluate
     from dreamlap.training import train
 
+    __version__: str
+
 __all__ = ["Agent", "__version__", "evaluate", "load", "load_agent", "train"]
 
 _HOMES = {"Agent": "agent", "load": "agent", "load_agent": "agent", "evaluate": "evaluation", "train": "training"}
 """Where public names live: the module of each."""
-
-try:
-    __version__ = version("dreamlap")
-except PackageNotFoundError:  # a source tree that was not installed
-    __version__ = "0+source"
 
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 """One seed, one agent: only if sums are added up in one order. MKL, which multiplies torch's matrices on most CPUs, promises it
@@ -36,7 +32,9 @@ register()
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for: torch takes seconds, and Gymnasium imports us to register."""
+    """Load a public name when it is first asked for: torch takes seconds, and help and Gymnasium need none of it."""
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'dreamlap' has no attribute {name!r}")
     return getattr(import_module(f"dreamlap.{_HOMES[name]}"), name)
@@ -45,3 +43,12 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names, those that are not loaded yet among them."""
     return __all__
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dreamlap")
+    except PackageNotFoundError:  # a source tree that was not installed
+        return "0+source"

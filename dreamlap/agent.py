@@ -10,7 +10,7 @@ stock `CarRacing-v3`:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,20 +20,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamlap.control import ActorCritic, ControllerConfig, Linear, bounded, build_controller
+from dreamlap.config.parts import AgentConfig
+from dreamlap.control import ActorCritic, Linear, bounded, build_controller
 from dreamlap.errors import Refused
 from dreamlap.expert import KIND, Expert, read_expert
 from dreamlap.files import Owned, place, read_object, write_json
-from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
+from dreamlap.memory import MDNRNN, build_memory
 from dreamlap.parallel import one_thread
 from dreamlap.scores import counted, score_beside, told
 from dreamlap.seeds import derive
-from dreamlap.settings import deviations, from_dict, settings
-from dreamlap.track import TrackConfig, action_form, seen_by
-from dreamlap.track.config import MOST_SIDE
-from dreamlap.vision import VAE, VisionConfig, build_vision
+from dreamlap.settings import deviations, from_dict
+from dreamlap.track import action_form, seen_by
+from dreamlap.vision import VAE, build_vision
 from dreamlap.weights import FORMAT, checksum_of, load_tensors, load_weights, save_tensors
 
+PARTS = ("vision", "memory", "controller")
+"""What an agent is made of, in the order in which it is trained."""
+UNFINISHED = "unfinished"
+"""Folder in a run's, of the agent whose training ended before C."""
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Agents that come with the package, by name."""
 
@@ -43,33 +47,6 @@ class Starts(NamedTuple):
 
     z: Tensor  # (P, Z), latents of real frames
     state: Tensor  # (P, state), M's memory of the real steps before
-
-
-@settings
-class AgentConfig:
-    """What an agent is made of: enough to build its parts before their weights are read."""
-
-    track: TrackConfig = TrackConfig()
-    vision: VisionConfig = VisionConfig()
-    memory: MemoryConfig = MemoryConfig()
-    controller: ControllerConfig = ControllerConfig()
-
-    def __post_init__(self) -> None:
-        """Refuse frames of a size that this V cannot see."""
-        size, vision = self.track.size, self.vision
-        if size > MOST_SIDE:
-            raise Refused(f"--track.size {size}: no V (vision) sees more than {MOST_SIDE} pixels a side. Use 64")
-        if vision.kind == "conv" and size != 64:
-            raise Refused(f"--track.size {size}: the ConvVAE (--vision.kind conv) sees 64x64 pixels. Use --vision.kind light")
-        if vision.kind == "light" and size % 16:
-            raise Refused(f"--track.size {size}: the light V (--vision.kind light) needs a multiple of 16, such as 48 or 64")
-        if vision.kind == "nvae":
-            if not 1 <= len(vision.groups) <= 4:
-                raise Refused("--vision.groups: an NVAE has one to four scales, such as --vision.groups 2 3 3")
-            if size % (step := 4 << len(vision.groups) - 1):
-                raise Refused(
-                    f"--track.size {size}: an NVAE of {len(vision.groups)} scales (--vision.groups) needs a multiple of {step}"
-                )
 
 
 class Agent:
@@ -225,8 +202,13 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Agent | Expert
 
     Raises:
         FileNotFoundError: there is none.
-        Refused: its files are broken, changed, of a newer version, or not what they say.
+        Refused: its files are broken, changed, of a newer version, not what they say, or its C is not trained yet.
     """
+    return _load(path, device, PARTS)
+
+
+def _load(path: Path | str, device: torch.device | str, needed: Sequence[str]) -> Agent | Expert:
+    """An agent or an expert, whose parts `needed` must be trained."""
     folder = agent_folder(path)
     saved = read_object(folder / "agent.json")
     if (form := saved.get("format")) != FORMAT:
@@ -238,7 +220,21 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Agent | Expert
     for name in ("config", "about"):
         if not isinstance(saved.setdefault(name, {} if name == "about" else None), dict):
             raise Refused(f"{folder / 'agent.json'} lacks its {name!r}: copy the agent again")
-    return (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved).to(device)
+    loaded = (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved).to(device)
+    trained = loaded.about.get("trained", PARTS)
+    if missing := [part for part in needed if part not in trained]:
+        names = {"vision": "V", "memory": "M", "controller": "C"}
+        raise Refused(
+            f"{path} has no trained {' and no trained '.join(names[part] for part in missing)} yet: train it further by "
+            f"`dreamlap train {missing[-1]}` or `dreamlap run`, with the preset that it was begun with"
+        )
+    return loaded
+
+
+def trained_parts(path: Path | str) -> tuple[str, ...]:
+    """Which parts of an agent are trained: all, unless its training ended before C."""
+    about = read_object(agent_folder(path) / "agent.json").get("about")
+    return tuple(about["trained"]) if isinstance(about, dict) and isinstance(about.get("trained"), list) else PARTS
 
 
 def agent_folder(path: Path | str) -> Path:
@@ -250,7 +246,7 @@ def agent_folder(path: Path | str) -> Path:
     folder = place(path)
     if not folder.exists() and len(folder.parts) == 1 and (PRETRAINED / folder).exists():
         folder = PRETRAINED / folder
-    for candidate in (folder, folder / "agent"):
+    for candidate in (folder, folder / "agent", folder / UNFINISHED):
         if (candidate / "agent.json").exists():
             return candidate
     included = ", ".join(sorted(one.name for one in PRETRAINED.iterdir()))
@@ -259,9 +255,12 @@ def agent_folder(path: Path | str) -> Path:
     )
 
 
-def load_agent(path: Path | str, device: torch.device | str = "cpu") -> Agent:
-    """Load an agent that has V, M and C, for whatever needs more of it than driving."""
-    loaded = load(path, device)
+def load_agent(path: Path | str, device: torch.device | str = "cpu", needed: Sequence[str] = ("vision", "memory")) -> Agent:
+    """Load an agent that has V, M and C, for whatever needs more of it than driving.
+
+    `needed`: the parts that must be trained. By default V and M, which a dream is made of.
+    """
+    loaded = _load(path, device, needed)
     if not isinstance(loaded, Agent):
         raise Refused(f"{path} holds an expert: it has no V and no M, so it cannot dream or show what it remembers")
     return loaded

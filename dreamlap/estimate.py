@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from dreamlap.presets import Config
-from dreamlap.track import action_form
 
 TRACK_RATE = 2000.0
 """Track steps a second of one process, with a driver and recording."""
@@ -86,7 +85,7 @@ def _memory_flops(config: Config) -> float:
     """Operations of one step of M: the gates, and the heads."""
     hidden, latent = config.memory.hidden, config.vision.latent
     gates = {"lstm": 4, "gru": 3, "reservoir": 2 * 4}[config.memory.kind]
-    inputs = latent + action_form(config.track.actions).size + hidden
+    inputs = latent + config.track.action_size + hidden
     return 2 * (gates * hidden * inputs + hidden * (3 * config.memory.mixtures * latent + 3))
 
 
@@ -97,3 +96,10 @@ def _duration(seconds: float) -> str:
     if minutes < 100:
         return f"{minutes:.0f} minutes"
     return f"{minutes / 60:.0f} hours" if minutes < 6000 else f"{minutes / 1440:.0f} days"
+
+
+def brief(seconds: float) -> str:
+    """A duration in seven characters."""
+    if seconds < 100 * 60:
+        return f"{max(1, seconds / 60):.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 100 * 3600 else f"{seconds / 86400:.0f} d"

@@ -19,6 +19,7 @@ import gymnasium as gym
 import numpy as np
 
 from dreamlap.agent import Agent, load, load_agent
+from dreamlap.config.parts import EXAM, LIMIT
 from dreamlap.drivers import seat
 from dreamlap.errors import Failed, Refused
 from dreamlap.expert import Expert
@@ -31,7 +32,6 @@ from dreamlap.scores import labelled, read_score, score
 from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
 from dreamlap.settings import WORKERS, checked
 from dreamlap.track import STOCK, FastCarRacing
-from dreamlap.track.config import EXAM, LIMIT
 from dreamlap.track.exam import FastExam
 
 FINAL = range(TEST_SEEDS, TEST_SEEDS + 100)

@@ -9,42 +9,23 @@ Letters: N tracks, K frames in a stack, S side of a frame, A action.
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dreamlap.config.parts import ReflexConfig
 from dreamlap.control import bounded
-from dreamlap.errors import Refused
 from dreamlap.files import Owned, write_json
 from dreamlap.parallel import one_thread
-from dreamlap.settings import deviations, from_dict, least, settings
-from dreamlap.track import TrackConfig, action_form, seen_by
-from dreamlap.track.config import MOST_SIDE
+from dreamlap.settings import deviations, from_dict
+from dreamlap.track import action_form, seen_by
 from dreamlap.weights import FORMAT, checksum_of, load_weights, save_tensors
 
 KIND = "expert"
 """What agent.json says of an expert."""
-
-
-@settings
-class ReflexConfig:
-    """What an expert sees, and how often it decides."""
-
-    track: TrackConfig = TrackConfig(repeat=4)
-    stack: Annotated[int, least(1, 64)] = 2
-    """Gray frames that it sees at once: those of its last decisions."""
-    channels: Annotated[tuple[int, int, int], least(1, 4096)] = (16, 32, 32)
-    """Of its three convolutions; 32, 64, 64 are those of Mnih et al. (2015)."""
-    features: Annotated[int, least(1, 65536)] = 256
-    """Width of the layer between the convolutions and the action."""
-
-    def __post_init__(self) -> None:
-        """Refuse frames that are too small for three convolutions, or too large."""
-        if not 36 <= self.track.size <= MOST_SIDE:
-            raise Refused(f"--reflex.track.size {self.track.size}: an expert sees 36 to {MOST_SIDE} pixels a side. Use 64")
 
 
 class Eyes(nn.Module):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from dreamlap.agent import load
+from dreamlap.config.training import ExpertConfig
 from dreamlap.device import choose_device
 from dreamlap.errors import Refused
 from dreamlap.evaluation import drive_episode, score_kept
@@ -22,7 +23,6 @@ from dreamlap.expert import Expert, build_expert
 from dreamlap.files import Owned, check_folder, read_json
 from dreamlap.history import timed
 from dreamlap.learn.expert import train_expert
-from dreamlap.learn.practice import ExpertConfig
 from dreamlap.parallel import one_thread
 from dreamlap.run import Stage, claim, commit
 from dreamlap.seeds import JUDGING, SELECTION_SEEDS

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dreamlap.agent import Agent, Starts, build_agent, load_agent
+from dreamlap.agent import PARTS, UNFINISHED, Agent, Starts, build_agent, load_agent
 from dreamlap.control import ActorCritic
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeFile, EpisodeStore
@@ -22,7 +23,7 @@ from dreamlap.episodes.latents import Latents, encode_episodes, join, load_laten
 from dreamlap.episodes.record import collect
 from dreamlap.errors import Refused
 from dreamlap.evaluation import evaluate, score_kept
-from dreamlap.files import read_json, write_json
+from dreamlap.files import read_json, replacing, write_json
 from dreamlap.history import timed
 from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
 from dreamlap.learn.imitation import imitate
@@ -40,6 +41,7 @@ from dreamlap.run import Stage, versions
 from dreamlap.scores import headline, read_score
 from dreamlap.seeds import CHOOSING, SELECTION_SEEDS, derive
 from dreamlap.show.report import write_report
+from dreamlap.show.sight import still_life
 from dreamlap.show.video import FILMS, label_of
 from dreamlap.show.worst import film_worst
 from dreamlap.weights import checksum, checksum_of
@@ -89,6 +91,29 @@ def learn(run: Run, until: str = "controller") -> Agent:
         for number in range(run.config.rounds.rounds + 1, run.config.last + 1):
             take(run, number, "controller", act, agent)
     return agent
+
+
+def leave(run: Run, agent: Agent, until: str) -> dict[str, Path]:
+    """What can be looked at when a training ends with the stage `until`, by name. Before C: the agent as it is, and of V a
+    picture, of M a video.
+    """
+    if until == "controller":
+        return {"agent": run.stage(run.config.last, until).folder / "agent"}
+    agent.about = {"trained": list(PARTS[: PARTS.index(until) + 1]), "commit": versions()["commit"]}
+    if until == "memory":
+        agent.starts = _starts(run, 0, agent, *latents_of(run, 0), SHIPPED_MOMENTS)
+    agent.save(folder := run.folder / UNFINISHED)
+    agent = load_agent(folder, needed=())
+    picture = run.folder / "pictures" / "reconstructions.png"
+    with replacing(picture) as partial:
+        partial.write_bytes(still_life(agent, "reconstructions"))
+    if until == "vision":
+        return {"picture": picture, "V": folder}
+    video = run.folder / "videos" / "prediction.mp4"
+    FILMS["prediction"](
+        agent, path=video, steps=min(SHORT, run.config.selection.film_steps), label=f"{agent.fingerprint} {until}"
+    )
+    return {"picture": picture, "video": video, "V and M": folder}
 
 
 def take(run: Run, number: int, name: str, stage_function: StageFunction, agent: Agent) -> None:
@@ -292,11 +317,8 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     if stage.done:
         return restore(stage, controller=agent.controller)
     began, rounds = time.time(), run.config.rounds.rounds
-    latents, first_fresh = latents_of(run, min(number, rounds))
-    fresh = run.config.memory_training.fresh if number else 0.0
-    seed = run.seed("controller", number)
-    warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
-    agent.starts = dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, MOMENTS, seed)
+    seed, (latents, first_fresh) = run.seed("controller", number), latents_of(run, min(number, rounds))
+    agent.starts = _starts(run, number, agent, latents, first_fresh, MOMENTS)
     if number > rounds:
         agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
     steps = train_controller(run, number, stage, agent, seed)
@@ -305,6 +327,13 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     agent.save(stage.folder / "agent")
     product, asked = checksum_of(agent.controller.state_dict()), {} if number else {"updates": length(run.config)}
     return stage.finish(seconds=time.time() - began, steps=steps, product=product, **asked)
+
+
+def _starts(run: Run, number: int, agent: Agent, latents: Latents, first_fresh: int, count: int) -> Starts:
+    """`count` real moments that dreams of round `number` go on from."""
+    fresh = run.config.memory_training.fresh if number else 0.0
+    warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
+    return dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, count, run.seed("controller", number))
 
 
 ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": doubt, "memory": expect, "controller": act}

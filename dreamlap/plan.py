@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from dreamlap.agent import Agent, load, load_agent
+from dreamlap.agent import PARTS, Agent, load, load_agent
 from dreamlap.control import ActorCritic, build_controller
 from dreamlap.device import choose_autocast, choose_device
 from dreamlap.drivers import DriverConfig
@@ -266,7 +266,7 @@ def begun_with(config: Config) -> Agent:
     Raises:
         Refused: it is made otherwise than `config` asks for.
     """
-    begun, ours = load_agent(config.start), config.controller
+    begun, ours = load_agent(config.start, needed=PARTS), config.controller
     its = begun.config.controller
     settled = replace(ours, smoothing=its.smoothing) if imitates(begun, config) else replace(its, mind=ours.mind)
     if differing := differences(asdict(replace(begun.config, controller=settled)), asdict(config.agent)):

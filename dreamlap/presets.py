@@ -7,21 +7,19 @@
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
-from dreamlap.agent import AgentConfig
-from dreamlap.control import ControllerConfig
-from dreamlap.drivers import DriverConfig
+from dreamlap.config.parts import (
+    LIMIT,
+    MOST_AWAKE,
+    AgentConfig,
+    ControllerConfig,
+    DriverConfig,
+    MemoryConfig,
+    TrackConfig,
+    VisionConfig,
+)
+from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
 from dreamlap.errors import Refused
-from dreamlap.learn.cmaes import CMAESConfig
-from dreamlap.learn.memory import MemoryTraining
-from dreamlap.learn.ppo import PPOConfig
-from dreamlap.learn.vision import VisionTraining
-from dreamlap.memory import MemoryConfig
-from dreamlap.mind import DreamConfig
-from dreamlap.mind.awake import MOST
 from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, settings, span
-from dreamlap.track import TrackConfig
-from dreamlap.track.config import LIMIT
-from dreamlap.vision import VisionConfig
 
 
 @settings
@@ -165,8 +163,10 @@ class Config:
         if self.anew.controllers and linear:
             raise Refused("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")
         name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.minds", self.ppo.minds)
-        if awake and environments > MOST:
-            raise Refused(f"--{name} is {environments}: at most {MOST} real environments fit in one process. Use --{name} 16")
+        if awake and environments > MOST_AWAKE:
+            raise Refused(
+                f"--{name} is {environments}: at most {MOST_AWAKE} real environments fit in one process. Use --{name} 16"
+            )
         if not awake and self.selection.weighed <= self.memory.warmup:
             raise Refused(
                 f"--selection.weighed {self.selection.weighed}: M is believed after {self.memory.warmup} steps "
@@ -334,43 +334,81 @@ class Preset(NamedTuple):
     config: Config
     source: str
     """The text that it comes from: see docs/presets.md."""
+    title: str = ""
+    """What it is, in 30 characters."""
+    time: str = ""
+    """What it took on two cores; empty where nobody measured it at full size."""
+    score: str = ""
+    """Mean return in the real environment, from the files in scores/; * if an older recipe made it."""
 
+
+FAST = ("above 900 as soon as possible", "16 min", "919")
+"""Title, time and score of `demo` and `sprint`."""
 
 PRESETS: dict[str, Preset] = {
-    "demo": Preset("a car that learned in its dream, in a quarter of an hour on two cores", DEMO, "our own"),
-    "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own"),
-    "champion": Preset("the demo with twice the rounds: the best score from the dream alone", CHAMPION, "our own"),
+    "demo": Preset("a car that learned in its dream, in a quarter of an hour on two cores", DEMO, "our own", *FAST),
+    "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own", *FAST),
+    "champion": Preset(
+        "the demo with twice the rounds: the best score from the dream alone",
+        CHAMPION,
+        "our own",
+        "the demo with twice the rounds",
+        "31 min",
+        "927*",
+    ),
     "unprivileged": Preset(
         "the same without the autopilot: V and M saw wandering drivers and then the agent itself; at the end C begins anew",
         UNPRIVILEGED,
         "our own",
+        "no driver that knows the track",
+        "78 min",
+        "911",
     ),
     "champion-tuned": Preset(
-        "the champion, whose C goes on learning on the track itself: not from the dream alone any more", TUNED, "our own"
+        "the champion, whose C goes on learning on the track itself: not from the dream alone any more",
+        TUNED,
+        "our own",
+        "champion's C learns on track",
+        "48 min",
+        "931",
     ),
     "linear": Preset(
         "the champion with the paper's C: one matrix, first by imitating the champion's, then by CMA-ES in its dream",
         LINEAR,
         "our own",
+        "champion, and the paper's C",
+        "6 min",
+        "926",
     ),
-    "debug": Preset("everything, as small as it gets, in a minute: to see that all of it runs", DEBUG, "our own"),
+    "debug": Preset(
+        "a smoke test: everything, as small as it gets, to see that it runs; the car does not learn to drive",
+        DEBUG,
+        "our own",
+        "a smoke test: it runs, no more",
+        "1 min",
+    ),
     "ha2018": Preset(
         "the paper's system to the letter: 10,000 random rollouts, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",
         HA2018,
         "Ha & Schmidhuber 2018",
+        "the paper's system",
     ),
-    "carracing-nvae": Preset("10,000 random rollouts, NVAE, MDN-LSTM, linear C by CMA-ES on the track", NVAE, "carracing_nvae"),
+    "carracing-nvae": Preset(
+        "10,000 random rollouts, NVAE, MDN-LSTM, linear C by CMA-ES on the track", NVAE, "carracing_nvae", "NVAE"
+    ),
     "carracing-nvae-dream": Preset(
         "the dream of carracing-nvae as a track of its own: V, M and C grow up on what is driven in it",
         replace(NVAE, track=replace(NVAE.track, dream="runs/carracing-nvae/agent")),
         "carracing_nvae",
+        "drives in that one's dream",
     ),
     "world-model-toy": Preset(
         "20 episodes that a person drove (--data), LSTM 512, linear C evolved in the dream, smoothed when it drives",
         TOY,
         "world_model_toy",
+        "a person drives (--data)",
     ),
-    "rl-world-models": Preset("ConvVAE, GRU, an actor-critic by PPO in the dream", RL, "rl_world_models"),
+    "rl-world-models": Preset("ConvVAE, GRU, an actor-critic by PPO in the dream", RL, "rl_world_models", "ConvVAE, GRU"),
     "rl-world-models-awake": Preset(
         "the same, with PPO on the real track",
         replace(
@@ -381,14 +419,19 @@ PRESETS: dict[str, Preset] = {
             selection=SelectionConfig(candidates=1),
         ),
         "rl_world_models",
+        "the same on the real track",
     ),
     "world-models-pytorch": Preset(
-        "random rollouts from random tiles, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track", PYTORCH, "world_models_pytorch"
+        "random rollouts from random tiles, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",
+        PYTORCH,
+        "world_models_pytorch",
+        "ConvVAE, MDN-LSTM",
     ),
     "jk2500": Preset(
         "data of a PPO expert (dreamlap train expert), V with 1,024 numbers and BCE, linear C of 3,840 weights by CMA-ES",
         JK2500,
         "jk2500",
+        "expert drives, 1,024 latents",
     ),
 }
 """Name -> preset."""

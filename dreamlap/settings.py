@@ -13,6 +13,7 @@ import difflib
 import functools
 import inspect
 import math
+import numbers
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,6 @@ from contextvars import ContextVar
 from itertools import pairwise
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
-import numpy as np
 import tyro
 
 from dreamlap.errors import Refused
@@ -52,11 +52,11 @@ class Bounds:
 
     def complaint(self, value: Any) -> str:
         """What is wrong with a number, or a tuple of numbers; empty if nothing is."""
-        numbers = value if isinstance(value, tuple) else (value,)
-        for number in numbers:
+        given = value if isinstance(value, tuple) else (value,)
+        for number in given:
             if number > self.most or (number <= self.least if self.open else number < self.least):
                 return f"must be {self._words()}"
-        if self.ordered and any(high < low for low, high in pairwise(numbers)):
+        if self.ordered and any(high < low for low, high in pairwise(given)):
             return "must not fall: give the lower number first"
         return ""
 
@@ -211,9 +211,8 @@ def _with_bounds_in_help(hint: Any) -> Any:
     plain = get_args(hint)[0]
     members = [member for member in (get_args(plain) or (plain,)) if member is not Ellipsis]
     if type(None) in members:
-        kind = "{None}|" + " ".join(member.__name__.upper() for member in members if member is not type(None))
-    else:
-        kind = " ".join(member.__name__.upper() for member in members)
+        members.remove(type(None))
+    kind = " ".join(member.__name__.upper() for member in members)
     return Annotated[hint, tyro.conf.arg(metavar=f"{kind} {bounds}")]
 
 
@@ -258,9 +257,9 @@ def _type_complaint(hint: Any, value: Any) -> str:
     if hint is bool:
         return "" if isinstance(value, bool) else "must be true or false"
     if hint is int:
-        return "" if isinstance(value, int | np.integer) and not isinstance(value, bool) else "must be a whole number"
+        return "" if isinstance(value, numbers.Integral) and not isinstance(value, bool) else "must be a whole number"
     if hint is float:
-        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         return "" if number and math.isfinite(value) else "must be a finite number"
     if hint is type(None):
         return "" if value is None else "must be left out"

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from dreamlap.cli import main
+from dreamlap.config.parts import EXAM
 from dreamlap.errors import Refused
 from dreamlap.evaluation import TRACKS, evaluate
 from dreamlap.scores import check_score, headline
 from dreamlap.track import FastCarRacing
-from dreamlap.track.config import EXAM
 from dreamlap.track.exam import BLOB, FastExam, StockExam
 
 

@@ -16,6 +16,7 @@ import dreamlap
 from dreamlap import expert_run
 from dreamlap.agent import load_agent
 from dreamlap.cli import main
+from dreamlap.config.training import ExpertConfig, PracticeConfig
 from dreamlap.drivers import DriverConfig, ExpertDriver
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.record import collect
@@ -23,7 +24,7 @@ from dreamlap.evaluation import evaluate, score_kept
 from dreamlap.expert import Expert, ReflexConfig, build_expert, to_gray
 from dreamlap.expert_run import JUDGING, judge
 from dreamlap.learn.expert import build_ppo, expert_of, train_expert
-from dreamlap.learn.practice import ExpertConfig, Practice, PracticeConfig
+from dreamlap.learn.practice import Practice
 from dreamlap.run import Stage
 from dreamlap.show.report import write_report
 from dreamlap.track import FastCarRacing, TrackConfig, to_frame

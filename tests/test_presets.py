@@ -18,6 +18,7 @@ from dreamlap.estimate import cost
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.mind import Dream
 from dreamlap.presets import PRESETS, AnewConfig, Config, RoundsConfig
+from dreamlap.scores import read_score
 
 DOCS = Path(__file__).parents[1] / "docs/presets.md"
 
@@ -46,14 +47,47 @@ def test_every_system_has_a_table_and_a_small_form():
     assert len(documented()) > 45
 
 
-def test_presets_are_listed_with_their_parts(capsys: pytest.CaptureFixture[str]):
+def test_presets_are_listed_on_a_screen(capsys: pytest.CaptureFixture[str]):
     main(["presets"])
-    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for name, preset in PRESETS.items():
-        assert name in shown
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines[1 : len(PRESETS) + 1]] == list(PRESETS)
+    for preset in PRESETS.values():
         assert cost(preset.config).seconds > 0
-    for word in ("nvae 32", "gru 256", "conv 1024", "100 expert"):
-        assert word in shown
+        assert len(preset.title) <= 30
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("carracing-nvae", "V nvae 32"),
+        ("rl-world-models", "M gru 256"),
+        ("jk2500", "V conv 1024"),
+        ("jk2500", "data 100 expert"),
+        ("debug", "a smoke test"),
+        ("demo", "time 16 min measured"),
+    ],
+)
+def test_a_preset_is_told_with_its_parts(name: str, parts: str, capsys: pytest.CaptureFixture[str]):
+    main(["presets", name])
+    assert parts in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("demo", "demo.json"),
+        ("sprint", "demo.json"),
+        ("champion", "final/champion-at-0f356ba-*.json"),
+        ("champion-tuned", "final/champion-tuned-?.json"),
+        ("linear", "final/linear-?.json"),
+        ("unprivileged", "final/unprivileged-?.json"),
+    ],
+)
+def test_a_listed_score_is_the_mean_of_its_files(name: str, files: str):
+    means = [read_score(path)["mean"] for path in sorted((DOCS.parents[1] / "scores").glob(files))]
+    assert int(PRESETS[name].score.rstrip("*")) == round(sum(means) / len(means))
 
 
 def test_ppo_awake_takes_its_time_whatever_the_workers():

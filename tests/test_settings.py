@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamlap.cli import main
+from dreamlap.config.training import ExpertConfig
 from dreamlap.episodes import EpisodeStore
 from dreamlap.errors import Refused
 from dreamlap.learn.ppo import PPOConfig
-from dreamlap.learn.practice import ExpertConfig
 from dreamlap.play import play
 from dreamlap.presets import PRESETS, CollectConfig, Config, ControllerConfig
 from dreamlap.settings import Bounds, SettingError, checked, deviations, differences, from_dict, least, scaled, settings, span

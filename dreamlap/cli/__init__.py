@@ -1,4 +1,8 @@
-"""The verbs. They parse, call, and print; the work is done elsewhere. Here exceptions become messages."""
+"""The verbs. They parse, call, and print; the work is done elsewhere. Here exceptions become messages.
+
+Nothing that is imported here loads torch or a track: help and refusals take a fraction of a second. The verbs import what
+they need when they are called.
+"""
 
 import difflib
 import shlex
@@ -7,22 +11,31 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-import tyro
-
 from dreamlap.cli.agents import compare, evaluate, picture, report, video
-from dreamlap.cli.data import data
+from dreamlap.cli.completion import completion
+from dreamlap.cli.data import data_export, data_import, data_info, data_preview
 from dreamlap.cli.drive import collect, play
-from dreamlap.cli.runs import presets, run, train
+from dreamlap.cli.listing import presets
+from dreamlap.cli.runs import run, train_controller, train_expert, train_memory, train_vision
+from dreamlap.cli.words import about, call, headline
 from dreamlap.errors import Failed, Refused, explain
 from dreamlap.progress import console, open_streams
-from dreamlap.settings import checked, deferred
 
-RAW_VERBS: dict[str, Callable[[Sequence[str]], None]] = {"run": run, "train": train, "data": data}
-"""Verbs that parse their words themselves."""
-VERBS: dict[str, Callable[..., None]] = {
-    "collect": collect, "play": play, "evaluate": evaluate, "compare": compare, "video": video, "picture": picture,
-    "report": report, "presets": presets,
+PRESET_VERBS: dict[str, Callable[[Sequence[str]], None]] = {
+    "run": run, "train vision": train_vision, "train memory": train_memory, "train controller": train_controller,
+    "train expert": train_expert,
 }  # fmt: skip
+"""Verbs whose flags are the settings of a preset: they parse their words themselves."""
+VERBS: dict[str, Callable[..., None]] = {
+    "presets": presets, "evaluate": evaluate, "compare": compare, "video": video, "picture": picture, "play": play,
+    "report": report, "collect": collect, "data info": data_info, "data preview": data_preview, "data import": data_import,
+    "data export": data_export, "completion": completion,
+}  # fmt: skip
+GROUPS = {
+    "train": "Train a part alone: vision, memory, controller or expert.",
+    "data": "Episodes: info, preview, import, export.",
+}
+"""First words of verbs that have two."""
 RESUMABLE = ("run", "train", "collect")
 """Verbs that continue where they were interrupted."""
 BUG = (
@@ -39,13 +52,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     open_streams()
+    if args[:1] == ["help"]:
+        args = [*args[1:], "--help"]
     if not args or args[0] in ("-h", "--help"):
         return _help()
     if argv is None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to stop is to be interrupted, workers and all
     command = shlex.join(["dreamlap", *args])
     try:
-        return _call(args[0], args[1:])
+        return _call(args)
     except KeyboardInterrupt as interrupt:
         _say_what_is_kept(args[0], command, str(interrupt))
         sys.exit(130)
@@ -85,22 +100,48 @@ def _say_what_is_kept(verb: str, command: str, told: str) -> None:
         console.print(f"  {command}", style="bold")
 
 
-def _call(verb: str, args: Sequence[str]) -> None:
-    if verb in RAW_VERBS:
-        RAW_VERBS[verb](args)
+def _call(args: Sequence[str]) -> None:
+    words = 2 if args[0] in GROUPS else 1
+    verb, rest = " ".join(args[:words]), args[words:]
+    if verb in PRESET_VERBS:
+        PRESET_VERBS[verb](rest)
     elif verb in VERBS:
-        with deferred():  # the verbs check their arguments themselves, whole
-            tyro.cli(checked(VERBS[verb]), prog=f"dreamlap {verb}", args=list(args))
+        call(VERBS[verb], verb, rest)
+    elif words == 1:
+        known = list(dict.fromkeys(name.split()[0] for name in (*PRESET_VERBS, *VERBS)))
+        near = difflib.get_close_matches(verb, known, 1)
+        raise Refused(f"there is no verb {verb!r}; " + (f"did you mean {near[0]}?" if near else "`dreamlap --help` lists them"))
+    elif args[1:2] in ([], ["-h"], ["--help"]):
+        _help_of(args[0])
     else:
-        known = [*RAW_VERBS, *VERBS]
-        near = difflib.get_close_matches(verb, known, 1) or known
-        raise Refused(f"there is no verb {verb!r}; did you mean {' or '.join(near)}?")
+        raise Refused(f"{args[0]} what? Not {args[1]!r}, but one of: {', '.join(_verbs(args[0]))}")
+
+
+def _verbs(group: str) -> dict[str, Callable[..., None]]:
+    """The verbs whose first word is `group`."""
+    return {name: verb for name, verb in (PRESET_VERBS | VERBS).items() if name.startswith(f"{group} ")}
 
 
 def _help() -> None:
     console.print("dreamlap", style="bold", end="")
-    console.print(": teach a car to drive inside its own dream\n\n  dreamlap VERB ...     dreamlap VERB --help\n")
-    for name, verb in (RAW_VERBS | VERBS).items():
-        console.print(f"  {name:10}", style="bold", end="")
-        console.print((verb.__doc__ or "").splitlines()[0])
-    console.print("\nTo begin with: dreamlap run demo")
+    console.print(": teach a car to drive inside its own dream\n\nusage: dreamlap VERB ...     dreamlap help VERB\n")
+    told = set()
+    for name, verb in (PRESET_VERBS | VERBS).items():
+        if (first := name.split()[0]) not in told:
+            _line(first, GROUPS.get(first) or headline(verb))
+            told.add(first)
+    console.print("\nExamples:\n  dreamlap video unprivileged     # an included agent drives: look at drive.mp4")
+    console.print("  dreamlap run demo               # train one of your own")
+
+
+def _help_of(group: str) -> None:
+    console.print(f"usage: dreamlap {group} VERB ...     dreamlap help {group} VERB\n\n{GROUPS[group]}\n")
+    for name, verb in _verbs(group).items():
+        _line(name, headline(verb))
+    shown = "\n".join(about(verb).rpartition("Examples:\n")[2].splitlines()[0] for verb in _verbs(group).values())
+    console.print(f"\nExamples:\n{shown}")
+
+
+def _line(name: str, what: str) -> None:
+    console.print(f"  {name:16} ", style="bold", end="")
+    console.print(what)

@@ -7,29 +7,35 @@ from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import DisallowNone
 
+from dreamlap.cli.words import AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks
 from dreamlap.errors import Failed, Refused, explain
 from dreamlap.progress import console, print_for_programs
 from dreamlap.settings import SEED, WORKERS, least
 
+Film = Literal["drive", "dream", "prediction", "beside", "reconstruction"]
 STDOUT = Path("-")
 """What to give for a file in order to have its content printed."""
 
 
 def evaluate(
-    agent: Positional[Path],
-    seeds: str = "",
-    final: bool = False,
+    agent: AgentPath,
+    seeds: Tracks = "",
+    final: Flag = False,
     workers: Annotated[int, WORKERS] = 2,
-    json: Path | None = None,
+    json: File = None,
     track: str = "stock",
-    exam: bool = False,
+    exam: Flag = False,
 ) -> None:
     """Score an agent on tracks that it was not trained on.
 
+    Examples:
+        dreamlap evaluate unprivileged
+        dreamlap evaluate runs/demo --seeds 900000:900100 --json score.json
+
     Args:
-        agent: Folder of the agent, or of its run; `unprivileged`, `champion`, `champion-tuned` and `expert` come along.
+        agent: Folder of the agent, or of its run; or an included one: `unprivileged`, `champion`, `champion-tuned`, `expert`.
         seeds: Tracks A:B, from A up to but without B; by default 900000:900020, or with --final 1000000:1000100.
         final: Drive the test tracks, 1000000 and above, for a final score; never to choose or tune anything.
         workers: Processes that drive.
@@ -40,9 +46,9 @@ def evaluate(
         exam: The robustness exam (Tang, Nguyen & Ha 2020): tracks whose colours are shifted, with black bars at the sides, with
             a red square beside the car. Three scores of 100 tracks, in FILE-colours.json, FILE-bars.json and FILE-blob.json.
     """
+    from dreamlap.config.parts import EXAM
     from dreamlap.evaluation import FINAL, SELECTION, seed_range
     from dreamlap.show.exam import beside_published
-    from dreamlap.track.config import EXAM
 
     if not exam:
         _score(agent, seed_range(seeds, final), workers, track, json)
@@ -113,14 +119,20 @@ def _write_result(file: Path | None, result: dict[str, Any], what: str) -> None:
 
 
 def compare(
-    first: Positional[Path],
-    second: Positional[Path],
-    seeds: str = "",
-    final: bool = False,
+    first: ScorePath,
+    second: ScorePath,
+    seeds: Tracks = "",
+    final: Flag = False,
     workers: Annotated[int, WORKERS] = 2,
-    json: Path | None = None,
+    json: File = None,
 ) -> None:
-    """Compare two agents on the same tracks: the difference on each, its mean, and how sure that is.
+    """Compare two agents, or two scores, on the same tracks.
+
+    It prints the mean of the differences, and how sure that is.
+
+    Examples:
+        dreamlap compare runs/demo champion
+        dreamlap compare first.json second.json
 
     Args:
         first: A score that `evaluate --json` wrote, or the folder of an agent, which drives first.
@@ -188,19 +200,27 @@ def _tracks_for(scores: list[dict[str, Any] | None], seeds: str, final: bool) ->
 
 
 def video(
-    agent: Positional[Path],
-    what: Literal["drive", "dream", "prediction", "beside", "reconstruction"] = "drive",
-    out: Path | None = None,
+    agent: AgentPath,
+    what: Annotated[Film | None, DisallowNone] = None,
+    out: File = None,
     seed: Annotated[int, SEED] = 900_000,
     steps: Annotated[int, least(1, 100_000)] = 1000,
-    first: Path | None = None,
-    at: Annotated[int | None, least(0, 100_000)] = None,
+    first: File = None,
+    at: Annotated[Step, least(0, 100_000)] = None,
 ) -> None:
-    """Film an agent on the track or in its dream, or a drive beside M's dream or V's drawing of it.
+    """Film an agent on the track or in its dream.
+
+    Or a drive beside what M dreams of it, or beside what V draws of it. These two need no trained C: where there is none yet,
+    the autopilot drives.
+
+    Examples:
+        dreamlap video unprivileged
+        dreamlap video runs/demo --what dream
 
     Args:
-        agent: Folder of the agent, or of its run.
-        what: `drive`: the real frame, V's drawing of it, and what M had expected; of an expert, the frame and what it sees.
+        agent: Folder of the agent, or of its run; or an included one: `unprivileged`, `champion`, `champion-tuned`, `expert`.
+        what: By default `drive`; before C is trained `prediction`, and before M is trained `reconstruction`.
+            `drive`: the real frame, V's drawing of it, and what M had expected; of an expert, the frame and what it sees.
             `dream`: the agent in its own dream.
             `prediction`: a drive beside M's dream, which is told the same actions and sees the track every 50 steps.
             `beside`: a dream that goes on from one frame, beside the original. `reconstruction`: a drive beside what V
@@ -212,32 +232,50 @@ def video(
             default the agent drives the track.
         at: For `beside`: the step of the episode from which M dreams; by default, as soon as M is warm. Not with a picture.
     """
-    from dreamlap.agent import load, load_agent
+    from dreamlap.agent import PARTS, load, load_agent, trained_parts
+    from dreamlap.episodes.store import SUFFIX
     from dreamlap.files import check_writable
-    from dreamlap.show.video import FILMS, beside_video, drive_video
+    from dreamlap.show.video import FILMS, NEEDED, beside_video, drive_video
 
-    check_writable(out := out or Path(f"{what}.mp4"))
+    if out or what:
+        check_writable(out or Path(f"{what}.mp4"))
     if what != "beside" and (first or at is not None):
         raise Refused("--first and --at say where a dream begins: use them with --what beside")
+    what = what or _most_to_film(trained_parts(agent))
+    check_writable(out := out or Path(f"{what}.mp4"))
     if what == "beside":
-        beside_video(load_agent(agent), out, steps, seed, first, at)
+        picture_first = first is not None and first.suffix.lower() != SUFFIX
+        beside_video(load_agent(agent, needed=PARTS if picture_first else ("vision", "memory")), out, steps, seed, first, at)
     elif what == "drive":
         drive_video(load(agent), path=out, seed=seed, steps=steps)
     else:
-        FILMS[what](load_agent(agent), path=out, seed=seed, steps=steps)
+        FILMS[what](load_agent(agent, needed=NEEDED[what]), path=out, seed=seed, steps=steps)
     console.print(f"wrote {out}")
 
 
+def _most_to_film(trained: Sequence[str]) -> Film:
+    """The most there is to see of an agent with these parts."""
+    if "controller" in trained:
+        return "drive"
+    return "prediction" if "memory" in trained else "reconstruction"
+
+
 def picture(
-    agent: Positional[Path],
+    agent: AgentPath,
     what: Literal["reconstructions", "samples", "traversals"] = "reconstructions",
-    out: Path | None = None,
+    out: File = None,
     seed: Annotated[int, SEED] = 0,
 ) -> None:
-    """Draw what V makes of a drive: what it keeps of frames, what it could see, what every number of z is for.
+    """Draw what V keeps of frames, and what each z is for.
+
+    It needs no trained M or C: where there is no C yet, the autopilot drives.
+
+    Examples:
+        dreamlap picture unprivileged
+        dreamlap picture runs/demo --what traversals
 
     Args:
-        agent: Folder of the agent, or of its run.
+        agent: Folder of the agent, or of its run; or an included one: `unprivileged`, `champion`, `champion-tuned`, `expert`.
         what: `reconstructions`: frames over V's drawings of them; `samples`: drawings of z from its prior; `traversals`:
             one frame with one number of its z moved at a time.
         out: File to write; by default the name of what is drawn.
@@ -249,12 +287,18 @@ def picture(
 
     check_writable(out := out or Path(f"{what}.png"))
     with replacing(out) as partial:
-        partial.write_bytes(still_life(load_agent(agent), what, seed))
+        partial.write_bytes(still_life(load_agent(agent, needed=("vision",)), what, seed))
     console.print(f"wrote {out}")
 
 
-def report(folder: Positional[Path]) -> None:
-    """Write the report of a run: one HTML file that needs nothing else.
+def report(folder: RunPath) -> None:
+    """Write the report of a run: one HTML file.
+
+    It needs no other file.
+
+    Examples:
+        dreamlap report runs/demo
+        dreamlap report runs/demo-seed1
 
     Args:
         folder: Folder of the run, such as runs/demo.

@@ -1,26 +1,20 @@
 """The verbs of episodes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-from tyro.conf import Positional
-
+from dreamlap.cli.words import FilePath, FolderPath, OutPath, SourcePath
 from dreamlap.errors import Refused
 from dreamlap.progress import console
-from dreamlap.settings import checked, deferred, least
+from dreamlap.settings import least
 
 
-def data(args: Sequence[str]) -> None:
-    """Episodes: what is there, a film of them, bring in what others recorded, hand on ours: data info|preview|import|export."""
-    verbs = {"info": data_info, "preview": data_preview, "import": data_import, "export": data_export}
-    with deferred():
-        tyro.extras.subcommand_cli_from_dict({n: checked(f) for n, f in verbs.items()}, prog="dreamlap data", args=list(args))
-
-
-def data_info(store: Positional[Path]) -> None:
+def data_info(store: FolderPath) -> None:
     """Print what is in a folder of episodes.
+
+    Examples:
+        dreamlap data info human
+        dreamlap data info runs/demo/episodes
 
     Args:
         store: Folder of the episodes.
@@ -33,8 +27,16 @@ def data_info(store: Positional[Path]) -> None:
     console.print(found.summary())
 
 
-def data_preview(store: Positional[Path], out: Path = Path("preview.mp4"), count: Annotated[int, least(1, 400)] = 9) -> None:
+def data_preview(
+    store: FolderPath,
+    out: FilePath = Path("preview.mp4"),
+    count: Annotated[int, least(1, 400)] = 9,
+) -> None:
     """Make a video of random episodes of a folder.
+
+    Examples:
+        dreamlap data preview human
+        dreamlap data preview runs/demo/episodes --count 16 --out drives.mp4
 
     Args:
         store: Folder of the episodes.
@@ -49,18 +51,24 @@ def data_preview(store: Positional[Path], out: Path = Path("preview.mp4"), count
 
 
 def data_import(
-    source: Positional[Path],
-    store: Positional[Path],
+    source: SourcePath,
+    store: FolderPath,
     resize: Annotated[int | None, least(16, 2048)] = None,
     episode_length: Annotated[int | None, least(1)] = None,
     align: Literal["before", "after"] | None = None,
 ) -> None:
-    """Bring in episodes that others recorded; then `dreamlap run PRESET --data STORE` learns from them.
+    """Bring in episodes that others recorded.
+
+    Then `dreamlap run demo --data FOLDER` learns from them.
 
     SOURCE holds, itself or in folders below it, any of these: folders of pictures with an actions.txt each (a line a step:
     steer, gas, brake; and a rewards.txt if there are rewards); arrays *frames.npy and *actions.npy, with *rewards.npy and
     *dones.npy or *terminations.npy and *truncations.npy if there are any; rollouts in .npz archives; a Minari dataset.
-    What is in STORE already is not brought in again. Without rewards, V and M can learn, and C cannot.
+    What is in FOLDER already is not brought in again. Without rewards, V and M can learn, and C cannot.
+
+    Examples:
+        dreamlap data import MDN-RNN episodes --resize 64
+        dreamlap data import rollouts episodes
 
     Args:
         source: Folder of the recordings.
@@ -78,8 +86,14 @@ def data_import(
     data_info(store)
 
 
-def data_export(store: Positional[Path], out: Positional[Path], to: Literal["png", "npy", "minari"]) -> None:
-    """Write all episodes of a folder for others: without loss, but for how they ended in png, and the car's true speed.
+def data_export(store: FolderPath, out: OutPath, to: Literal["png", "npy", "minari"]) -> None:
+    """Write all episodes of a folder for other programs.
+
+    Nothing is lost but how episodes ended, in `png`, and the car's true speed.
+
+    Examples:
+        dreamlap data export human for-others --to png
+        dreamlap data export runs/demo/episodes demo-v0 --to minari
 
     Args:
         store: Folder of the episodes.

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional
+import tyro
 
 from dreamlap.cli.data import data_info
-from dreamlap.drivers import DriverConfig
+from dreamlap.cli.words import Folder, FolderPath
+from dreamlap.config.parts import DriverConfig, TrackConfig
 from dreamlap.settings import SEED, SHARE, WORKERS, least
-from dreamlap.track import TrackConfig
 
 
 def collect(
-    store: Positional[Path],
+    store: FolderPath,
     episodes: Annotated[int, least(1)] = 10,
     steps: Annotated[int, least(1)] = 1000,
     driver: DriverConfig = DriverConfig(),
@@ -23,6 +23,10 @@ def collect(
     workers: Annotated[int, WORKERS] = 2,
 ) -> None:
     """Drive episodes and keep them in a folder.
+
+    Examples:
+        dreamlap collect episodes
+        dreamlap collect episodes --driver.kind runs/demo --episodes 50
 
     Args:
         store: Folder for the episodes; the ones that are there already are not driven again.
@@ -44,9 +48,9 @@ def collect(
 
 
 def play(
-    driver: str = "person",
-    dream: Path | None = None,
-    record: Path | None = None,
+    driver: Annotated[str, tyro.conf.arg(metavar="DRIVER")] = "person",
+    dream: Annotated[Path | None, tyro.conf.arg(metavar="AGENT")] = None,
+    record: Folder = None,
     episodes: Annotated[int, least(1)] = 10,
     steps: Annotated[int, least(1)] = 1000,
     track: TrackConfig = TrackConfig(),
@@ -66,10 +70,14 @@ def play(
     An episode is recorded if it was driven to its end by the driver, and in the world, that the command names. One that you
     restarted, discarded, left by T or shared by A is not. An episode that is over can still be discarded for two seconds.
 
+    Examples:
+        dreamlap play --dream unprivileged
+        dreamlap play --record human --episodes 20
+
     Args:
         driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`unprivileged`, `champion`,
             `champion-tuned` and `expert` are included).
-        dream: Drive in the dream of the agent in this folder, instead of on the track. A lets that agent drive.
+        dream: Drive in the dream of this agent, instead of on the track. A lets that agent drive. Its C need not be trained.
         record: Folder to keep whole episodes in, beside those that it holds; `dreamlap run demo --data FOLDER` learns from it.
         episodes: How many.
         steps: The most steps of an episode.

@@ -1,19 +1,22 @@
 """The verbs of runs: everything, a part of it, and what there is to be run."""
 
+import re
+import textwrap
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
-from rich.table import Table
-from rich.text import Text
 
+from dreamlap.cli.listing import preset_called
+from dreamlap.cli.words import COLUMNS, Folder, about, parsed
+from dreamlap.config.training import ExpertConfig
 from dreamlap.errors import Refused
-from dreamlap.learn.practice import ExpertConfig
 from dreamlap.presets import PRESETS, Config
 from dreamlap.progress import console
-from dreamlap.settings import check_flags, deferred, scaled
+from dreamlap.settings import check_flags, deferred, differences, scaled
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,11 @@ class PresetCommand:
     """A preset, with any of its settings changed."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
-    name: str = ""
-    """Name of the run: its folder is runs/NAME. By default, the preset's name."""
-    scale: float = 1.0
+    name: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
+    """Name of the run: its folder is runs/NAME. By default, the preset's name and what differs from it: runs/demo-seed1."""
+    scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
-    data: Path | None = None
+    data: Folder = None
     """Folder of episodes (by `collect`, `play` or `data import`) to learn from; the preset's drivers stay at home then."""
     display: bool = False
     """While CMA-ES trains C, show the best candidate of each generation in a window. It changes the time, not the result."""
@@ -39,20 +42,42 @@ class ExpertCommand:
     """An expert: one network from frames to actions, trained by PPO on the track itself, without a world model."""
 
     config: Annotated[ExpertConfig, tyro.conf.arg(name="")]
-    name: str = "expert"
-    """Name of the run: its folder is runs/NAME."""
-    scale: float = 1.0
+    name: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
+    """Name of the run: its folder is runs/NAME. By default, `expert` and what differs: runs/expert-seed1."""
+    scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
     """Multiplies updates, tracks of a score and the film's length: 0.01 makes hours into a minute."""
 
 
 Command = TypeVar("Command", PresetCommand, ExpertCommand)
 
+COMMON = """Flags that most people need:
+  --name NAME     name of the run: its folder is runs/NAME
+  --seed 1        another seed: another agent
+  --scale 0.1     a tenth of everything, for a quick look
+  --data FOLDER   learn from these episodes; nobody drives first
+  --device cuda   where V, M and C are trained: auto, cpu, cuda or mps
+  --workers 4     processes that drive
+
+`dreamlap presets` lists the presets.
+`dreamlap {verb} demo --help` lists all flags."""
+"""What `run --help` says of flags before a preset is named."""
+
 
 def run(args: Sequence[str]) -> None:
-    """Everything: collect, train V, M and C in rounds, choose, score, report. The same command goes on where it stopped."""
+    """Train V, M and C, score the agent, write a report.
+
+    The drivers of the preset drive first. Then V, M and C learn, in rounds; the best agent is kept in runs/NAME/agent. The
+    same command goes on where it stopped.
+
+    Examples:
+        dreamlap run demo
+        dreamlap run demo --seed 1 --device cuda
+    """
+    if not (command := _command("run", args, run)):
+        return
+    begun = _begin(command, "controller")
     from dreamlap.pipeline import run_all
 
-    begun = _begin("run", args, "controller")
     run_all(begun)
     _show_outcome(begun.folder)
 
@@ -65,26 +90,63 @@ def _show_outcome(folder: Path) -> None:
         console.print(f"  {what:8}{folder / where}")
 
 
-def train(args: Sequence[str]) -> None:
-    """Train up to `vision`, `memory` or `controller` of a preset; or an `expert`, which needs none of them."""
-    from dreamlap.pipeline import learn
+def train_vision(args: Sequence[str]) -> None:
+    """Train V, and draw what it keeps of frames.
 
-    stages = ("vision", "memory", "controller")
-    if args and args[0] == "expert":
-        _train_expert(args[1:])
-    elif args and args[0] in stages:
-        learn(_begin(f"train {args[0]}", args[1:], args[0]), until=args[0])
-    else:
-        raise Refused(f"train what? dreamlap train {'|'.join(stages)} PRESET, or dreamlap train expert")
+    It drives what the preset asks for, and trains V alone. `dreamlap run PRESET` goes on from there.
+
+    Examples:
+        dreamlap train vision demo
+        dreamlap train vision demo --vision.latent 64
+    """
+    _train("vision", args, train_vision)
 
 
-def _train_expert(args: Sequence[str]) -> None:
+def train_memory(args: Sequence[str]) -> None:
+    """Train V and M, and film what M predicts.
+
+    Examples:
+        dreamlap train memory demo
+        dreamlap play --dream runs/demo     # then: drive in the dream of this M
+    """
+    _train("memory", args, train_memory)
+
+
+def train_controller(args: Sequence[str]) -> None:
+    """Train V, M and C, without choosing and scoring.
+
+    Examples:
+        dreamlap train controller demo
+        dreamlap train controller demo --scale 0.1
+    """
+    _train("controller", args, train_controller)
+
+
+def _train(stage: str, args: Sequence[str], verb: Callable[..., None]) -> None:
+    if not (command := _command(f"train {stage}", args, verb)):
+        return
+    begun = _begin(command, stage)
+    from dreamlap.pipeline import learn, leave
+
+    for what, where in leave(begun, learn(begun, until=stage), stage).items():
+        console.print(f"  {what:8}{where}")
+
+
+def train_expert(args: Sequence[str]) -> None:
+    """Train one network by PPO on the track, without V and M.
+
+    It needs Stable-Baselines3: pip install 'dreamlap[expert]'.
+
+    Examples:
+        dreamlap train expert
+        dreamlap train expert --scale 0.01     # a minute: to see that it runs
+    """
+    command = _to_scale(lambda scale: _parse_expert(args, scale))
     try:
         from dreamlap.expert_run import run_expert
     except ModuleNotFoundError as error:
         raise Refused(f"an expert is trained by Stable-Baselines3 ({error}): pip install 'dreamlap[expert]'") from error
-    command = _to_scale(lambda scale: _parse_expert(args, scale))
-    folder = Path("runs") / command.name
+    folder = Path("runs") / (command.name or run_name("expert", ExpertConfig(), command))
     run_expert(folder, command.config)
     _show_outcome(folder)
 
@@ -92,18 +154,29 @@ def _train_expert(args: Sequence[str]) -> None:
 def _parse_expert(args: Sequence[str], scale: float) -> ExpertCommand:
     default = ExpertCommand(scaled(ExpertConfig(), scale))
     with deferred():
-        command = tyro.cli(ExpertCommand, prog="dreamlap train expert", args=list(args), default=default)
+        command = parsed(ExpertCommand, "train expert", args, about(train_expert), default=default)
     check_flags(command)
     return command
 
 
-def _begin(verb: str, args: Sequence[str], until: str):
+def _command(verb: str, args: Sequence[str], function: Callable[..., None]) -> "PresetCommand | None":
+    """What was typed after a verb of presets; None if it was no more than a call for help, which is given."""
+    if args and args[0] not in ("-h", "--help"):
+        command = _to_scale(lambda scale: parse(verb, args, scale))
+        console.print(f"{args[0]}: {PRESETS[args[0]].about}")
+        return command
+    if not args:
+        raise Refused(f"which preset? `dreamlap {verb} demo`, for example; `dreamlap presets` lists them")
+    console.print(f"{about(function)}\n\nusage: dreamlap {verb} PRESET [FLAGS]\n\n{COMMON.format(verb=verb)}")
+    return None
+
+
+def _begin(command: PresetCommand, until: str):
     from dreamlap.estimate import estimate
     from dreamlap.pipeline import Run
 
-    command = _to_scale(lambda scale: parse(verb, args, scale))
-    folder = Path("runs") / (command.name or next(arg for arg in args if arg in PRESETS))
-    begun = Run(folder, command.config, command.data, _display(command), until, command.retrain)
+    display = _display(command)
+    begun = Run(Path("runs") / command.name, command.config, command.data, display, until, command.retrain)
     console.print(estimate(command.config))
     return begun
 
@@ -125,33 +198,37 @@ def _to_scale(parse: Callable[[float], Command]) -> Command:
 
 
 def parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
-    """The command's settings: those of a preset, scaled, with what its flags change. Refused by the flag if one cannot be."""
+    """The command's settings: those of a preset, scaled, with what its flags change. Refused by the flag if one cannot be.
+
+    Its name is the one that was given, or the preset's with what differs from it.
+    """
+    preset = preset_called(args[0], verb)
+    asked = scaled(PRESETS[preset].config, scale)
+    told = textwrap.fill(f"{preset}: {PRESETS[preset].about}.", COLUMNS)
+    told += f"\n\nExamples:\n  dreamlap {verb} {preset}\n  dreamlap {verb} {preset} --seed 1"
     with deferred():
-        commands = {name: (about, PresetCommand(scaled(config, scale))) for name, (about, config, _) in PRESETS.items()}
-        command = tyro.extras.overridable_config_cli(commands, prog=f"dreamlap {verb}", args=list(args))
+        command = parsed(PresetCommand, f"{verb} {preset}", args[1:], told, default=PresetCommand(asked))
     check_flags(command)
-    return command
+    return replace(command, name=command.name or run_name(preset, asked, command))
 
 
-def presets() -> None:
-    """List the presets: what each is made of, what it costs, and where it comes from."""
-    from dreamlap.estimate import budget
+FREE = ("device", "precision", "workers", "selection.", "rounds.rounds", "anew.controllers", "ppo.updates", "cmaes.generations")
+"""Settings that are not part of a run's name: they change neither what is trained nor where it goes on."""
+LONGEST = 100
+"""Characters of a run's name."""
 
-    table = Table("preset", "what it is", "made of", show_lines=True)
-    for name, (about, config, source) in PRESETS.items():
-        first = config.collect
-        drivers = {"random": first.random, "wandering": first.correlated, "autopilot": first.autopilot, "expert": first.expert}
-        data = ", ".join(f"{count:,} {driver}" for driver, count in drivers.items() if count)
-        trainer = "PPO" if config.controller.kind == "actor-critic" else "CMA-ES"
-        parts = {
-            "data": data + (", in a dream" if config.track.dream else ""),
-            "V": f"{config.vision.kind} {config.vision.latent}",
-            "M": f"{config.memory.kind} {config.memory.hidden}",
-            "C": f"{config.controller.kind}, {trainer}, {config.controller.mind}",
-            **budget(config),
-        }
-        made = "\n".join(f"[dim]{part:6}[/]{what}" for part, what in parts.items())
-        told = (f"[bold]{name}[/]", f"{about}\n[dim]from {source}[/]", made)
-        table.add_row(*map(Text.from_markup, told))
-    console.print(table, soft_wrap=False)
-    console.print("docs/presets.md sets every number of the systems that they come from beside ours.")
+
+def run_name(preset: str, asked: Any, command: PresetCommand | ExpertCommand) -> str:
+    """The preset's name and what differs from it, so that two runs do not meet in one folder: `demo-seed1`, `demo-x0.01`.
+
+    `asked`: the settings of the preset, to which the command's are compared.
+    """
+    parts = [preset] + ([f"x{command.scale:g}"] if command.scale != 1 else [])
+    data = {"data": command.data} if isinstance(command, PresetCommand) and command.data else {}
+    for change in differences(asdict(asked), asdict(command.config) | data):
+        name, value = change.removeprefix("--").split(" ", 1)
+        if not name.startswith(FREE):
+            value = value.rpartition(" -> ")[2]
+            parts.append({"True": name, "False": f"no-{name}"}.get(value, f"{name}{value}"))
+    whole = "-".join(re.sub(r"[^\w.+-]+", "-", part).strip("-.") for part in parts)
+    return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 9]}-{zlib.crc32(whole.encode()):08x}"

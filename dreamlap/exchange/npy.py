@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
+from dreamlap.config.parts import LIMIT
 from dreamlap.episodes import EpisodeFile
 from dreamlap.errors import Refused
 from dreamlap.exchange.array_file import load, members, shape_of
 from dreamlap.exchange.folder import Folder
 from dreamlap.exchange.recording import Align, Found, Recording, refusal
-from dreamlap.track.config import LIMIT
 
 NAMES = {
     "frames": ("frames", "observations", "obs"),

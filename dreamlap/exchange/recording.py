@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import numpy as np
 
+from dreamlap.config.parts import LIMIT
 from dreamlap.episodes.store import Episode
 from dreamlap.errors import Refused
 from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
-from dreamlap.track.config import LIMIT
 from dreamlap.track.frames import STOCK, to_frame
 
 Align = Literal["before", "after"]

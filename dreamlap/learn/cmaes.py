@@ -9,7 +9,6 @@ Letters: P population, R rollouts a candidate, D weights.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
 
 import cma
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from dreamlap.agent import Agent
+from dreamlap.config.training import CMAESConfig
 from dreamlap.control.linear import Linear, Population
 from dreamlap.errors import Refused
 from dreamlap.learn.loop import shards
@@ -26,39 +26,9 @@ from dreamlap.parallel import in_parallel, side_by_side
 from dreamlap.progress import meter
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS, derive, numpy_generator, training_track
-from dreamlap.settings import ANY, SIZE, above, count, least, settings
 
 SHARDS = 4
 """Into how many shards the candidates of a generation are cut, to dream side by side."""
-
-
-@settings
-class CMAESConfig:
-    """How CMA-ES trains C."""
-
-    generations: Annotated[int, least(1)] = count(100, least=1)
-    """Generations."""
-    population: Annotated[int, least(3, 65536)] = count(64, least=4)
-    """Candidates a generation."""
-    rollouts: Annotated[int, SIZE] = count(16, least=1)
-    """Rollouts a candidate, on the same tracks or dreams for all."""
-    steps: Annotated[int, least(1)] = count(1000, least=20)
-    """The most steps of a rollout."""
-    sigma: Annotated[float, above(0)] = 0.1
-    """Initial standard deviation of the weights."""
-    test_every: Annotated[int, least(0)] = 0
-    """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
-    tests: Annotated[int, least(1, 128)] = 4
-    """Training tracks that such a test drives."""
-    directions: Annotated[int, least(0)] = 0
-    """Search along so many principal directions of what C sees, [z, h], and along the bias: much fewer numbers, and those that
-    matter. 0: along all weights, as the paper. C is the same matrix either way."""
-    diagonal: bool = False
-    """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
-    off_road_price: Annotated[float, least(0)] = 0.0
-    """What a step with the car wholly off the road costs C while it learns (never in a score)."""
-    target: Annotated[float | None, ANY] = None
-    """Mean return of the best candidate at which evolution stops early."""
 
 
 Fitness = Callable[[Tensor, list[int]], np.ndarray]

@@ -16,9 +16,10 @@ from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor, nn
 
+from dreamlap.config.training import ExpertConfig
 from dreamlap.expert import Expert, Eyes, Reflex, ReflexConfig
 from dreamlap.learn.loop import half_cosine, run_updates
-from dreamlap.learn.practice import ExpertConfig, Practice
+from dreamlap.learn.practice import Practice
 from dreamlap.run import Stage
 from dreamlap.seeds import derive
 

@@ -1,13 +1,13 @@
 """How M is trained: to expect what came next, in windows of real episodes."""
 
 from dataclasses import fields
-from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from dreamlap.agent import Starts
+from dreamlap.config.training import MemoryTraining
 from dreamlap.device import Autocast
 from dreamlap.episodes.latents import Latents, Windows, windows
 from dreamlap.errors import Failed
@@ -16,37 +16,9 @@ from dreamlap.memory import MDNRNN
 from dreamlap.memory.mixture import log_prob
 from dreamlap.run import Stage
 from dreamlap.seeds import generator
-from dreamlap.settings import SHARE, SIZE, above, count, least, settings
-from dreamlap.track.config import LIMIT
 
 SHARDS = 4
 """Into how many shards a batch is cut, to be learned from side by side."""
-
-
-@settings
-class MemoryTraining:
-    """How M is trained."""
-
-    updates: Annotated[int, least(0)] = count(1200, least=0)
-    """Gradient steps."""
-    batch: Annotated[int, SIZE] = 64
-    """Windows a step."""
-    window: Annotated[int, least(1, LIMIT)] = 64
-    """Steps in a window."""
-    learning_rate: Annotated[float, above(0)] = 1e-3
-    """Of Adam."""
-    reward_weight: Annotated[float, least(0)] = 1.0
-    """Weight of the squared error of the reward, beside the negative log-likelihood of z."""
-    end_weight: Annotated[float, least(0)] = 1.0
-    """Weight of the cross-entropy of the episode's end."""
-    off_road_weight: Annotated[float, least(0)] = 1.0
-    """Weight of the cross-entropy of how far off the road the car is."""
-    from_start: Annotated[float, SHARE] = 0.1
-    """Share of the windows that begin with the first frame of an episode."""
-    fresh: Annotated[float, SHARE] = 0.5
-    """Share of the windows taken from the latest round's episodes, once there are any."""
-    clip: Annotated[float, above(0)] = 10.0
-    """Norm to which a longer gradient is shortened."""
 
 
 def train_memory(

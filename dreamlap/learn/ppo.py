@@ -6,80 +6,26 @@ Letters: T steps of a rollout, N minds, B steps of a minibatch.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Annotated, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent
+from dreamlap.config.training import PPOConfig
 from dreamlap.control import ActorCritic
 from dreamlap.control.actor_critic import normal
 from dreamlap.device import Autocast
-from dreamlap.errors import Refused
 from dreamlap.learn.loop import descend, run_updates, set_rate, shards
 from dreamlap.mind import Dream, DreamConfig, Mind
 from dreamlap.parallel import side_by_side
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS, derive, generator
-from dreamlap.settings import SHARE, SIZE, above, count, least, settings
-from dreamlap.track.config import LIMIT
 
 SHARDS = 2
 """Into how many shards a minibatch, and what is dreamed, is cut, to be worked on side by side: C is small, and half of the time
 goes by between its products."""
-
-
-@settings
-class PPOConfig:
-    """How PPO trains C."""
-
-    updates: Annotated[int, least(1)] = count(25, least=1)
-    """Rounds of rolling out and learning from it."""
-    minds: Annotated[int, SIZE] = 512
-    """Minds side by side (dreams, or tracks when awake)."""
-    steps: Annotated[int, SIZE] = 50
-    """Steps of each mind an update."""
-    reset_every: Annotated[int, least(1)] = 2
-    """Updates after which all minds begin anew; checkpoints fall there, so a resumed run meets the same minds."""
-    learning_rate: Annotated[float, above(0)] = 5e-4
-    """Of Adam."""
-    gamma: Annotated[float, SHARE] = 0.99
-    """Discount a step."""
-    lam: Annotated[float, SHARE] = 0.95
-    """Lambda of the generalized advantage estimate."""
-    clip: Annotated[float, above(0)] = 0.2
-    """How far the policy's ratio may move before its gain is clipped."""
-    epochs: Annotated[int, least(1)] = 5
-    """Passes over what was rolled out."""
-    minibatch: Annotated[int, least(2)] = 2048
-    """Steps a gradient step."""
-    entropy: Annotated[float, least(0)] = 1e-3
-    """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
-    leaving_price: Annotated[float, least(0)] = 10.0
-    """What leaving the road costs C once, while it learns (never in a score): a tile that is missed costs the lap."""
-    off_road_price: Annotated[float, least(0)] = 0.2
-    """What every step wholly off the road costs C besides. A high price makes it give up: whoever expects to leave the road for
-    long saves most by ending the episode."""
-    noise: Annotated[float | None, above(0)] = None
-    """Standard deviation of the exploring noise that C begins with; none: as C brings it along, 0.37 if it is a fresh one."""
-    limit: Annotated[int, least(1, LIMIT)] = 1000
-    """The most steps of an episode when awake: after the lap nothing is left to earn, which a critic cannot see coming."""
-    reward_scale: Annotated[float, above(0)] = 0.1
-    """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
-
-    def __post_init__(self) -> None:
-        """Refuse a minibatch of a single step: its advantage cannot be normalised."""
-        if self.minds * self.steps % self.minibatch == 1:
-            raise Refused(
-                f"--ppo.minibatch {self.minibatch}: of {self.minds} x {self.steps} steps (--ppo.minds, --ppo.steps) one is "
-                f"left over. Use --ppo.minibatch {self.minds * self.steps + 1}, or another --ppo.steps"
-            )
-
-    def at(self, share: float, **other: Any) -> "PPOConfig":
-        """The same with a share of the learning rate and of the bonus on entropy, and with `other` settings."""
-        return replace(self, learning_rate=self.learning_rate * share, entropy=self.entropy * share, **other)
 
 
 class Rollout(NamedTuple):

@@ -1,80 +1,16 @@
 """What an expert practises on, and for how long: the track in decisions instead of steps, and all settings of its making."""
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from dreamlap.config.parts import LIMIT
+from dreamlap.config.training import PracticeConfig
 from dreamlap.expert import ReflexConfig, to_gray
 from dreamlap.seeds import SELECTION_SEEDS
-from dreamlap.settings import ANY, SEED, SHARE, WORKERS, above, count, least, settings
 from dreamlap.track import FastCarRacing, action_form, off_road
-from dreamlap.track.config import LIMIT
-
-
-@settings
-class PracticeConfig:
-    """How practising differs from driving for a score."""
-
-    random_start: Annotated[float, SHARE] = 0.5
-    """Share of the episodes that begin on a random tile of the track."""
-    patience: Annotated[int, least(1)] = 100
-    """Steps of the track without a new tile after which an episode is lost and ends."""
-    lost_price: Annotated[float, least(0)] = 100.0
-    """What that costs: as much as leaving the playfield."""
-    off_road_price: Annotated[float, least(0)] = 1.0
-    """What a step with the car wholly off the road costs. Above 1 it learns to stand still instead of driving."""
-    reward_scale: Annotated[float, above(0)] = 0.005
-    """Rewards are multiplied by this: with returns far above 1 the critic spoils the features that it shares with the actor."""
-
-
-@settings
-class ExpertConfig:
-    """How an expert is made."""
-
-    reflex: ReflexConfig = ReflexConfig()
-    practice: PracticeConfig = PracticeConfig()
-    updates: Annotated[int, least(1)] = count(400, least=2)
-    """Rounds of driving and learning from it."""
-    tracks: Annotated[int, least(1, 128)] = 16
-    """Tracks driven side by side."""
-    steps: Annotated[int, least(2)] = 128
-    """Decisions on each track an update."""
-    reset_every: Annotated[int, least(1)] = 20
-    """Updates after which all tracks begin anew; checkpoints fall there, so a resumed run meets the same tracks."""
-    epochs: Annotated[int, least(1)] = 6
-    """Passes over what was driven."""
-    minibatch: Annotated[int, least(2)] = 128
-    """Decisions a gradient step."""
-    learning_rate: Annotated[float, above(0)] = 2e-4
-    """Of Adam, at the start; it falls to a tenth along a half cosine."""
-    gamma: Annotated[float, SHARE] = 0.99
-    """Discount a decision."""
-    lam: Annotated[float, SHARE] = 0.95
-    """Lambda of the generalized advantage estimate."""
-    clip: Annotated[float, above(0)] = 0.2
-    """How far the policy's ratio may move before its gain is clipped."""
-    most_kl: Annotated[float, above(0)] = 0.03
-    """KL divergence from the policy that drove at which the passes of an update end early."""
-    log_std: Annotated[float, least(-20, 5)] = -1.7
-    """Logarithm of the standard deviation of the exploring noise, at the start: 0.4 of steering is the wheels' full lock."""
-    seed: Annotated[int, SEED] = 0
-    """All chance comes from it."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where the network is trained."""
-    evaluations: Annotated[int, least(1, 10)] = 10
-    """How often the expert is judged on selection tracks; the best one is kept. At most 10 by the protocol."""
-    judged: Annotated[int, least(1, 100)] = count(10, least=2)
-    """Selection tracks that it drives then, on the fast track."""
-    threshold: Annotated[float, ANY] = 900.0
-    """Mean return there at which the training stops early."""
-    scored: Annotated[int, least(2, 1000)] = count(20, least=2)
-    """Other selection tracks that the kept expert drives at the end, on the stock track."""
-    film_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
-    """The most steps of the video."""
-    workers: Annotated[int, WORKERS] = 2
-    """Processes that drive for the score."""
 
 
 class Practice(gym.Env[np.ndarray, np.ndarray]):

@@ -1,48 +1,20 @@
 """How V is trained: to draw again what it saw, through a bottleneck."""
 
-from typing import Annotated, Literal
-
 import torch
 from torch import Tensor
 
+from dreamlap.config.training import VisionTraining
 from dreamlap.device import Autocast
 from dreamlap.episodes.store import EpisodeFile, FrameSampler
 from dreamlap.learn.loop import descend, half_cosine, run_updates, set_rate, shards
 from dreamlap.run import Stage
 from dreamlap.seeds import generator, numpy_generator
-from dreamlap.settings import SHARE, SIZE, above, count, least, settings
 from dreamlap.track import bar_rows
 from dreamlap.vision import VAE
 from dreamlap.vision.vae import pixels, reconstruction_error
 
 SHARDS = 4
 """Into how many shards a batch is cut, to be learned from side by side."""
-
-
-@settings
-class VisionTraining:
-    """How V is trained."""
-
-    updates: Annotated[int, least(0)] = count(3000, least=0)
-    """Gradient steps."""
-    batch: Annotated[int, SIZE] = 64
-    """Frames a step."""
-    learning_rate: Annotated[float, above(0)] = 1e-3
-    """Of Adam, at the start; it falls to a tenth along a half cosine."""
-    likelihood: Literal["mse", "bce"] = "mse"
-    """Error summed over pixels: squared (the paper's), or binary cross-entropy."""
-    bar_weight: Annotated[float, least(0)] = 5.0
-    """Weight of the rows of the instrument bar: above 1 the speed survives in z."""
-    kl_weight: Annotated[float, least(0)] = 0.1
-    """Weight of the KL divergence (beta): at 1, the paper's, z keeps 16 nats of these frames and the road is blurred."""
-    kl_warmup: Annotated[int, least(1)] = count(100, least=1)
-    """Updates over which the weight of the KL divergence rises from 0 (annealing)."""
-    free_bits: Annotated[float, least(0)] = 0.0
-    """Nats a latent dimension may hold before its KL divergence costs anything (Kingma et al. 2016)."""
-    alone: Annotated[float, SHARE] = 0.5
-    """Of NVAE: share of the frames that are drawn from z alone, as a dream is; 0 is its paper's."""
-    spectral_weight: Annotated[float, least(0)] = 0.01
-    """Of NVAE: weight of its spectral regularisation (lambda), which keeps the KL divergence bounded."""
 
 
 def train_vision(

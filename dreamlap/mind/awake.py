@@ -8,16 +8,13 @@ import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent, Starts
+from dreamlap.config.parts import LIMIT, MOST_AWAKE
 from dreamlap.errors import Refused
 from dreamlap.mind.interface import Step
 from dreamlap.mind.world import open_world, ways_to_begin
 from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.settings import SHARE, bounded, least
 from dreamlap.track import off_road, read_options
-from dreamlap.track.config import LIMIT
-
-MOST = 128
-"""Tracks that one process may hold: each has a picture of its ground, some 20 MB."""
 
 
 class Awake:
@@ -27,7 +24,7 @@ class Awake:
     def __init__(
         self,
         agent: Agent,
-        num_envs: Annotated[int, least(1, MOST)],
+        num_envs: Annotated[int, least(1, MOST_AWAKE)],
         limit: Annotated[int, least(1)] = LIMIT,
         random_start: Annotated[float, SHARE] = 0.0,
         reverse: Annotated[float, SHARE] = 0.0,

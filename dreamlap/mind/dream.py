@@ -12,26 +12,12 @@ import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent, Starts
+from dreamlap.config.training import DreamConfig
 from dreamlap.errors import Refused
 from dreamlap.memory.mixture import sample
 from dreamlap.mind.interface import Step
 from dreamlap.seeds import normals, uniforms
-from dreamlap.settings import SHARE, SIZE, above, bounded, least, settings
-
-
-@settings
-class DreamConfig:
-    """How M dreams."""
-
-    horizon: Annotated[int, least(1)] = 30
-    """Steps until a dream is cut off, and C's own estimate stands for the rest. At full speed the car is by then where the real
-    frame ended that the dream began with: what M invents beyond is kinder than the track. (A branched rollout: Janner et al.
-    2019, *When to Trust Your Model*, section 4.2.)"""
-    temperature: Annotated[float, above(0, 100)] = 1.0
-    """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
-    from_start: Annotated[float, SHARE] = 0.1
-    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.warmup).
-    Training chooses the agent's moments by it; a `Dream` of moments that are chosen already takes a share of its own."""
+from dreamlap.settings import SHARE, SIZE, bounded
 
 
 class Dream:

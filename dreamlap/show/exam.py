@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from dreamlap.config.parts import EXAM
 from dreamlap.scores import lost_drives, told
-from dreamlap.track.config import EXAM
 
 PUBLISHED = {
     "AttentionAgent": ("866 ± 112", "900 ± 35", "898 ± 53"),

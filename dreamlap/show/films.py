@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from dreamlap.agent import Agent, Starts
+from dreamlap.config.parts import LIMIT
 from dreamlap.episodes import Episode, EpisodeFile
 from dreamlap.episodes.store import CHUNK
 from dreamlap.expert import Expert, to_gray
@@ -20,7 +21,6 @@ from dreamlap.progress import meter
 from dreamlap.show.glimpse import ZOOM, moments, shown_frames
 from dreamlap.show.panels import Board, mosaic
 from dreamlap.track import to_frame
-from dreamlap.track.config import LIMIT
 from dreamlap.track.frames import STOCK
 
 LOOKS = ("the track", "V's reconstruction", "M's prediction, one step before")

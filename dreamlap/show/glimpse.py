@@ -5,15 +5,16 @@ from contextlib import closing
 import numpy as np
 import torch
 
-from dreamlap.agent import Agent, Starts
-from dreamlap.drivers import AgentDriver
+from dreamlap.agent import PARTS, Agent, Starts
+from dreamlap.config.parts import DriverConfig, TrackConfig
+from dreamlap.drivers import Driver, build_driver, seat
 from dreamlap.episodes import Episode
-from dreamlap.episodes.record import Tape
+from dreamlap.episodes.record import begin, decide
 from dreamlap.measure.memory import lived
 from dreamlap.mind.world import open_world
 from dreamlap.parallel import one_thread
 from dreamlap.seeds import training_track
-from dreamlap.track import TrackConfig, off_road
+from dreamlap.track import off_road
 
 ZOOM = 50
 """Steps at the start of an episode in which CarRacing zooms in from far above: videos and pictures leave them out."""
@@ -27,13 +28,20 @@ def unseen_drive(agent: Agent, seed: int, steps: int = 400) -> Episode:
 
 
 def drive_on(agent: Agent, track_seed: int, steps: int) -> Episode:
-    """The agent on the track of that seed (the fast one: for looks, not for scores)."""
+    """The agent on the track of that seed (the fast one: for looks, not for scores). Before it has a C, the autopilot."""
     with closing(open_world(agent.config.track)) as track, one_thread():
-        frame, _ = track.reset(seed=track_seed)
-        tape, driver = Tape(track, frame, {"track": track_seed}), AgentDriver(agent, 1)
+        driver = _driver_of(agent)
+        tape = begin(driver, 0, track, track_seed, {})
         for _ in range(steps):
-            tape.step(driver.act(tape.frames[-1][None])[0])
+            tape.step(decide(driver, [tape], agent.actions)[0])
     return tape.episode()
+
+
+def _driver_of(agent: Agent) -> Driver:
+    """The autopilot knows the track's geometry, which a dream does not have: there a random walk drives."""
+    if "controller" in agent.about.get("trained", PARTS):
+        return seat(agent, 1)
+    return build_driver(DriverConfig("correlated" if agent.config.track.dream else "autopilot", (0.0, 0.0)), 1)
 
 
 def zoomed(track: TrackConfig) -> int:

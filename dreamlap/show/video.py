@@ -11,7 +11,7 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from dreamlap.agent import Agent
+from dreamlap.agent import PARTS, Agent
 from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
 from dreamlap.episodes.store import SUFFIX
 from dreamlap.errors import Refused
@@ -174,6 +174,8 @@ def reconstruction_video(
 
 FILMS = {"drive": drive_video, "dream": dream_video, "prediction": prediction_video, "reconstruction": reconstruction_video}
 """The videos that can be made of every agent, by name."""
+NEEDED = {"drive": PARTS, "dream": PARTS, "prediction": ("vision", "memory"), "reconstruction": ("vision",)}
+"""Which parts of the agent must be trained for each of them."""
 
 
 @checked

@@ -17,9 +17,9 @@ import numpy as np
 import pygame
 from gymnasium.envs.box2d.car_racing import WINDOW_H, WINDOW_W, CarRacing
 
+from dreamlap.config.parts import EXAM
 from dreamlap.errors import Refused
 from dreamlap.seeds import numpy_generator
-from dreamlap.track.config import EXAM
 from dreamlap.track.fast import FastCarRacing
 from dreamlap.track.frames import ROAD_ROWS, STOCK
 from dreamlap.track.ground import as_arrives

@@ -9,8 +9,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from dreamlap.config.parts import TrackConfig
 from dreamlap.errors import Refused
-from dreamlap.track.config import TrackConfig
 
 cv2.setNumThreads(1)
 # Frames are so small that OpenCV's threads make none of them faster, yet they double the processor time: two processes

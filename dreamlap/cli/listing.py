@@ -1,0 +1,82 @@
+"""What there is to be run."""
+
+import difflib
+import textwrap
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
+
+from dreamlap.cli.words import COLUMNS
+from dreamlap.errors import Refused
+from dreamlap.estimate import brief, budget, cost
+from dreamlap.presets import PRESETS, Config
+from dreamlap.progress import console
+
+ROW = "{:21} {:30} {:13} {:>7} {:>4}"
+"""Of the table of presets, which fits a terminal of 80 columns."""
+
+
+def presets(name: Annotated[Positional[str], tyro.conf.arg(metavar="PRESET")] = "") -> None:
+    """List the presets, or say what one is made of.
+
+    Examples:
+        dreamlap presets
+        dreamlap presets champion
+
+    Args:
+        name: One of them, for its parts, its cost and its source.
+    """
+    if name:
+        return _details(preset_called(name, "presets"))
+    console.print(ROW.format("preset", "what it is", "C learns by", "time", "score"), style="bold")
+    for each, preset in PRESETS.items():
+        time = preset.time or f"~{brief(cost(preset.config).seconds)}"
+        console.print(ROW.format(each, preset.title, _learns(preset.config), time, preset.score).rstrip())
+    console.print("time: measured on two cores without a GPU; ~ is estimated.")
+    console.print("score: mean return in the real environment; * is of an older recipe.")
+    console.print("`dreamlap presets NAME` says more.")
+    return None
+
+
+def _learns(config: Config) -> str:
+    trainer = "PPO" if config.controller.kind == "actor-critic" else "CMA-ES"
+    return f"{trainer}, {'dream' if config.controller.mind == 'dream' else 'track'}"
+
+
+def _details(name: str) -> None:
+    preset = PRESETS[name]
+    config, first = preset.config, preset.config.collect
+    drivers = {"random": first.random, "wandering": first.correlated, "autopilot": first.autopilot, "expert": first.expert}
+    data = ", ".join(f"{count:,} {driver}" for driver, count in drivers.items() if count)
+    asked = budget(config)
+    parts = {
+        "data": data + (", in a dream" if config.track.dream else ""),
+        "V": f"{config.vision.kind} {config.vision.latent}",
+        "M": f"{config.memory.kind} {config.memory.hidden}",
+        "C": f"{config.controller.kind}, {_learns(config)}",
+        "steps": asked["steps"],
+        "time": f"{preset.time} measured" if preset.time else f"about {asked['time']}, estimated",
+        "score": preset.score or "not measured at full size",
+        "from": preset.source,
+        "run it": f"dreamlap run {name}",
+    }
+    console.print(textwrap.fill(f"{name}: {preset.about}", COLUMNS) + "\n")
+    for part, what in parts.items():
+        console.print(f"  {part:8}{what}")
+    console.print("\ndocs/presets.md compares its settings with those of the original system.")
+
+
+def preset_called(name: str, verb: str) -> str:
+    """The name of a preset, which must be one.
+
+    Raises:
+        Refused: there is no such preset.
+    """
+    if name in PRESETS:
+        return name
+    if name.startswith("-"):
+        raise Refused(f"name the preset before its flags: dreamlap {verb} PRESET {name}")
+    near = difflib.get_close_matches(name, PRESETS, 1)
+    meant = f"did you mean {near[0]}?" if near else "`dreamlap presets` lists them"
+    raise Refused(f"there is no preset {name!r}; {meant}")

@@ -1,0 +1,70 @@
+"""How a verb looks to whoever types it: what its arguments are called, and its help.
+
+The help of a verb is its docstring: a line of what it does, more about it, two examples.
+"""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+from tyro.conf import Positional
+
+from dreamlap.progress import console
+from dreamlap.settings import checked, deferred
+
+T = TypeVar("T")
+
+AgentPath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT")]
+"""The folder of an agent or of its run, or the name of an included agent."""
+ScorePath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT|FILE")]
+FilePath = Annotated[Path, tyro.conf.arg(metavar="FILE")]
+OutPath = Annotated[Positional[Path], tyro.conf.arg(metavar="OUT")]
+SourcePath = Annotated[Positional[Path], tyro.conf.arg(metavar="SOURCE")]
+RunPath = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+FolderPath = Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+Tracks = Annotated[str, tyro.conf.arg(metavar="A:B")]
+Step = Annotated[int | None, tyro.conf.arg(metavar="STEP")]
+
+COLUMNS = 80
+
+
+def call(verb: Callable[..., None], name: str, args: Sequence[str]) -> None:
+    """Call a verb with what was typed after its name; or print its help, or what is wrong with it, and exit."""
+    with deferred():  # the verbs check their arguments themselves, whole
+        parsed(checked(verb), name, args, about(verb))
+
+
+def parsed(kind: Callable[..., T], name: str, args: Sequence[str], told: str, **how: Any) -> T:
+    """What tyro makes of the words after a verb. Its help begins with what is told of the verb, in paragraphs."""
+    if "-h" in args or "--help" in args:
+        console.print(f"{told}\n")
+    return tyro.cli(kind, prog=f"dreamlap {name}", args=list(args), description="", **how)
+
+
+def headline(thing: Any) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def about(thing: Any) -> str:
+    """What a docstring says, but for its arguments, in lines of 80 columns; examples stay as they are."""
+    text = re.split(r"\n(?:Args|Raises):\n", inspect.getdoc(thing) or "")[0]
+    told, _, shown = text.partition("\nExamples:\n")
+    parts = [textwrap.fill(" ".join(part.split()), COLUMNS) for part in told.strip().split("\n\n")]
+    if shown:
+        parts.append("Examples:\n" + textwrap.indent(textwrap.dedent(shown).strip(), "  "))
+    return "\n\n".join(parts)
+
+
+def examples(thing: Any) -> list[str]:
+    """The commands that a docstring shows, without their remarks."""
+    shown = (inspect.getdoc(thing) or "").partition("\nExamples:\n")[2].partition("\n\n")[0]
+    return [line.partition("#")[0].strip() for line in shown.splitlines() if line.strip()]

@@ -1,0 +1,219 @@
+"""How the parts are trained: V, M, the dream, C by PPO or by CMA-ES, and the expert."""
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from dreamlap.config.parts import LIMIT, ReflexConfig
+from dreamlap.errors import Refused
+from dreamlap.settings import ANY, SEED, SHARE, SIZE, WORKERS, above, count, least, settings
+
+
+@settings
+class VisionTraining:
+    """How V is trained."""
+
+    updates: Annotated[int, least(0)] = count(3000, least=0)
+    """Gradient steps."""
+    batch: Annotated[int, SIZE] = 64
+    """Frames a step."""
+    learning_rate: Annotated[float, above(0)] = 1e-3
+    """Of Adam, at the start; it falls to a tenth along a half cosine."""
+    likelihood: Literal["mse", "bce"] = "mse"
+    """Error summed over pixels: squared (the paper's), or binary cross-entropy."""
+    bar_weight: Annotated[float, least(0)] = 5.0
+    """Weight of the rows of the instrument bar: above 1 the speed survives in z."""
+    kl_weight: Annotated[float, least(0)] = 0.1
+    """Weight of the KL divergence (beta): at 1, the paper's, z keeps 16 nats of these frames and the road is blurred."""
+    kl_warmup: Annotated[int, least(1)] = count(100, least=1)
+    """Updates over which the weight of the KL divergence rises from 0 (annealing)."""
+    free_bits: Annotated[float, least(0)] = 0.0
+    """Nats a latent dimension may hold before its KL divergence costs anything (Kingma et al. 2016)."""
+    alone: Annotated[float, SHARE] = 0.5
+    """Of NVAE: share of the frames that are drawn from z alone, as a dream is; 0 is its paper's."""
+    spectral_weight: Annotated[float, least(0)] = 0.01
+    """Of NVAE: weight of its spectral regularisation (lambda), which keeps the KL divergence bounded."""
+
+
+@settings
+class MemoryTraining:
+    """How M is trained."""
+
+    updates: Annotated[int, least(0)] = count(1200, least=0)
+    """Gradient steps."""
+    batch: Annotated[int, SIZE] = 64
+    """Windows a step."""
+    window: Annotated[int, least(1, LIMIT)] = 64
+    """Steps in a window."""
+    learning_rate: Annotated[float, above(0)] = 1e-3
+    """Of Adam."""
+    reward_weight: Annotated[float, least(0)] = 1.0
+    """Weight of the squared error of the reward, beside the negative log-likelihood of z."""
+    end_weight: Annotated[float, least(0)] = 1.0
+    """Weight of the cross-entropy of the episode's end."""
+    off_road_weight: Annotated[float, least(0)] = 1.0
+    """Weight of the cross-entropy of how far off the road the car is."""
+    from_start: Annotated[float, SHARE] = 0.1
+    """Share of the windows that begin with the first frame of an episode."""
+    fresh: Annotated[float, SHARE] = 0.5
+    """Share of the windows taken from the latest round's episodes, once there are any."""
+    clip: Annotated[float, above(0)] = 10.0
+    """Norm to which a longer gradient is shortened."""
+
+
+@settings
+class DreamConfig:
+    """How M dreams."""
+
+    horizon: Annotated[int, least(1)] = 30
+    """Steps until a dream is cut off, and C's own estimate stands for the rest. At full speed the car is by then where the real
+    frame ended that the dream began with: what M invents beyond is kinder than the track. (A branched rollout: Janner et al.
+    2019, *When to Trust Your Model*, section 4.2.)"""
+    temperature: Annotated[float, above(0, 100)] = 1.0
+    """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
+    from_start: Annotated[float, SHARE] = 0.1
+    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.warmup).
+    Training chooses the agent's moments by it; a `Dream` of moments that are chosen already takes a share of its own."""
+
+
+@settings
+class PPOConfig:
+    """How PPO trains C."""
+
+    updates: Annotated[int, least(1)] = count(25, least=1)
+    """Rounds of rolling out and learning from it."""
+    minds: Annotated[int, SIZE] = 512
+    """Minds side by side (dreams, or tracks when awake)."""
+    steps: Annotated[int, SIZE] = 50
+    """Steps of each mind an update."""
+    reset_every: Annotated[int, least(1)] = 2
+    """Updates after which all minds begin anew; checkpoints fall there, so a resumed run meets the same minds."""
+    learning_rate: Annotated[float, above(0)] = 5e-4
+    """Of Adam."""
+    gamma: Annotated[float, SHARE] = 0.99
+    """Discount a step."""
+    lam: Annotated[float, SHARE] = 0.95
+    """Lambda of the generalized advantage estimate."""
+    clip: Annotated[float, above(0)] = 0.2
+    """How far the policy's ratio may move before its gain is clipped."""
+    epochs: Annotated[int, least(1)] = 5
+    """Passes over what was rolled out."""
+    minibatch: Annotated[int, least(2)] = 2048
+    """Steps a gradient step."""
+    entropy: Annotated[float, least(0)] = 1e-3
+    """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
+    leaving_price: Annotated[float, least(0)] = 10.0
+    """What leaving the road costs C once, while it learns (never in a score): a tile that is missed costs the lap."""
+    off_road_price: Annotated[float, least(0)] = 0.2
+    """What every step wholly off the road costs C besides. A high price makes it give up: whoever expects to leave the road for
+    long saves most by ending the episode."""
+    noise: Annotated[float | None, above(0)] = None
+    """Standard deviation of the exploring noise that C begins with; none: as C brings it along, 0.37 if it is a fresh one."""
+    limit: Annotated[int, least(1, LIMIT)] = 1000
+    """The most steps of an episode when awake: after the lap nothing is left to earn, which a critic cannot see coming."""
+    reward_scale: Annotated[float, above(0)] = 0.1
+    """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
+
+    def __post_init__(self) -> None:
+        """Refuse a minibatch of a single step: its advantage cannot be normalised."""
+        if self.minds * self.steps % self.minibatch == 1:
+            raise Refused(
+                f"--ppo.minibatch {self.minibatch}: of {self.minds} x {self.steps} steps (--ppo.minds, --ppo.steps) one is "
+                f"left over. Use --ppo.minibatch {self.minds * self.steps + 1}, or another --ppo.steps"
+            )
+
+    def at(self, share: float, **other: Any) -> "PPOConfig":
+        """The same with a share of the learning rate and of the bonus on entropy, and with `other` settings."""
+        return replace(self, learning_rate=self.learning_rate * share, entropy=self.entropy * share, **other)
+
+
+@settings
+class CMAESConfig:
+    """How CMA-ES trains C."""
+
+    generations: Annotated[int, least(1)] = count(100, least=1)
+    """Generations."""
+    population: Annotated[int, least(3, 65536)] = count(64, least=4)
+    """Candidates a generation."""
+    rollouts: Annotated[int, SIZE] = count(16, least=1)
+    """Rollouts a candidate, on the same tracks or dreams for all."""
+    steps: Annotated[int, least(1)] = count(1000, least=20)
+    """The most steps of a rollout."""
+    sigma: Annotated[float, above(0)] = 0.1
+    """Initial standard deviation of the weights."""
+    test_every: Annotated[int, least(0)] = 0
+    """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
+    tests: Annotated[int, least(1, 128)] = 4
+    """Training tracks that such a test drives."""
+    directions: Annotated[int, least(0)] = 0
+    """Search along so many principal directions of what C sees, [z, h], and along the bias: much fewer numbers, and those that
+    matter. 0: along all weights, as the paper. C is the same matrix either way."""
+    diagonal: bool = False
+    """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
+    off_road_price: Annotated[float, least(0)] = 0.0
+    """What a step with the car wholly off the road costs C while it learns (never in a score)."""
+    target: Annotated[float | None, ANY] = None
+    """Mean return of the best candidate at which evolution stops early."""
+
+
+@settings
+class PracticeConfig:
+    """How practising differs from driving for a score."""
+
+    random_start: Annotated[float, SHARE] = 0.5
+    """Share of the episodes that begin on a random tile of the track."""
+    patience: Annotated[int, least(1)] = 100
+    """Steps of the track without a new tile after which an episode is lost and ends."""
+    lost_price: Annotated[float, least(0)] = 100.0
+    """What that costs: as much as leaving the playfield."""
+    off_road_price: Annotated[float, least(0)] = 1.0
+    """What a step with the car wholly off the road costs. Above 1 it learns to stand still instead of driving."""
+    reward_scale: Annotated[float, above(0)] = 0.005
+    """Rewards are multiplied by this: with returns far above 1 the critic spoils the features that it shares with the actor."""
+
+
+@settings
+class ExpertConfig:
+    """How an expert is made."""
+
+    reflex: ReflexConfig = ReflexConfig()
+    practice: PracticeConfig = PracticeConfig()
+    updates: Annotated[int, least(1)] = count(400, least=2)
+    """Rounds of driving and learning from it."""
+    tracks: Annotated[int, least(1, 128)] = 16
+    """Tracks driven side by side."""
+    steps: Annotated[int, least(2)] = 128
+    """Decisions on each track an update."""
+    reset_every: Annotated[int, least(1)] = 20
+    """Updates after which all tracks begin anew; checkpoints fall there, so a resumed run meets the same tracks."""
+    epochs: Annotated[int, least(1)] = 6
+    """Passes over what was driven."""
+    minibatch: Annotated[int, least(2)] = 128
+    """Decisions a gradient step."""
+    learning_rate: Annotated[float, above(0)] = 2e-4
+    """Of Adam, at the start; it falls to a tenth along a half cosine."""
+    gamma: Annotated[float, SHARE] = 0.99
+    """Discount a decision."""
+    lam: Annotated[float, SHARE] = 0.95
+    """Lambda of the generalized advantage estimate."""
+    clip: Annotated[float, above(0)] = 0.2
+    """How far the policy's ratio may move before its gain is clipped."""
+    most_kl: Annotated[float, above(0)] = 0.03
+    """KL divergence from the policy that drove at which the passes of an update end early."""
+    log_std: Annotated[float, least(-20, 5)] = -1.7
+    """Logarithm of the standard deviation of the exploring noise, at the start: 0.4 of steering is the wheels' full lock."""
+    seed: Annotated[int, SEED] = 0
+    """All chance comes from it."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the network is trained."""
+    evaluations: Annotated[int, least(1, 10)] = 10
+    """How often the expert is judged on selection tracks; the best one is kept. At most 10 by the protocol."""
+    judged: Annotated[int, least(1, 100)] = count(10, least=2)
+    """Selection tracks that it drives then, on the fast track."""
+    threshold: Annotated[float, ANY] = 900.0
+    """Mean return there at which the training stops early."""
+    scored: Annotated[int, least(2, 1000)] = count(20, least=2)
+    """Other selection tracks that the kept expert drives at the end, on the stock track."""
+    film_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
+    """The most steps of the video."""
+    workers: Annotated[int, WORKERS] = 2
+    """Processes that drive for the score."""

@@ -1,0 +1,223 @@
+"""The command line: quick to answer, readable at 80 columns, and two runs never meet in one folder."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dreamlap.agent import PARTS
+from dreamlap.cli import PRESET_VERBS, VERBS, main
+from dreamlap.cli.runs import FREE, PresetCommand, parse
+from dreamlap.cli.words import examples, headline
+from dreamlap.config.parts import TrackConfig
+from dreamlap.plan import binds
+from dreamlap.presets import Config
+from dreamlap.settings import differences
+from dreamlap.track import action_form
+
+ALL = PRESET_VERBS | VERBS
+HEAVY = (
+    "torch",
+    "cma",
+    "matplotlib",
+    "cv2",
+    "pygame",
+    "Box2D",
+    "av",
+    "joblib",
+    "safetensors",
+    "tensorboard",
+)
+TINY = (
+    *("--name", "t", "--collect.steps", "60", "--vision-training.updates", "6", "--memory-training.updates", "6"),
+    *("--selection.film-steps", "20", "--workers", "1", "--memory.hidden", "16", "--vision.width", "8"),
+)
+
+
+def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int | None = 0) -> str:
+    """What the command prints; `status`: how it ends."""
+    ended = 0
+    try:
+        main(words)
+    except SystemExit as end:
+        ended = end.code or 0
+    shown = capsys.readouterr()
+    assert ended == status, shown
+    return shown.out + shown.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "presets",
+        "presets linear",
+        "help run",
+        "run demo --help",
+        "train --help",
+        "train expert --help",
+        "video --help",
+        "fly",
+        "run dmo",
+        "run demo --ppo.nothing 3",
+        "run demo --ppo.minds many",
+        "run demo --ppo.minds 0",
+        "collect episodes --episodes 0",
+        "evaluate",
+    ],
+)
+def test_help_and_refusals_load_nothing_heavy(words: str, tmp_path: Path):
+    program = (
+        "import json, sys\nfrom dreamlap.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words.split()], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=100
+    )
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    assert "dreamlap.presets" in loaded
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+@pytest.mark.parametrize("verb", ALL)
+def test_every_verb_has_a_short_headline_and_two_examples(verb: str):
+    assert len(headline(ALL[verb])) <= 61
+    shown = examples(ALL[verb])
+    assert len(shown) == 2
+    assert all("dreamlap " in line for line in shown)
+    assert f"dreamlap {verb}" in shown[0]
+
+
+@pytest.mark.parametrize("verb", [*ALL, "", "train", "data", "run demo", "train vision demo"])
+def test_help_fits_80_columns(verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = said([*verb.split(), "--help"], capsys)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "dreamlap" in shown
+    assert "{None}|PATH" not in shown
+    assert said(["help", *verb.split()], capsys) == shown
+
+
+@pytest.mark.parametrize(
+    ("words", "metavars"),
+    [
+        ("video", "AGENT"),
+        ("picture", "AGENT"),
+        ("evaluate", "AGENT"),
+        ("report", "RUN"),
+        ("collect", "FOLDER"),
+        ("data info", "FOLDER"),
+        ("run demo", "--data FOLDER"),
+        ("compare", "AGENT|FILE"),
+    ],
+)
+def test_metavars_say_what_is_meant(words: str, metavars: str, capsys: pytest.CaptureFixture[str]):
+    assert metavars in said([*words.split(), "--help"], capsys)
+
+
+def test_the_flags_that_most_need_come_first(capsys: pytest.CaptureFixture[str]):
+    overview, whole = said(["help", "run"], capsys), said(["run", "demo", "--help"], capsys)
+    for flag in ("--name", "--seed", "--scale", "--data", "--device", "--workers"):
+        assert flag in overview
+        assert 0 < whole.index(flag) < whole.index("--track.size")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("runn", "did you mean run?"),
+        ("run", "which preset?"),
+        ("run dmo", "there is no preset 'dmo'; did you mean demo?"),
+        ("run --seed 1 demo", "name the preset before its flags"),
+        ("presets dmo", "did you mean demo?"),
+        ("train wings demo", "train what?"),
+        ("data", "data info"),
+    ],
+)
+def test_wrong_words_are_answered(words: str, told: str, capsys: pytest.CaptureFixture[str]):
+    assert told in said(words.split(), capsys, 0 if words == "data" else 1)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_verbs_presets_and_flags(shell: str, capsys: pytest.CaptureFixture[str]):
+    script = said(["completion", shell], capsys)
+    for word in ("evaluate", "traversals", "preview", "rl-world-models-awake", "--ppo.minibatch", "--reward-scale"):
+        assert word in script
+    if shell == "bash":
+        assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ("", "demo"),
+        ("--seed 0", "demo"),
+        ("--seed 1", "demo-seed1"),
+        ("--scale 0.01", "demo-x0.01"),
+        ("--scale 0.1 --seed 2", "demo-x0.1-seed2"),
+        ("--device cpu --workers 7 --selection.tracks 3", "demo"),
+        ("--rounds.rounds 9", "demo"),
+        ("--data ../human/", "demo-data..-human"),
+        ("--rounds.noise 0.1 0.2 --track.randomize", "demo-rounds.noise-0.1-0.2-track.randomize"),
+        ("--track.no-bar", "demo-no-track.bar"),
+        ("--seed 1 --name demo", "demo"),
+    ],
+)
+def test_a_run_is_named_after_what_differs(flags: str, name: str):
+    words = ["demo", *flags.split()]
+    scale = float(words[words.index("--scale") + 1]) if "--scale" in words else 1.0
+    assert parse("run", words, scale).name == name
+
+
+def test_a_name_is_no_longer_than_a_file_system_takes():
+    flags = [word for n in range(12) for word in (f"--{PATHS[n]}", "0.125")]
+    one, other = (parse("run", ["demo", *flags, "--seed", seed]).name for seed in ("1", "2"))
+    assert len(one) <= 100
+    assert one != other
+
+
+PATHS = [
+    *("ppo.gamma", "ppo.lam", "ppo.clip", "ppo.entropy", "ppo.reward-scale", "ppo.learning-rate", "ppo.off-road-price"),
+    *("cmaes.sigma", "memory-training.clip", "memory-training.fresh", "vision-training.alone", "rounds.decay"),
+]
+
+
+def test_what_is_not_in_a_name_binds_no_stage_or_only_its_length():
+    lengths = {"rounds.rounds", "anew.controllers", "ppo.updates", "cmaes.generations"}
+    for setting in FREE:
+        one = f"{setting}tracks" if setting.endswith(".") else setting
+        bound = any(binds(one, number, stage, False) for number in (0, 1) for stage in ("collect", *PARTS))
+        assert not bound or setting in lengths
+    assert PresetCommand(Config()).name == ""
+    assert differences({"a": 1}, {"a": 2}) == ["--a 1 -> 2"]
+
+
+@pytest.mark.parametrize("actions", ["pedal", "stock", "discrete"])
+def test_the_size_of_an_action_is_its_forms(actions):
+    assert TrackConfig(actions=actions).action_size == action_form(actions).size
+
+
+def test_what_is_trained_alone_can_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    told = said(["train", "vision", "debug", *TINY], capsys)
+    assert "a smoke test" in told
+    assert "runs/t/pictures/reconstructions.png" in told
+    said(["picture", "runs/t", "--what", "samples"], capsys)
+    said(["video", "runs/t", "--steps", "20"], capsys)
+    assert "no trained M" in said(["video", "runs/t", "--what", "prediction"], capsys, 1)
+    assert "no trained M and no trained C" in said(["evaluate", "runs/t"], capsys, 1)
+    assert "no trained M" in said(["play", "--dream", "runs/t"], capsys, 1)
+    assert "runs/t/videos/prediction.mp4" in said(["train", "memory", "debug", *TINY], capsys)
+    said(["video", "runs/t", "--steps", "20"], capsys)
+    assert "no trained C" in said(["video", "runs/t", "--what", "dream"], capsys, 1)
+    assert "no trained C" in said(["play", "--driver", "runs/t"], capsys, 1)
+    said(["play", "--dream", "runs/t", "--driver", "random", "--episodes", "1", "--steps", "5", "--fps", "0"], capsys)
+    made = [*tmp_path.glob("*.*"), *tmp_path.glob("runs/t/pictures/*"), *tmp_path.glob("runs/t/videos/*")]
+    kept = {"samples.png", "reconstruction.mp4", "prediction.mp4", "reconstructions.png"}
+    assert {path.name for path in made if path.stat().st_size} == kept
