@@ -144,7 +144,7 @@ def test_wrong_words_are_answered(words: str, told: str, capsys: pytest.CaptureF
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_completes_verbs_presets_and_flags(shell: str, capsys: pytest.CaptureFixture[str]):
     script = said(["completion", shell], capsys)
-    for word in ("evaluate", "traversals", "preview", "rl-world-models-awake", "--ppo.minibatch", "--reward-scale"):
+    for word in ("evaluate", "traversals", "preview", "rl-world-models-awake", "--ppo.minibatch", "--reflex.stack"):
         assert word in script
     if shell == "bash":
         assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
