@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo test bench seeds scores steadiness real-steps exam speedrun ablations clean
+.PHONY: help install demo test bench seeds docs scores steadiness real-steps exam speedrun ablations clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,10 @@ test: install    ## lint, types, all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pytest -n 2 --dist loadfile
+
+docs: install    ## the documentation, strict, into build/docs
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
 bench: install   ## steps a second of the dream and of the tracks, as ratios: some ten minutes
 	$(BIN)/python -m benchmarks.dream
