@@ -185,6 +185,7 @@ class Config:
 
 
 CHAMPION = Config(
+    collect=CollectConfig(driver=DriverConfig(turning=0.3)),
     controller=ControllerConfig(state_dependent_std=True),
     memory_training=MemoryTraining(batch=32, window=128, off_road_weight=16.0),
     ppo=PPOConfig(entropy=0.01),

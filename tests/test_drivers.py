@@ -98,3 +98,30 @@ def test_per_track_drives_many() -> None:
     assert actions.shape == (3, 3)
     assert np.array_equal(actions[0], actions[2])
     assert not np.array_equal(actions[0], actions[1])
+
+
+def test_an_autopilot_that_turns_round_drives_the_wrong_way_and_turns_back():
+    track = FastCarRacing()
+    track.reset(seed=7)
+    driver = Autopilot(turning=1.0)
+    driver.reset(track, np.random.default_rng(7))
+    (there, back), road = driver.turns, np.array(track.track)[:, 2:]
+    places, rewards = [], []
+    for _ in range(back + 100):
+        rewards.append(track.step(driver.act(track.state))[1])
+        assert track.car is not None
+        places.append(int(np.hypot(*(road - tuple(track.car.hull.position)).T).argmin()))
+    assert places[there] > places[back - 1]
+    assert places[-1] > places[back - 1]
+    assert max(rewards[there + 60 : back]) < 0  # tiles that were visited before
+    track.close()
+
+
+def test_an_autopilot_that_does_not_turn_round_draws_no_more_chance_than_ever():
+    track = FastCarRacing()
+    track.reset(seed=7)
+    chances = [np.random.default_rng(1), np.random.default_rng(1)]
+    Autopilot(noise=0.5).reset(track, chances[0])
+    Autopilot(noise=0.5, turning=0.0).reset(track, chances[1])
+    assert chances[0].random() == chances[1].random()
+    track.close()
