@@ -115,13 +115,3 @@ def test_an_autopilot_that_turns_round_drives_the_wrong_way_and_turns_back():
     assert places[-1] > places[back - 1]
     assert max(rewards[there + 60 : back]) < 0  # tiles that were visited before
     track.close()
-
-
-def test_an_autopilot_that_does_not_turn_round_draws_no_more_chance_than_ever():
-    track = FastCarRacing()
-    track.reset(seed=7)
-    chances = [np.random.default_rng(1), np.random.default_rng(1)]
-    Autopilot(noise=0.5).reset(track, chances[0])
-    Autopilot(noise=0.5, turning=0.0).reset(track, chances[1])
-    assert chances[0].random() == chances[1].random()
-    track.close()

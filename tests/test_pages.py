@@ -138,6 +138,7 @@ def quick() -> Iterator[tuple[str, list[str]]]:
     for place, command in commands():
         for program, *words in ways(command):
             ours = Path(program).name == "dreamlap" and words[0] in QUICK
+            ours = ours and not any(word.startswith("runs/") for word in words)  # a run that the reader has made before
             if ours and "--final" not in words and tuple(words) not in known:  # test tracks are for final scores alone
                 known.add(tuple(words))
                 yield place, words

@@ -58,9 +58,10 @@ def play(
     seed: Annotated[int, SEED] = 0,
     fps: Annotated[float, least(0, 10_000)] = 50.0,
 ) -> None:
-    """Drive yourself in a window, on the track or in a dream, or watch a driver; `--record` keeps what you drive.
+    """Drive yourself, on the track or in a dream; or watch.
 
-    Try `dreamlap play --dream unprivileged` first. Beside the picture the window shows V's reconstruction of the frame,
+    Try `dreamlap play --dream unprivileged` first. `--record` keeps what you drive. Beside the picture the window shows V's
+    reconstruction of the frame,
     M's prediction of it, and a map of the lap.
 
     Keys: the arrow keys steer, give gas (up) and brake (down). T switches to the dream, which goes on from here, and back to
