@@ -6,13 +6,13 @@
 import os
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"  # nobody looks
 
 import pygame
 
-from dreamlap.drivers import DriverConfig
 from dreamlap.parallel import one_thread
 from dreamlap.play.game import Game
 from dreamlap.play.place import Place
@@ -28,7 +28,7 @@ SHOWN = 225
 
 def main() -> None:
     """Measure an agent's drive on the track and in its dream."""
-    agent = DriverConfig("champion", **STEADY)
+    agent = replace(STEADY, kind="champion")
     with closing(Window("play")) as window, one_thread():
         for dream in (None, Path("champion")):
             place = make_place(agent, dream, TrackConfig())

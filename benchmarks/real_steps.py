@@ -21,8 +21,9 @@ from benchmarks.ablations import whole_scores
 from benchmarks.scores import lost_of
 from benchmarks.seeds import table
 from benchmarks.steadiness import train_and_drive
+from dreamlap.config.run import Config
 from dreamlap.files import replacing
-from dreamlap.presets import PRESETS, Config
+from dreamlap.presets import PRESETS
 from dreamlap.progress import console
 from dreamlap.scores import told
 

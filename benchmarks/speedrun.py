@@ -25,7 +25,8 @@ from dreamlap.cli.runs import parse
 from dreamlap.device import cores
 from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
-from dreamlap.pipeline import choose, learn
+from dreamlap.outcome import choose
+from dreamlap.pipeline import learn
 from dreamlap.plan import Run
 from dreamlap.progress import console
 from dreamlap.run import commit

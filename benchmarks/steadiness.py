@@ -23,11 +23,12 @@ from benchmarks.ablations import whole_scores
 from benchmarks.scores import lost_of
 from benchmarks.seeds import table
 from dreamlap.cli.runs import parse
+from dreamlap.config.run import Config
 from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
-from dreamlap.pipeline import choose, learn
+from dreamlap.outcome import choose
+from dreamlap.pipeline import learn
 from dreamlap.plan import Run
-from dreamlap.presets import Config
 from dreamlap.progress import console
 from dreamlap.scores import read_score, told
 

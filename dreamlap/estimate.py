@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from dreamlap.presets import Config
+from dreamlap.config.run import Config
 
 TRACK_RATE = 2000.0
 """Track steps a second of one process, with a driver and recording."""

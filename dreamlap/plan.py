@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from dreamlap.agent import PARTS, Agent, load, load_agent
+from dreamlap.config.run import Config
 from dreamlap.control import ActorCritic, build_controller
 from dreamlap.device import choose_autocast, choose_device
 from dreamlap.drivers import DriverConfig
@@ -20,7 +21,6 @@ from dreamlap.episodes.record import check_driver
 from dreamlap.errors import Refused
 from dreamlap.files import Owned, check_folder, place
 from dreamlap.mind.world import open_world
-from dreamlap.presets import Config
 from dreamlap.progress import console
 from dreamlap.run import Stage, claim
 from dreamlap.seeds import derive

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dreamlap.agent import Agent, load_agent
+from dreamlap.config.run import Config
 from dreamlap.errors import Refused
-from dreamlap.pipeline import choose, learn
+from dreamlap.outcome import choose
+from dreamlap.pipeline import learn
 from dreamlap.plan import Run
-from dreamlap.presets import PRESETS, Config
+from dreamlap.presets import PRESETS
 from dreamlap.settings import scaled
 
 T = TypeVar("T")
@@ -25,7 +27,7 @@ def train(
     is that of a run: `dreamlap.load`, `dreamlap.evaluate`, `dreamlap video` and `dreamlap report` take it.
 
     Args:
-        preset: a name that `dreamlap presets` lists; or settings of your own (`dreamlap.presets.Config`).
+        preset: a name that `dreamlap presets` lists; or settings of your own (`dreamlap.config.run.Config`).
         folder: of the run, such as "runs/mine".
         data: folder of episodes to learn from, in place of what the preset's drivers would drive.
         scale: multiplies the preset's rollouts, updates, generations, population and episode length.

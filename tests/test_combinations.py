@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from dreamlap import pipeline
+from dreamlap import outcome, pipeline
 from dreamlap.agent import build_agent, load_agent
+from dreamlap.config.run import AnewConfig, CollectConfig, Config, RoundsConfig, SelectionConfig
 from dreamlap.control import ControllerConfig
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeStore
@@ -25,7 +26,6 @@ from dreamlap.learn.vision import VisionTraining
 from dreamlap.measure.trust import Promises
 from dreamlap.memory import MDNRNN, MemoryConfig
 from dreamlap.pipeline import Run, learn
-from dreamlap.presets import AnewConfig, CollectConfig, Config, RoundsConfig, SelectionConfig
 from dreamlap.track import TrackConfig
 from dreamlap.vision import VisionConfig
 
@@ -125,7 +125,7 @@ def test_controllers_begin_anew_in_the_dream_of_the_last_round(data: Path, tmp_p
     assert min(_moved(c[1], c[2]), _moved(c[1], c[3]), _moved(c[2], c[3])) > 0.1
     assert _moved(agents[1].memory, agents[3].memory) == _moved(agents[1].vision, agents[3].vision) == 0
     assert len({tuple(episode.path.name for episode in pipeline.episodes_of(run, n)) for n in (2, 3)}) == 1  # none
-    pipeline.choose(run)
+    outcome.choose(run)
     assert list(read_json(run.folder / "select" / "done.json")["means"]) == ["1", "2", "3"]
 
 

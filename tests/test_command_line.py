@@ -12,8 +12,8 @@ from dreamlap.cli import PRESET_VERBS, VERBS, main
 from dreamlap.cli.runs import FREE, PresetCommand, parse
 from dreamlap.cli.words import examples, headline
 from dreamlap.config.parts import TrackConfig
+from dreamlap.config.run import Config
 from dreamlap.plan import binds
-from dreamlap.presets import Config
 from dreamlap.settings import differences
 from dreamlap.track import action_form
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from dreamlap.agent import Agent
 from dreamlap.cli import main
+from dreamlap.config.run import Config
 from dreamlap.control import ControllerConfig
 from dreamlap.device import choose_autocast
 from dreamlap.episodes import Episode, EpisodeStore
@@ -33,7 +34,6 @@ from dreamlap.learn.vision import VisionTraining, train_vision
 from dreamlap.measure.vision import probe_speed
 from dreamlap.pipeline import collect_round
 from dreamlap.plan import Run, check_data
-from dreamlap.presets import Config
 from dreamlap.run import Stage
 from dreamlap.track import PEDAL, TrackConfig, to_frame
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from dreamlap import pipeline
+from dreamlap import outcome, pipeline
 from dreamlap.agent import load_agent
+from dreamlap.config.run import AnewConfig, CollectConfig, Config, ControllerConfig, RoundsConfig, SelectionConfig
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.record import collect
@@ -29,7 +30,6 @@ from dreamlap.learn.vision import VisionTraining
 from dreamlap.memory import MemoryConfig
 from dreamlap.pipeline import learn
 from dreamlap.plan import BINDS, READS, Run
-from dreamlap.presets import AnewConfig, CollectConfig, Config, ControllerConfig, RoundsConfig, SelectionConfig
 from dreamlap.scores import check_score
 from dreamlap.show.video import label_of, write_video
 from dreamlap.track import TrackConfig
@@ -253,7 +253,7 @@ def test_files_that_are_not_the_runs_are_left_alone(run: Path, episode: Episode)
     learn(begun)
     assert times(run) == before
     assert [file.path.stem for file in pipeline.episodes_of(begun, 0)] == ["r00-correlated-00000", "r00-correlated-00001"]
-    pipeline.choose(begun)
+    outcome.choose(begun)
     assert load_agent(run).about["drivers"] == {"correlated": 2}
 
 
@@ -311,16 +311,16 @@ def test_a_run_whose_settings_are_broken_or_newer_says_so(run: Path, text: str, 
 def test_choosing_scores_checks_and_films_are_made_again_when_the_agent_changes(run: Path, monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
     frames = np.zeros((2, 32, 32, 3), np.uint8)
-    monkeypatch.setattr(pipeline, "score_kept", lambda *_: asked.append("score"))
-    monkeypatch.setattr(pipeline, "read_score", lambda _: check_score({"seeds": [1], "returns": [2.0]}, "here"))
-    monkeypatch.setattr(pipeline, "population", lambda *_: asked.append("check") or [])
+    monkeypatch.setattr(outcome, "score_kept", lambda *_: asked.append("score"))
+    monkeypatch.setattr(outcome, "read_score", lambda _: check_score({"seeds": [1], "returns": [2.0]}, "here"))
+    monkeypatch.setattr(outcome, "population", lambda *_: asked.append("check") or [])
     films = {"drive": lambda agent, path, seed, steps, label: asked.append("film") or write_video(path, frames, label=label)}
-    monkeypatch.setattr(pipeline, "FILMS", films)
-    monkeypatch.setattr(pipeline, "write_report", lambda _: None)
+    monkeypatch.setattr(outcome, "FILMS", films)
+    monkeypatch.setattr(outcome, "write_report", lambda _: None)
 
     def finish(config: Config) -> list[str]:
         asked.clear()
-        pipeline.run_all(Run(run, config))
+        outcome.run_all(Run(run, config))
         return asked
 
     assert finish(QUICK) == ["score", "check", "film"]

@@ -77,7 +77,7 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
             if name.startswith("dreamlap.cli") and hasattr(module, "checked"):  # which wraps every verb's function
                 checked = module.checked
                 patch.setattr(module, "checked", lambda verb, checked=checked: checked(functools.wraps(verb)(stop)))
-        for begins in ("dreamlap.pipeline.Run", "dreamlap.plan.Run", "dreamlap.expert_run.run_expert"):
+        for begins in ("dreamlap.plan.Run", "dreamlap.expert_run.run_expert"):
             patch.setattr(begins, stop)
         with pytest.raises((Parsed, SystemExit)) as ended:
             main(words)

@@ -13,11 +13,12 @@ from benchmarks.seeds import SMALL, page
 from dreamlap import pipeline
 from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
+from dreamlap.config.run import AnewConfig, Config, RoundsConfig
 from dreamlap.control import ControllerConfig, Linear
 from dreamlap.estimate import cost
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.mind import Dream
-from dreamlap.presets import PRESETS, AnewConfig, Config, RoundsConfig
+from dreamlap.presets import PRESETS
 from dreamlap.scores import read_score
 
 DOCS = Path(__file__).parents[1] / "docs/presets.md"

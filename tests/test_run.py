@@ -183,19 +183,20 @@ def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytes
 
 
 def test_a_single_candidate_need_not_drive_to_be_chosen(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from dreamlap import pipeline
+    from dreamlap import outcome
     from dreamlap.files import read_json
+    from dreamlap.plan import Run
 
     def drive(*_: object, **__: object) -> None:
         raise AssertionError("there is nothing to choose")
 
-    monkeypatch.setattr(pipeline, "evaluate", drive)
+    monkeypatch.setattr(outcome, "evaluate", drive)
     settings = read_json(whole / "runs/tiny/config.json")
     settings.pop("data")
     settings["rounds"]["rounds"] = 0
     shutil.copytree(whole / "runs/tiny/round-0", tmp_path / "one/round-0")
-    run = pipeline.Run(tmp_path / "one", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
-    pipeline.choose(run)
+    run = Run(tmp_path / "one", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
+    outcome.choose(run)
     assert read_json(tmp_path / "one/select/done.json")["best"] == 0
     chosen, only = load_agent(tmp_path / "one"), load_agent(tmp_path / "one/round-0/controller/agent")
     assert all(torch.equal(a, b) for a, b in zip(chosen.controller.parameters(), only.controller.parameters(), strict=True))

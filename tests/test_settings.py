@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamlap.cli import main
+from dreamlap.config.run import CollectConfig, Config, ControllerConfig
 from dreamlap.config.training import ExpertConfig
 from dreamlap.episodes import EpisodeStore
 from dreamlap.errors import Refused
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.play import play
-from dreamlap.presets import PRESETS, CollectConfig, Config, ControllerConfig
+from dreamlap.presets import PRESETS
 from dreamlap.settings import Bounds, SettingError, checked, deviations, differences, from_dict, least, scaled, settings, span
 from dreamlap.show.video import preview_video
 from dreamlap.track import TrackConfig

@@ -8,9 +8,10 @@ import tyro
 from tyro.conf import Positional
 
 from dreamlap.cli.words import COLUMNS
+from dreamlap.config.run import Config
 from dreamlap.errors import Refused
 from dreamlap.estimate import brief, budget, cost
-from dreamlap.presets import PRESETS, Config
+from dreamlap.presets import PRESETS
 from dreamlap.progress import console
 
 ROW = "{:21} {:30} {:13} {:>7} {:>4}"
@@ -47,7 +48,7 @@ def _learns(config: Config) -> str:
 def _details(name: str) -> None:
     preset = PRESETS[name]
     config, first = preset.config, preset.config.collect
-    drivers = {"random": first.random, "wandering": first.correlated, "autopilot": first.autopilot, "expert": first.expert}
+    drivers = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot, "expert": first.expert}
     data = ", ".join(f"{count:,} {driver}" for driver, count in drivers.items() if count)
     asked = budget(config)
     parts = {

@@ -12,9 +12,10 @@ import tyro
 
 from dreamlap.cli.listing import preset_called
 from dreamlap.cli.words import COLUMNS, Folder, about, parsed
+from dreamlap.config.run import Config
 from dreamlap.config.training import ExpertConfig
 from dreamlap.errors import Refused
-from dreamlap.presets import PRESETS, Config
+from dreamlap.presets import PRESETS
 from dreamlap.progress import console
 from dreamlap.settings import check_flags, deferred, differences, scaled
 
@@ -76,7 +77,7 @@ def run(args: Sequence[str]) -> None:
     if not (command := _command("run", args, run)):
         return
     begun = _begin(command, "controller")
-    from dreamlap.pipeline import run_all
+    from dreamlap.outcome import run_all
 
     run_all(begun)
     _show_outcome(begun.folder)
@@ -126,7 +127,8 @@ def _train(stage: str, args: Sequence[str], verb: Callable[..., None]) -> None:
     if not (command := _command(f"train {stage}", args, verb)):
         return
     begun = _begin(command, stage)
-    from dreamlap.pipeline import learn, leave
+    from dreamlap.outcome import leave
+    from dreamlap.pipeline import learn
 
     for what, where in leave(begun, learn(begun, until=stage), stage).items():
         console.print(f"  {what:8}{where}")
@@ -173,7 +175,7 @@ def _command(verb: str, args: Sequence[str], function: Callable[..., None]) -> "
 
 def _begin(command: PresetCommand, until: str):
     from dreamlap.estimate import estimate
-    from dreamlap.pipeline import Run
+    from dreamlap.plan import Run
 
     display = _display(command)
     begun = Run(Path("runs") / command.name, command.config, command.data, display, until, command.retrain)

@@ -25,7 +25,8 @@ from dreamlap.seeds import training_track
 from dreamlap.settings import SEED, SHARE, checked, least
 from dreamlap.track import TrackConfig
 
-STEADY = {"noise": (0.0, 0.0), "speed": (1.0, 1.0), "offset": (0.0, 0.0)}
+STEADY = DriverConfig(noise=(0.0, 0.0), speed=(1.0, 1.0), offset=(0.0, 0.0))
+"""How a driver drives that one watches: without noise."""
 INCLUDED = "unprivileged"
 """The agent of a session that names none."""
 
@@ -43,7 +44,7 @@ def play(
     fps: Annotated[float, least(0)],
 ) -> list[float]:
     """Open a window and play -> the returns of the episodes that were driven to their end. See `dreamlap play --help`."""
-    config = DriverConfig(kind, **STEADY)
+    config = replace(STEADY, kind=kind)
     place = make_place(config, dream, track, random_start)
     prefix, store = f"{config.name}-s{seed}", EpisodeStore(record or "")
     outcomes: list[Outcome] = []

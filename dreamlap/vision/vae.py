@@ -94,8 +94,8 @@ class VAE(nn.Module):
         return Terms(logits, {"z": kl_by_dimension(posterior)})
 
     def spectral(self) -> Tensor:
-        """What spectral regularisation keeps small, where V asks for it (`regularised`)."""
-        raise NotImplementedError
+        """What spectral regularisation keeps small: nothing, where V does not ask for it (`regularised`)."""
+        return next(self.parameters()).new_zeros(())
 
 
 class ConvVAE(VAE):

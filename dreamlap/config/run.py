@@ -1,0 +1,179 @@
+"""The settings of a whole run: its own, and those of every part. Counts marked with `count` are what `--scale` shrinks."""
+
+from typing import Annotated, Literal
+
+from dreamlap.config.parts import (
+    LIMIT,
+    MOST_AWAKE,
+    AgentConfig,
+    ControllerConfig,
+    DriverConfig,
+    MemoryConfig,
+    TrackConfig,
+    VisionConfig,
+)
+from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
+from dreamlap.errors import Refused
+from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, settings, span
+
+
+@settings
+class CollectConfig:
+    """What V and M see before there is an agent."""
+
+    random: Annotated[int, least(0)] = count(0, least=0)
+    """Episodes of independent uniform actions, the paper's."""
+    correlated: Annotated[int, least(0)] = count(8, least=0)
+    """Episodes of wandering actions: they leave the road and show what that is like."""
+    autopilot: Annotated[int, least(0)] = count(104, least=0)
+    """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
+    expert: Annotated[int, least(0)] = count(0, least=0)
+    """Episodes of an agent that is there already: the PPO expert, or any other."""
+    expert_folder: str = ""
+    """Folder of that agent, such as the `runs/expert` that `dreamlap train expert` leaves; empty: the agent that the run begins
+    with (`start`), or else the expert that comes along."""
+    steps: Annotated[int, least(1, LIMIT)] = count(1000, least=40)
+    """The most steps of an episode."""
+    random_start: Annotated[float, SHARE] = 0.5
+    """Share of the episodes that begin on a random tile of the track."""
+    reverse: Annotated[float, SHARE] = 0.0
+    """Share of the episodes that drive the lap the other way round."""
+    driver: DriverConfig = DriverConfig()
+    """How the autopilot drives."""
+
+
+@settings
+class RoundsConfig:
+    """What happens again and again once there is an agent: collect with it, train M on, train C on."""
+
+    rounds: Annotated[int, least(0, 10_000)] = count(8, least=0)
+    """Rounds after the first."""
+    episodes: Annotated[int, least(1)] = count(48, least=1)
+    """Episodes that the agent drives at the start of a round."""
+    steps: Annotated[int, least(1, LIMIT)] = count(300, least=40)
+    """The most steps of such an episode."""
+    random_start: Annotated[float, SHARE] = 0.5
+    """Share of them that begin on a random tile of the track."""
+    reverse: Annotated[float, SHARE] = 0.5
+    """Share of them that drive the lap the other way round: stock tracks turn left, and what is lost is lost in sharp right
+    turns, which are rare on them."""
+    noise: Annotated[tuple[float, float], span(0, 100)] = (0.0, 0.3)
+    """Standard deviation of the noise on the agent's actions, drawn for every episode between the two."""
+    memory_updates: Annotated[int, least(0)] = count(250, least=0)
+    """Gradient steps of M a round."""
+    controller_updates: Annotated[int, least(1)] = count(15, least=1)
+    """Updates (generations, for CMA-ES) of C a round."""
+    decay: Annotated[float, above(0, 1)] = 0.1
+    """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
+    equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
+    price: Annotated[float, above(0, 100)] = 1.0
+    """PPO's price of leaving the road in the last round, as a multiple of that in the first; it changes by equal factors: C
+    first learns to drive, then not to miss a tile."""
+    vision_updates: Annotated[int, least(0)] = count(0, least=0)
+    """Gradient steps of V a round; 0 leaves V as it was first trained."""
+
+    def rate(self, number: int) -> float:
+        """The share of the learning rates that is left in round `number`."""
+        return self.decay ** (number / max(1, self.rounds))
+
+    def price_factor(self, number: int) -> float:
+        """The multiple of PPO's price of leaving the road in round `number`."""
+        return self.price ** (number / max(1, self.rounds))
+
+
+@settings
+class AnewConfig:
+    """Controllers that begin anew once the rounds are over, in the dream that they have made.
+
+    What a C learned in the first, poor dreams, such as to stand still before a corner, it may never unlearn (Nikishin et al.
+    2022, *The Primacy Bias in Deep Reinforcement Learning*).
+    """
+
+    controllers: Annotated[int, least(0, 9)] = count(0, least=0)
+    """How many, each with other weights and other dreams; nothing is driven and neither V nor M learn in between."""
+    updates: Annotated[int, least(1)] = count(18, least=1)
+    """Updates of each of a controller's eight lessons."""
+    off_road_price: Annotated[float, least(0)] = 8.0
+    """Price of the last three lessons: those before are to find the way round, these not to miss a tile."""
+
+    def course(self, ppo: PPOConfig) -> list[PPOConfig]:
+        """Eight lessons: five at `ppo`'s price, whose rates fall to a tenth by equal factors, and the last three of them again
+        at the higher price.
+        """
+        shares = [0.1 ** (n / 4) for n in range(5)]
+        lessons = [(share, ppo.off_road_price) for share in shares] + [(share, self.off_road_price) for share in shares[2:]]
+        return [ppo.at(share, updates=self.updates, off_road_price=price) for share, price in lessons]
+
+
+@settings
+class SelectionConfig:
+    """How the agent that a run leaves behind is chosen among its rounds, and scored."""
+
+    candidates: Annotated[int, least(1, 10)] = 4
+    """The last agents to choose from, those that began anew among them; at most 10 by the protocol."""
+    tracks: Annotated[int, least(1, 1000)] = count(32, least=2)
+    """Selection tracks that each candidate drives, on the fast track."""
+    scored: Annotated[int, least(2, 1000)] = count(20, least=2)
+    """Other selection tracks that the chosen agent drives at the end, on the stock track."""
+    weighed: Annotated[int, least(1, LIMIT)] = count(400, least=60)
+    """Steps that each controller drives when dream and track are compared at the end."""
+    film_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
+    """The most steps of the videos."""
+
+
+@settings
+class Config:
+    """Everything that a run depends on."""
+
+    track: TrackConfig = TrackConfig()
+    collect: CollectConfig = CollectConfig()
+    vision: VisionConfig = VisionConfig()
+    vision_training: VisionTraining = VisionTraining()
+    memory: MemoryConfig = MemoryConfig()
+    memory_training: MemoryTraining = MemoryTraining()
+    controller: ControllerConfig = ControllerConfig()
+    dream: DreamConfig = DreamConfig()
+    ppo: PPOConfig = PPOConfig()
+    cmaes: CMAESConfig = CMAESConfig()
+    rounds: RoundsConfig = RoundsConfig()
+    anew: AnewConfig = AnewConfig()
+    selection: SelectionConfig = SelectionConfig()
+    start: str = ""
+    """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
+    `vision_training.updates`, `memory_training.updates` and `rounds.memory_updates` are 0. A linear C first learns to do as
+    that agent's does, in the dream."""
+    seed: Annotated[int, SEED] = 0
+    """All chance comes from it: the same seed on the same machine gives the same agent."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where V, M and C are trained."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products while V and M are trained; `auto` takes bfloat16 where the hardware has it."""
+    workers: Annotated[int, WORKERS] = 2
+    """Processes that drive tracks; it changes the time, not the result."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot go together."""
+        _ = self.agent  # which checks that this V can see these frames
+        awake, linear = self.controller.mind == "awake", self.controller.kind == "linear"
+        if self.anew.controllers and linear:
+            raise Refused("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")
+        name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.minds", self.ppo.minds)
+        if awake and environments > MOST_AWAKE:
+            raise Refused(
+                f"--{name} is {environments}: at most {MOST_AWAKE} real environments fit in one process. Use --{name} 16"
+            )
+        if not awake and self.selection.weighed <= self.memory.warmup:
+            raise Refused(
+                f"--selection.weighed {self.selection.weighed}: M is believed after {self.memory.warmup} steps "
+                f"(--memory.warmup), and only beyond can dream and track be compared. Use {self.memory.warmup + 100}"
+            )
+
+    @property
+    def last(self) -> int:
+        """The number of the last C: of the last round, or of those that begin anew after it."""
+        return self.rounds.rounds + self.anew.controllers
+
+    @property
+    def agent(self) -> AgentConfig:
+        """What the agent is made of."""
+        return AgentConfig(self.track, self.vision, self.memory, self.controller)

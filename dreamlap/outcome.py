@@ -1,0 +1,152 @@
+"""What a training leaves: the agent that is chosen, its score, the check of its dream, videos and the report.
+
+Every part is kept in the run's folder. The same call makes what is missing, and what depends on something that has changed.
+"""
+
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from dreamlap.agent import PARTS, UNFINISHED, Agent, load_agent
+from dreamlap.episodes import EpisodeStore
+from dreamlap.evaluation import evaluate, score_kept
+from dreamlap.files import read_json, replacing, write_json
+from dreamlap.history import timed
+from dreamlap.measure.trust import DRUNK, agreement, drunk, population
+from dreamlap.pipeline import ROUND, SHIPPED_MOMENTS, latents_of, learn, names_of, starts_of
+from dreamlap.plan import Run
+from dreamlap.progress import console
+from dreamlap.run import Stage, versions
+from dreamlap.scores import headline, read_score
+from dreamlap.seeds import CHOOSING, SELECTION_SEEDS
+from dreamlap.show.report import write_report
+from dreamlap.show.sight import still_life
+from dreamlap.show.video import FILMS, label_of
+from dreamlap.show.worst import film_worst
+from dreamlap.weights import checksum, checksum_of
+
+SHORT = 300
+"""Steps of the film of M's prediction, at most."""
+
+
+def run_all(run: Run) -> None:
+    """Everything, from an empty folder to a scored agent. What takes time is noted, for the report tells all of it."""
+    learn(run)
+    with timed(run.folder, "select"):
+        choose(run)
+    with timed(run.folder, "score"):
+        console.print(headline(score(run)), style="bold")  # the result comes first, checks and videos of it after
+    with timed(run.folder, "check"):
+        weigh(run)
+    with timed(run.folder, "videos"):
+        show(run)
+    write_report(run.folder)
+
+
+def leave(run: Run, agent: Agent, until: str) -> dict[str, Path]:
+    """What can be looked at when a training ends with the stage `until`, by name. Before C: the agent as it is, and of V a
+    picture, of M a video.
+    """
+    if until == "controller":
+        return {"agent": run.stage(run.config.last, until).folder / "agent"}
+    agent.about = {"trained": list(PARTS[: PARTS.index(until) + 1]), "commit": versions()["commit"]}
+    if until == "memory":
+        agent.starts = starts_of(run, 0, agent, *latents_of(run, 0), SHIPPED_MOMENTS)
+    agent.save(folder := run.folder / UNFINISHED)
+    agent = load_agent(folder, needed=())
+    picture = run.folder / "pictures" / "reconstructions.png"
+    with replacing(picture) as partial:
+        partial.write_bytes(still_life(agent, "reconstructions"))
+    if until == "vision":
+        return {"picture": picture, "V": folder}
+    video = run.folder / "videos" / "prediction.mp4"
+    FILMS["prediction"](
+        agent, path=video, steps=min(SHORT, run.config.selection.film_steps), label=f"{agent.fingerprint} {until}"
+    )
+    return {"picture": picture, "video": video, "V and M": folder}
+
+
+def choose(run: Run) -> None:
+    """Let the last agents drive selection tracks, if there are several, and keep the best one as the run's agent."""
+    stage, began = Stage(run.folder / "select"), time.time()
+    last, config = run.config.last, run.config.selection
+    numbers = range(max(0, last - config.candidates + 1), last + 1)
+    folders = {number: run.stage(number, "controller").folder / "agent" for number in numbers}
+    inputs = {"agents": [load_agent(folder).fingerprint for folder in folders.values()], "tracks": config.tracks}
+    if stage.build_on(inputs):
+        stage.reset()
+        stage.build_on(inputs)
+    if isinstance(stage.result.get("best"), int) and (run.folder / "agent" / "agent.json").exists():
+        return
+    seeds, candidates = range(CHOOSING, CHOOSING + config.tracks), {}
+    for number in numbers if len(numbers) > 1 else ():
+        candidates[number] = evaluate(folders[number], seeds, run.config.workers, track="fast")
+    best = max(candidates, key=lambda number: candidates[number]["mean"], default=last)
+    agent = load_agent(folders[best])
+    agent.about |= cost_of(run, time.time() - began)
+    agent.about["chosen_on"] = [CHOOSING, CHOOSING + config.tracks * bool(candidates)]
+    agent.save(run.folder / "agent")
+    means = {str(number): result["mean"] for number, result in candidates.items()}
+    stage.finish(seconds=time.time() - began, best=best, means=means)
+
+
+def cost_of(run: Run, choosing: float) -> dict[str, Any]:
+    """What goes with a score: how the run came to its agent, everything counted up to now, with the seconds of `choosing`."""
+    stages = [(name, run.stage(number, name)) for number in range(run.config.last + 1) for name in ROUND]
+    done = [(name, stage.result) for name, stage in stages if stage.done]
+    given = len(EpisodeStore(run.data).names()) if run.data else 0
+    collected = [name for number in range(run.config.rounds.rounds + 1) for name in names_of(run, number)]
+    drivers = Counter(re.sub(r"^r\d+-|-\d{5}(-\w+)?$", "", name) for name in collected)
+    return {
+        "mind": run.config.controller.mind,
+        "seed": run.config.seed,
+        **({"start": run.config.start} if run.config.start else {}),
+        f"{run.config.controller.mind}_steps": sum(result.get("steps", 0) for name, result in done if name == "controller"),
+        "seconds": round(choosing + sum(result.get("seconds", 0.0) for _, result in done)),
+        "drivers": dict(drivers) | ({"given": given} if given else {}),
+    }
+
+
+def score(run: Run) -> dict[str, Any]:
+    """The run's agent on selection tracks of the stock track that had no say in choosing it.
+
+    An agent that grew up on a dream is asked what it is promised there, too: in that first dream, and in its own.
+    """
+    seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + run.config.selection.scored)
+    tracks = {"scores/selection.json": "stock"}
+    if run.config.track.dream:
+        tracks |= {"dreams/first.json": run.config.track.dream, "dreams/own.json": "dream"}
+    for name, track in tracks.items():
+        score_kept(run.folder / name, run.folder / "agent", seeds, run.config.workers, track)
+    return read_score(run.folder / "scores" / "selection.json")
+
+
+def weigh(run: Run) -> None:
+    """What the dream promises controllers good and bad, those of all rounds and drunk ones, beside what the track gives."""
+    path, last = run.folder / "trust.json", run.config.last
+    if run.config.controller.mind != "dream":
+        return
+    agent, weights = load_agent(run.folder / "agent"), {}
+    for number in range(last + 1):
+        weights[f"round {number}"] = load_agent(run.stage(number, "controller").folder / "agent").controller.state_dict()
+    horizon = min(run.config.dream.horizon, run.config.selection.weighed - agent.config.memory.warmup)
+    settings = f"{agent.fingerprint} {horizon} {run.config.selection.weighed} {run.config.seed}"
+    inputs = checksum([], settings, *(checksum_of(each) for each in weights.values()))
+    if path.exists() and (found := read_json(path)) and isinstance(found, dict) and found.get("inputs", inputs) == inputs:
+        return
+    weights |= {f"drunk {strength}": drunk(agent.controller, strength, run.seed("drunk")) for strength in DRUNK}
+    asked = population(agent, weights, run.config.selection.weighed, horizon, run.seed("trust"))
+    write_json(path, {"inputs": inputs, "horizon": horizon, **agreement(asked), "controllers": asked})
+
+
+def show(run: Run) -> None:
+    """Videos of a drive, of a dream, of what M predicts of a drive, and of the worst drive of the score."""
+    agent, steps, folder = load_agent(run.folder / "agent"), run.config.selection.film_steps, run.folder / "videos"
+    for name, film in FILMS.items():
+        length = min(steps, SHORT) if name == "prediction" else steps
+        path, made_of = folder / f"{name}.mp4", f"{agent.fingerprint} {length}"
+        if label_of(path) not in (made_of, ""):
+            film(agent, path=path, seed=SELECTION_SEEDS, steps=length, label=made_of)
+    film_worst(agent, read_score(run.folder / "scores" / "selection.json"), folder, steps)
