@@ -14,4 +14,3 @@ myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-suppress_warnings = ["misc.highlighting_failure"]

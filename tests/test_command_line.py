@@ -1,16 +1,18 @@
 """The command line: quick to answer, readable at 80 columns, and two runs never meet in one folder."""
 
+import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dreamlap.agent import PARTS
 from dreamlap.cli import PRESET_VERBS, VERBS, main
 from dreamlap.cli.runs import FREE, PresetCommand, parse
-from dreamlap.cli.words import examples, headline
+from dreamlap.cli.words import headline
 from dreamlap.config.parts import TrackConfig
 from dreamlap.config.run import Config
 from dreamlap.plan import binds
@@ -34,6 +36,12 @@ TINY = (
     *("--name", "t", "--collect.steps", "60", "--vision-training.updates", "6", "--memory-training.updates", "6"),
     *("--selection.film-steps", "20", "--workers", "1", "--memory.hidden", "16", "--vision.width", "8"),
 )
+
+
+def examples(thing: Any) -> list[str]:
+    """The commands that a docstring shows, without their remarks."""
+    shown = (inspect.getdoc(thing) or "").partition("\nExamples:\n")[2].partition("\n\n")[0]
+    return [line.partition("#")[0].strip() for line in shown.splitlines() if line.strip()]
 
 
 def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int | None = 0) -> str:

@@ -61,8 +61,7 @@ def play(
     """Drive yourself, on the track or in a dream; or watch.
 
     Try `dreamlap play --dream unprivileged` first. `--record` keeps what you drive. Beside the picture the window shows V's
-    reconstruction of the frame,
-    M's prediction of it, and a map of the lap.
+    reconstruction of the frame, M's prediction of it, and a map of the lap.
 
     Keys: the arrow keys steer, give gas (up) and brake (down). T switches to the dream, which goes on from here, and back to
     the track. A gives the wheel to the agent, or back to you. S is slow motion. P pauses, R restarts the episode, D or

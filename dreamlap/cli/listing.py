@@ -36,7 +36,7 @@ def presets(name: Annotated[Positional[str], tyro.conf.arg(metavar="PRESET")] = 
         console.print(ROW.format(each, preset.title, _learns(preset.config), time, preset.score).rstrip())
     console.print("time: measured on two cores without a GPU; ~ is estimated.")
     console.print("score: mean return in the real environment; * is of an older recipe.")
-    console.print("`dreamlap presets NAME` says more.")
+    console.print("`dreamlap presets PRESET` says more.")
     return None
 
 

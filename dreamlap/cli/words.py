@@ -62,9 +62,3 @@ def about(thing: Any) -> str:
     if shown:
         parts.append("Examples:\n" + textwrap.indent(textwrap.dedent(shown).strip(), "  "))
     return "\n\n".join(parts)
-
-
-def examples(thing: Any) -> list[str]:
-    """The commands that a docstring shows, without their remarks."""
-    shown = (inspect.getdoc(thing) or "").partition("\nExamples:\n")[2].partition("\n\n")[0]
-    return [line.partition("#")[0].strip() for line in shown.splitlines() if line.strip()]
