@@ -406,7 +406,8 @@ needs_x = pytest.mark.skipif(
 @pytest.fixture
 def screen() -> Iterator[dict[str, str]]:
     """The environment of a virtual display."""
-    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1024x768x24"]
+    # Without -noreset the server begins again whenever its last client leaves: a window that opens just then finds no display.
+    command = ["Xvfb", "-noreset", "-displayfd", "1", "-screen", "0", "1024x768x24"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout
         number, source = server.stdout.readline().strip(), str(Path(dreamlap.__file__).parents[1])
@@ -433,7 +434,7 @@ def test_real_keys_in_a_real_window(screen: dict[str, str], tmp_path: Path) -> N
     ) as process:
         assert process.stdout
         while "dreamlap: recording to human" not in front():
-            assert process.poll() is None
+            assert process.poll() is None, process.stdout.read()
             time.sleep(0.2)
         keys("keydown", "Up", "keydown", "Left")
         assert line(process.stdout).startswith("episode 1: return")
