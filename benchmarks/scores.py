@@ -21,7 +21,7 @@ from dreamlap.progress import console
 from dreamlap.scores import read_score, told, wilson_interval
 
 HERE = Path(__file__).parents[1]
-FINAL, README, SCORES, RESULTS = HERE / "scores" / "final", HERE / "README.md", HERE / "docs" / "scores.md", HERE / "docs" / "results.md"
+FINAL, DOCS, README = HERE / "scores" / "final", HERE / "docs", HERE / "README.md"
 BEGIN, END = "<!-- {} by python -m benchmarks.scores -->\n", "<!-- end -->"
 HEAD = ("who", "mean ± sd of each training seed", "min", "laps", "lost (95 % interval)", "C learned", "cost")
 HEAD_OF_AGENTS = ("agent", "mean ± sd", "median", "min", "laps", "lost (95 % interval)", "C learned")
@@ -54,10 +54,11 @@ def pages() -> dict[Path, dict[str, str]]:
     found = finals()
     older = {name: scores for name, scores in found.items() if "-at-" in name}
     ours = {name: scores for name, scores in found.items() if name not in older}
+    others = [(who, score, "", "", "", "", where) for who, score, where, _ in PUBLISHED]
     return {
-        README: {"agents": table(HEAD_OF_AGENTS, agents() + [(who, score, *[""] * 4, where) for who, score, where, _ in PUBLISHED])},
-        SCORES: {"presets": table(HEAD, rows(ours, PUBLISHED))},
-        RESULTS: {"older recipes": table(HEAD, rows(older))},
+        README: {"agents": table(HEAD_OF_AGENTS, [*agents(), *others])},
+        DOCS / "scores.md": {"presets": table(HEAD, rows(ours, PUBLISHED))},
+        DOCS / "results.md": {"older recipes": table(HEAD, rows(older))},
     }
 
 
