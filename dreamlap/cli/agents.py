@@ -220,12 +220,12 @@ def video(
     Args:
         agent: Folder of the agent, or of its run; or an included one: `unprivileged`, `champion`, `champion-tuned`, `expert`.
         what: By default `drive`; before C is trained `prediction`, and before M is trained `reconstruction`.
-            `drive`: the real frame, V's drawing of it, and what M had expected; of an expert, the frame and what it sees.
+            `drive`: the real frame, V's reconstruction, and M's prediction of it; of an expert, the frame and what it sees.
             `dream`: the agent in its own dream.
-            `prediction`: a drive beside M's dream, which is told the same actions and sees the track every 50 steps.
-            `beside`: a dream that goes on from one frame, beside the original. `reconstruction`: a drive beside what V
-            draws of it.
-        out: File to write; by default the name of what is filmed.
+            `prediction`: a drive, V's reconstruction, and M's dream: M is given the actions, and a real frame every 50 steps.
+            `beside`: the same from one frame on. `reconstruction`: a drive beside V's reconstruction.
+        out: File to write; by default the name of what is filmed. The suffix decides the format: `.mp4`, or a looping picture,
+            `.gif` or `.webp`.
         seed: Track, or dream, to drive.
         steps: The most steps.
         first: For `beside`: an episode file, whose actions M is told, or a picture, from which C drives the dream on; by
@@ -234,15 +234,14 @@ def video(
     """
     from dreamlap.agent import PARTS, load, load_agent, trained_parts
     from dreamlap.episodes.store import SUFFIX
-    from dreamlap.files import check_writable
-    from dreamlap.show.video import FILMS, NEEDED, beside_video, drive_video
+    from dreamlap.show.video import FILMS, NEEDED, beside_video, check_video, drive_video
 
     if out or what:
-        check_writable(out or Path(f"{what}.mp4"))
+        check_video(out or Path(f"{what}.mp4"))
     if what != "beside" and (first or at is not None):
         raise Refused("--first and --at say where a dream begins: use them with --what beside")
     what = what or _most_to_film(trained_parts(agent))
-    check_writable(out := out or Path(f"{what}.mp4"))
+    check_video(out := out or Path(f"{what}.mp4"))
     if what == "beside":
         picture_first = first is not None and first.suffix.lower() != SUFFIX
         beside_video(load_agent(agent, needed=PARTS if picture_first else ("vision", "memory")), out, steps, seed, first, at)

@@ -117,7 +117,7 @@ class DreamFilm:
 
 
 class PredictionFilm:
-    """A drive beside M's dream of it, which is told the real actions alone and, every `every` steps, sees the real frame."""
+    """A drive, V's reconstruction of it, and M's dream of it: M is told the actions, and sees a frame every `every` steps."""
 
     def __init__(self, agent: Agent, drive: Episode, first: int, steps: int, every: int, board: Board):
         """`first`: the frame from which M dreams on, having lived through all before; `steps`: the most steps from there."""
@@ -131,15 +131,16 @@ class PredictionFilm:
             for start in range(self.first, self.last + 1, self.every):
                 now, told = slice(start, start + 1), actions[start : min(start + self.every - 1, self.last)]
                 dreamed = draw(self.agent, dream_along(self.agent.memory, z[now], states[now], told[None], start).z[0])
-                for since, drawn in enumerate(dreamed):
-                    yield self._picture(start + since, since, drawn)
+                seen = draw(self.agent, z[start : start + len(dreamed)])
+                for since, drawn in enumerate(zip(seen, dreamed, strict=True)):
+                    yield self._picture(start + since, since, *drawn)
                     bar.advance()
 
-    def _picture(self, step: int, since: int, drawn: np.ndarray) -> np.ndarray:
+    def _picture(self, step: int, since: int, seen: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         real, action = self.drive.frames[step], self.drive.actions[step] if step < len(self.drive) else None
         off = np.sqrt(np.square(drawn.astype(np.float32) - real).mean())
         dreamed = f"dreamed {since} step{'s' * (since != 1)}" if since else "in sync"
-        return self.board.compose([real, drawn], f"step {step}    {dreamed}    error {off:.1f} of 255", action)
+        return self.board.compose([real, seen, drawn], f"step {step}    {dreamed}    error {off:.1f} of 255", action)
 
 
 class ReconstructionFilm:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
+from PIL import Image
 
 from dreamlap.agent import PARTS, Agent
 from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
@@ -28,6 +29,11 @@ from dreamlap.track.frames import STOCK
 
 FPS = 50
 """Frames a second of the track: videos play in its own time."""
+SUFFIXES = (".mp4", ".gif", ".webp")
+"""Of the files that can be written: a video, or a picture that loops."""
+EVERY = 2
+"""Of how many frames a picture that loops shows one: browsers slow down what is faster than that."""
+SIDES = ("the track", "V's reconstruction", "M's dream")
 CODECS = {
     "libx264": {"crf": "23", "preset": "veryfast"},
     "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "6"},
@@ -36,20 +42,35 @@ CODECS = {
 """Encoders in order of preference, with their settings. Browsers play the first two; the last is always there."""
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label: str = "") -> None:
-    """Write frames, all of one shape (H, W, 3) uint8, as an MP4; an odd last row or column is cut off.
+def check_video(path: Path) -> None:
+    """Find out whether a video can be written there, before the work.
 
+    Raises:
+        Refused: the suffix is that of no format that can be written.
+        OSError: it cannot be written.
+    """
+    check_writable(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise Refused(f"{path}: the suffix decides the format: {', '.join(SUFFIXES)}. Use {path.with_suffix('.mp4')}")
+
+
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label: str = "") -> None:
+    """Write frames, all of one shape (H, W, 3) uint8; an odd last row or column is cut off.
+
+    The suffix decides the format: an MP4, or a looping picture (GIF or WebP) of every second frame, at half the size.
     `label`: kept in the file, to tell what it was made of (`label_of`).
 
     Raises:
-        Refused: there are no frames.
+        Refused: there are no frames, or the suffix is unknown.
         OSError: it cannot be written. That is found out before the first frame is made.
     """
-    check_writable(path)
+    check_video(path)
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
         raise Refused(f"no frames for {path}: a video needs at least one")
+    if path.suffix.lower() != ".mp4":
+        return _write_loop(path, chain([first], frames), fps, label)
     with replacing(path) as partial, av.open(str(partial), "w", "mp4", {"movflags": "+faststart"}) as container:
         container.metadata["comment"] = label
         stream = _add_stream(container, first, fps)
@@ -57,6 +78,18 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label:
             even = np.ascontiguousarray(frame[: stream.height, : stream.width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
         container.mux(stream.encode())
+
+
+def _write_loop(path: Path, frames: Iterable[np.ndarray], fps: int, label: str) -> None:
+    pictures = [
+        Image.fromarray(cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+        for frame in islice(frames, None, None, EVERY)
+    ]
+    kind, how = ("GIF", {"comment": label}) if path.suffix.lower() == ".gif" else ("WEBP", {"quality": 60, "method": 4})
+    with replacing(path) as partial:
+        pictures[0].save(
+            partial, kind, save_all=True, append_images=pictures[1:], duration=1000 * EVERY // fps, loop=0, **how
+        )
 
 
 def _add_stream(container: OutputContainer, frame: np.ndarray, fps: int) -> VideoStream:
@@ -92,7 +125,7 @@ def drive_video(agent: Agent | Expert, seed: int, path: Path, steps: int = 1000,
 
 def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scale: int = 6, label: str = "") -> float:
     """Record the agent in its dream, decoded by V -> the reward that M predicted. When M ends a dream, another begins."""
-    check_writable(path)
+    check_video(path)
     film = DreamFilm(agent, seed, steps, Board(("a dream: predicted by M, decoded by V",), STOCK * scale))
     write_video(path, film, label=label)
     return film.reward
@@ -101,11 +134,11 @@ def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scal
 def prediction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, every: int = 50, label: str = ""
 ) -> None:
-    """Record a drive beside M's dream of it: M is told the actions, and sees the real frame every `every` steps alone."""
-    check_writable(path)
+    """Record a drive, V's reconstruction, and M's dream: M is told the actions, and sees a real frame every `every` steps."""
+    check_video(path)
     first = _first_shown(agent)
     drive = drive_on(agent, seed, first + steps)
-    film = PredictionFilm(agent, drive, min(first, len(drive)), steps, every, Board(("the track", "M's dream"), STOCK * scale))
+    film = PredictionFilm(agent, drive, min(first, len(drive)), steps, every, Board(SIDES, STOCK * scale))
     write_video(path, film, label=label)
 
 
@@ -122,11 +155,12 @@ def beside_video(
         Refused: the episode has no such frame, V sees frames of another size, or `first` cannot be read.
         OSError: `path` cannot be written, or `first` is not there.
     """
-    check_writable(path)
-    board, side = Board(("the original", "M's dream"), STOCK * scale), agent.config.track.size
+    check_video(path)
+    side = agent.config.track.size
     if first and first.suffix.lower() != SUFFIX:
         if at is not None:
             raise Refused(f"--at {at} names a step of an episode, and {first} is taken for a picture: leave --at out")
+        board = Board(("the original", "M's dream"), STOCK * scale)
         return write_video(path, DreamFilm(agent, seed, steps, board, first_frame(first, agent.config.track)))
     file = _episode_for(first, side) if first else None
     if at is None:
@@ -134,7 +168,7 @@ def beside_video(
     drive = file or drive_on(agent, seed, at + steps)
     if not 0 <= at < len(drive):
         raise Refused(f"there is no step {at} in an episode of {len(drive)} steps: use --at 0 to --at {len(drive) - 1}")
-    return write_video(path, PredictionFilm(agent, drive, at, steps, steps + 1, board))
+    return write_video(path, PredictionFilm(agent, drive, at, steps, steps + 1, Board(SIDES, STOCK * scale)))
 
 
 def _first_shown(agent: Agent) -> int:
@@ -167,7 +201,7 @@ def reconstruction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, label: str = ""
 ) -> None:
     """Record a drive beside V's reconstruction of every frame: from all of its latents, and from z alone, as in a dream."""
-    check_writable(path)
+    check_video(path)
     board = Board(("the track", "V's reconstruction", "from z alone"), STOCK * scale)
     write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, zoomed(agent.config.track) + steps), board), label=label)
 
@@ -192,7 +226,7 @@ def preview_video(
         Refused: the store is empty.
         OSError: `path` cannot be written.
     """
-    check_writable(path)
+    check_video(path)
     names = store.names()
     if not names:
         raise Refused(f"no episodes in {store.folder}: collect some first")
