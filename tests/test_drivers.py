@@ -98,20 +98,3 @@ def test_per_track_drives_many() -> None:
     assert actions.shape == (3, 3)
     assert np.array_equal(actions[0], actions[2])
     assert not np.array_equal(actions[0], actions[1])
-
-
-def test_an_autopilot_that_turns_round_drives_the_wrong_way_and_turns_back():
-    track = FastCarRacing()
-    track.blind = True
-    track.reset(seed=7)
-    driver = Autopilot(turning=1.0)
-    driver.reset(track, np.random.default_rng(7))
-    (there, back), road = driver.turns, np.array(track.track)[:, 2:]
-    places, rewards = [], []
-    for _ in range(back + 100):
-        rewards.append(track.step(driver.act(NO_FRAME))[1])
-        places.append(int(np.hypot(*(road - tuple(car_of(track).hull.position)).T).argmin()))
-    assert places[there] > places[back - 1]
-    assert places[-1] > places[back - 1]
-    assert max(rewards[there + 60 : back]) < 0  # tiles that were visited before
-    track.close()

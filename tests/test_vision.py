@@ -17,7 +17,7 @@ from dreamlap.device import choose_autocast
 from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes
 from dreamlap.errors import Refused
-from dreamlap.learn.vision import VisionTraining, balance, train_vision
+from dreamlap.learn.vision import VisionTraining, balance, pixel_weights, train_vision
 from dreamlap.measure.vision import bits_per_dimension, eyesight, laplace_bits
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Dream
@@ -25,6 +25,7 @@ from dreamlap.run import Stage
 from dreamlap.show.glimpse import unseen_drive
 from dreamlap.show.sight import SHEETS
 from dreamlap.show.video import reconstruction_video, still
+from dreamlap.track import FastCarRacing, bar_rows
 from dreamlap.vision import NVAE, VisionConfig, build_vision
 from dreamlap.vision.nvae import largest_singular_value, residual_kl, residual_normal
 from dreamlap.vision.vae import Posterior, Terms, pixels
@@ -64,6 +65,25 @@ def nvae_agent(seed: int = 1) -> Agent:
             nn.init.normal_(layer.weight, 0, 0.5, generator=chance(seed))
     agent.starts = Starts(torch.randn(5, 4, generator=chance()), torch.randn(5, 16, generator=chance(1)) * 0.1)
     return agent
+
+
+@pytest.mark.parametrize(("size", "bar"), [(96, True), (64, True), (64, False)])
+def test_the_car_and_the_bar_weigh_more_than_the_rest(size: int, bar: bool):
+    """Around the car of a real frame: what is painted in its own red lies where the weight is."""
+    weight = pixel_weights(size, bar, VisionTraining(bar_weight=5.0, car_weight=10.0)).numpy()
+    track = FastCarRacing(size=size, bar=bar)
+    frame, _ = track.reset(seed=1)
+    for _ in range(60):  # until the view has zoomed in
+        frame, *_ = track.step(np.zeros(3, np.float32))
+    track.close()
+    road = frame if not bar else frame[: bar_rows(size).start]
+    red = (road[..., 0] > 150) & (road[..., 1:].max(-1) < 60)
+    assert red.sum() >= 2
+    assert (weight[: len(road)][red] == 10).all()
+    assert weight[len(road) :].size == 0 or (weight[len(road) :] == 5).all()
+    assert 0.01 < (weight == 10).mean() < 0.03
+    assert weight[0, 0] == 1
+    assert (pixel_weights(size, bar, VisionTraining(bar_weight=1.0, car_weight=1.0)) == 1).all()
 
 
 def test_nvae_has_nine_groups_on_three_scales_and_one_vector():

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dreamlap.errors import Refused
-from dreamlap.settings import SHARE, least, settings, span
+from dreamlap.settings import least, settings, span
 
 MOST_SIDE = 512
 """Pixels a side of the frames that V, or an expert, can be asked to see: stock's have 96."""
@@ -156,9 +156,6 @@ class DriverConfig:
     offset: Annotated[tuple[float, float], span(-100, 100)] = (-6.0, 6.0)
     """How far right of its line the autopilot drives, in track units (the road is 13 wide), drawn likewise: far
     enough to meet cars that have cut a corner."""
-    turning: Annotated[float, SHARE] = 0.0
-    """Share of the episodes in which the autopilot turns round at a random moment, drives the wrong way, and turns back later.
-    M learns from it that driving over tiles again earns nothing, which a frame does not show."""
 
     @property
     def name(self) -> str:

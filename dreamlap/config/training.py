@@ -22,6 +22,8 @@ class VisionTraining:
     """Error summed over pixels: squared (the paper's), or binary cross-entropy."""
     bar_weight: Annotated[float, least(0)] = 5.0
     """Weight of the rows of the instrument bar: above 1 the speed survives in z."""
+    car_weight: Annotated[float, least(0)] = 10.0
+    """Weight of the pixels around the car: above 1 z tells more exactly whether the wheels are on the road."""
     kl_weight: Annotated[float, least(0)] = 0.1
     """Weight of the KL divergence (beta): at 1, the paper's, z keeps 16 nats of these frames and the road is blurred."""
     kl_warmup: Annotated[int, least(1)] = count(100, least=1)
@@ -101,7 +103,7 @@ class PPOConfig:
     """Steps a gradient step."""
     entropy: Annotated[float, least(0)] = 1e-3
     """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
-    leaving_price: Annotated[float, least(0)] = 10.0
+    leaving_price: Annotated[float, least(0)] = 30.0
     """What leaving the road costs C once, while it learns (never in a score): a tile that is missed costs the lap."""
     off_road_price: Annotated[float, least(0)] = 0.2
     """What every step wholly off the road costs C besides. A high price makes it give up: whoever expects to leave the road for

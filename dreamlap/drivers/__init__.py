@@ -41,7 +41,7 @@ def build_driver(config: DriverConfig, n: int) -> Driver:
     if config.kind == "correlated":
         return PerTrack(CorrelatedDriver, n)
     if config.kind == "autopilot":
-        return PerTrack(lambda: Autopilot(config.noise, config.speed, config.offset, config.turning), n)
+        return PerTrack(lambda: Autopilot(config.noise, config.speed, config.offset), n)
     if config.kind == "person":
         raise Refused("a person drives in a window: dreamlap play --record FOLDER")
     return seat(load(config.kind), n, config.noise)

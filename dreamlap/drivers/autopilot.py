@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium.envs.box2d.car_racing import TRACK_DETAIL_STEP, CarRacing
 
-from dreamlap.drivers.line import Limits, Line, racing_line
+from dreamlap.drivers.line import Limits, racing_line
 from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
 
 Range = float | tuple[float, float]
@@ -21,8 +21,6 @@ LOST = 9.0
 """Units from the line beyond which it only wants back."""
 RETURN_SPEED = 28.0
 """Units/s on the way back."""
-TURNS = (50, 60), (500, 260)
-"""Bounds of the steps before it turns round, and of those that it then drives the wrong way."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,6 @@ class Autopilot:
         noise: Range = 0.0,
         speed: Range = 1.0,
         offset: Range = 0.0,
-        turning: float = 0.0,
         wheel: Wheel | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -70,33 +67,24 @@ class Autopilot:
             noise: strength of the disturbance of its actions; 0 is none, 1 leaves the road often.
             speed: factor on the speeds of the line, 0.5 to 1.15.
             offset: units that it drives right of its line.
-            turning: probability that it turns round in an episode, and back again.
             wheel: how it steers and uses the pedals.
             limits: of the car.
         """
-        self.noise, self.speed, self.offset, self.turning = noise, speed, offset, turning
+        self.noise, self.speed, self.offset = noise, speed, offset
         self.wheel, self.limits = wheel or Wheel(), limits or Limits()
 
     def reset(self, track: CarRacing, rng: np.random.Generator) -> None:
         """See `Solo.reset`."""
         self.track, self.rng = track, rng
         self.disturbance = Disturbance(_draw(self.noise, rng), rng)
-        self.factor = _draw(self.speed, rng)
-        self._follow(racing_line(track.track, self.limits, _draw(self.offset, rng)))
-        self.step, self.turns = 0, []
-        if self.turning and rng.random() < self.turning:
-            self.turns = np.cumsum(rng.integers(*TURNS)).tolist()
+        factor = _draw(self.speed, rng)
+        line = racing_line(track.track, self.limits, _draw(self.offset, rng))
+        self.points, self.speeds = line.points, line.speeds * factor
+        self.at = -1
 
     def act(self, frame: np.ndarray) -> np.ndarray:
         """See `Solo.act`; the frame is not looked at."""
-        if self.step in self.turns:
-            self._follow(self.line.back(self.limits))
-        self.step += 1
         return np.clip(self._intent() + self.disturbance.step(), STOCK_LOW, STOCK_HIGH).astype(np.float32)
-
-    def _follow(self, line: Line) -> None:
-        self.line, self.points, self.speeds = line, line.points, line.speeds * self.factor
-        self.at = -1
 
     def _intent(self) -> np.ndarray:
         """(3,) what it would do undisturbed."""

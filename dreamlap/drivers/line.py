@@ -28,10 +28,6 @@ class Line:
     speeds: np.ndarray
     """(N,) units/s."""
 
-    def back(self, limits: Limits) -> "Line":
-        """The same points the other way round, with the speeds that they allow in that direction."""
-        return Line(self.points[::-1], _speeds(self.points[::-1], limits))
-
 
 def racing_line(track: list[tuple[float, float, float, float]], limits: Limits, offset: float = 0.0) -> Line:
     """The line of least curvature within the margin, and the speed at each of its points.

@@ -9,7 +9,7 @@ from dreamlap.episodes.store import EpisodeFile, FrameSampler
 from dreamlap.learn.loop import descend, half_cosine, run_updates, set_rate, shards
 from dreamlap.run import Stage
 from dreamlap.seeds import generator, numpy_generator
-from dreamlap.track import bar_rows
+from dreamlap.track import around_car, bar_rows
 from dreamlap.vision import VAE
 from dreamlap.vision.vae import pixels, reconstruction_error
 
@@ -77,4 +77,5 @@ def pixel_weights(size: int, bar: bool, config: VisionTraining) -> Tensor:
     weight = torch.ones(size, size)
     if bar:
         weight[bar_rows(size)] = config.bar_weight
+    weight[around_car(size, bar)] = config.car_weight
     return weight

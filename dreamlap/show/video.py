@@ -69,34 +69,34 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label:
     first = next(frames, None)
     if first is None:
         raise Refused(f"no frames for {path}: a video needs at least one")
-    if path.suffix.lower() != ".mp4":
-        return _write_loop(path, chain([first], frames), fps, label)
+    write = _write_mp4 if path.suffix.lower() == ".mp4" else _write_loop
+    write(path, chain([first], frames), first.shape, fps, label)
+
+
+def _write_mp4(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, ...], fps: int, label: str) -> None:
     with replacing(path) as partial, av.open(str(partial), "w", "mp4", {"movflags": "+faststart"}) as container:
         container.metadata["comment"] = label
-        stream = _add_stream(container, first, fps)
-        for frame in chain([first], frames):
+        stream = _add_stream(container, shape, fps)
+        for frame in frames:
             even = np.ascontiguousarray(frame[: stream.height, : stream.width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
         container.mux(stream.encode())
 
 
-def _write_loop(path: Path, frames: Iterable[np.ndarray], fps: int, label: str) -> None:
-    pictures = [
-        Image.fromarray(cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-        for frame in islice(frames, None, None, EVERY)
-    ]
+def _write_loop(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, ...], fps: int, label: str) -> None:
+    half = shape[1] // 2, shape[0] // 2
+    shown = islice(frames, None, None, EVERY)
+    pictures = [Image.fromarray(cv2.resize(frame, half, interpolation=cv2.INTER_AREA)) for frame in shown]
     kind, how = ("GIF", {"comment": label}) if path.suffix.lower() == ".gif" else ("WEBP", {"quality": 60, "method": 4})
     with replacing(path) as partial:
-        pictures[0].save(
-            partial, kind, save_all=True, append_images=pictures[1:], duration=1000 * EVERY // fps, loop=0, **how
-        )
+        pictures[0].save(partial, kind, save_all=True, append_images=pictures[1:], duration=1000 * EVERY // fps, loop=0, **how)
 
 
-def _add_stream(container: OutputContainer, frame: np.ndarray, fps: int) -> VideoStream:
+def _add_stream(container: OutputContainer, shape: tuple[int, ...], fps: int) -> VideoStream:
     codec = next(name for name in CODECS if name in av.codecs_available)
     stream = container.add_stream(codec, fps, CODECS[codec])
     assert isinstance(stream, VideoStream)
-    stream.height, stream.width = (side // 2 * 2 for side in frame.shape[:2])  # what yuv420p can halve
+    stream.height, stream.width = (side // 2 * 2 for side in shape[:2])  # what yuv420p can halve
     stream.pix_fmt = "yuv420p"
     return stream
 

@@ -5,7 +5,7 @@ from dreamlap.track.actions import DISCRETE, PEDAL, STOCK, ActionForm, action_fo
 from dreamlap.track.drift import warn_of_drift
 from dreamlap.track.fast import FastCarRacing, read_options
 from dreamlap.track.frames import seen_by, to_frame
-from dreamlap.track.marks import bar_rows, off_road
+from dreamlap.track.marks import around_car, bar_rows, off_road
 
 warn_of_drift()
 
@@ -17,6 +17,7 @@ __all__ = [
     "FastCarRacing",
     "TrackConfig",
     "action_form",
+    "around_car",
     "bar_rows",
     "off_road",
     "read_options",

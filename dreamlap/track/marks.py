@@ -27,6 +27,11 @@ def bar_rows(size: int) -> slice:
     return slice(round(size * ROAD_ROWS / STOCK), size)
 
 
+def around_car(size: int, bar: bool) -> tuple[slice, slice]:
+    """The rows and columns of a frame of `size` pixels that show the car and what is under its wheels."""
+    return _in_frame(AROUND_CAR, size, bar)
+
+
 def off_road(frames: np.ndarray, bar: bool) -> np.ndarray:
     """How far the car has left the road: 0 while two wheels are on it, 1 when none is. A tile that no wheel touches is missed.
 
@@ -44,7 +49,7 @@ def off_road(frames: np.ndarray, bar: bool) -> np.ndarray:
     """
     if frames.shape[1] < SMALLEST:
         return np.full(len(frames), np.nan, np.float32)
-    place = _in_frame(AROUND_CAR, frames.shape[1], bar)
+    place = around_car(frames.shape[1], bar)
     patch = frames[:, *place]
     darkest, brightest = patch.min(-1), patch.max(-1)
     road = (brightest - darkest < GRAY) & (darkest > ROAD_GRAYS[0]) & (brightest < ROAD_GRAYS[1])
