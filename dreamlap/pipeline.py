@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent, Starts, build_agent
+from dreamlap.config.parts import LIMIT
 from dreamlap.config.run import Config
 from dreamlap.control import ActorCritic
 from dreamlap.drivers import DriverConfig
@@ -21,10 +22,11 @@ from dreamlap.episodes.latents import Latents, encode_episodes, join, load_laten
 from dreamlap.episodes.record import collect
 from dreamlap.errors import Refused
 from dreamlap.history import timed
-from dreamlap.learn.cmaes import awake_fitness, dream_fitness, linear_of, train_cmaes
+from dreamlap.learn.cmaes import train_cmaes
 from dreamlap.learn.imitation import imitate
 from dreamlap.learn.memory import dream_starts, train_memory
 from dreamlap.learn.ppo import dreams, train_ppo
+from dreamlap.learn.rollouts import awake_fitness, dream_fitness, linear_of
 from dreamlap.learn.vision import VisionTraining, train_vision
 from dreamlap.measure.memory import foresight
 from dreamlap.measure.trust import SIGHT, SUMS, advice, calibration, promises, verdict
@@ -307,8 +309,8 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
         train_ppo(stage, agent.controller, minds, course, seed, run.autocast, previous)
         return sum(lesson.updates for lesson in course) * ppo.minds * ppo.steps
     cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
-    fitness = awake_fitness(agent, cmaes, config.workers) if awake else dream_fitness(agent, config.dream, cmaes)
-    real = awake_fitness(agent, replace(cmaes, steps=1000, off_road_price=0.0), config.workers)
+    fitness = awake_fitness(agent, cmaes, config.workers, run.autocast) if awake else dream_fitness(agent, config.dream, cmaes)
+    real = awake_fitness(agent, replace(cmaes, steps=LIMIT, off_road_price=0.0), config.workers, run.autocast)
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
     train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)

@@ -157,10 +157,14 @@ def test_a_population_is_its_candidates_side_by_side():
     like, chance = Linear(3, 2, 2), torch.Generator().manual_seed(0)
     candidates = torch.randn(4, 12, generator=chance)
     observation = torch.randn(4 * 3, 5, generator=chance)
-    together = Population(like, candidates).act(observation)
+    population = Population(like, candidates, rollouts=3)
+    together = population.act(observation)
     for p, candidate in enumerate(candidates):
         torch.nn.utils.vector_to_parameters(candidate, like.parameters())
         torch.testing.assert_close(together[3 * p : 3 * p + 3], like.act(observation[3 * p : 3 * p + 3]))
+    rows = torch.arange(12) % 5 == 1
+    population.keep(rows)
+    torch.testing.assert_close(population.act(observation[rows]), together[rows])
 
 
 def test_the_same_seed_makes_the_same_agent():

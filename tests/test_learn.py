@@ -13,11 +13,12 @@ from dreamlap.agent import Agent, AgentConfig, build_agent
 from dreamlap.control import ActorCritic, Linear
 from dreamlap.device import choose_autocast
 from dreamlap.episodes.latents import Latents
-from dreamlap.learn.cmaes import CMAESConfig, fitness_in, search_basis, train_cmaes
+from dreamlap.learn.cmaes import CMAESConfig, search_basis, train_cmaes
 from dreamlap.learn.imitation import imitate
 from dreamlap.learn.loop import run_updates
 from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
 from dreamlap.learn.ppo import PPOConfig, advantages, newly, train_ppo
+from dreamlap.learn.rollouts import fitness_in
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Dream
 from dreamlap.mind.interface import Step
@@ -41,7 +42,7 @@ class Corridor:
         self.num_envs = num_envs
 
     def reset(self, seeds: Sequence[int]) -> torch.Tensor:
-        assert len(seeds) == self.num_envs
+        self.num_envs = len(seeds)
         self.age = 0
         return torch.ones(self.num_envs, 2)
 
@@ -50,6 +51,9 @@ class Corridor:
         ended = torch.full((self.num_envs,), self.age % 10 == 0)
         seen, no = torch.ones(self.num_envs, 2), torch.zeros(self.num_envs, dtype=torch.bool)
         return Step(seen, 1 - (action[:, 0] - 0.5).abs(), no, ended, torch.zeros(self.num_envs), seen)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        self.num_envs = int(rows.sum())
 
     def render(self) -> np.ndarray:
         return np.zeros((64, 64, 3), np.uint8)
@@ -176,9 +180,11 @@ def test_an_evolution_may_search_along_what_c_sees_most_of(tmp_path: Path):
     assert controller.layer.weight[:, [0, 2, 4]].abs().max().item() < 0.05  # next to nothing there
     centred = controller.layer(seen)
     torch.testing.assert_close(centred.mean(0), coordinates[4:])
-    assert centred.std(0)[0].item() == pytest.approx(((0.3 * 3) ** 2 + (0.2 * 2) ** 2) ** 0.5, rel=0.1)
-    assert centred.std(0)[1].item() == pytest.approx(0.5 * 2, rel=0.1)
+    torch.testing.assert_close(centred.std(0), torch.tensor([(0.3**2 + 0.2**2) ** 0.5, 0.5]))  # whatever the spreads
     assert torch.equal(search_basis(controller, None, 0), torch.eye(12))
+    vector_to_parameters(torch.eye(12)[1] @ search_basis(controller, seen, 0), controller.parameters())
+    torch.testing.assert_close(controller.layer(seen).std(0), torch.tensor([1.0, 0.0]))  # along the second weight alone
+    assert (controller.layer.weight != 0).sum() == 1
     with pytest.raises(ValueError, match="directions can be at most that, not 6"):
         search_basis(controller, seen, 6)
     config = CMAESConfig(generations=12, population=8, rollouts=2, steps=10, sigma=0.3, directions=1)
@@ -211,13 +217,62 @@ def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
 
     def real(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
         tested.append(seeds)
-        return np.array([7.0])
+        return np.full(len(candidates), 7.0)
 
     stage = Stage(tmp_path)
     train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, None, real)
     assert [line.get("real") for line in stage.metrics()] == [None, None, 7.0, None, None, 7.0]
-    assert len(tested[0]) == 2
+    assert [len(seeds) for seeds in tested] == [2, 2, 16]  # in the end the mean drives against the best candidate
     assert all(seed < SELECTION_SEEDS for seeds in tested for seed in seeds)
+
+
+def test_the_better_of_mean_and_best_candidate_is_kept(tmp_path: Path):
+    config = CMAESConfig(generations=3, population=4, rollouts=1, steps=5)
+    finalists: list[torch.Tensor] = []
+
+    def evolve(name: str, returns: list[float]) -> torch.Tensor:
+        def real(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
+            finalists[:] = list(candidates)
+            return np.array(returns)
+
+        controller, mind = Linear(2, 0, 1), Corridor(4)
+        train_cmaes(
+            Stage(tmp_path / name), controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, None, real
+        )
+        return parameters_to_vector(controller.parameters())
+
+    mean = evolve("mean", [2.0, 1.0])
+    assert torch.equal(mean, finalists[0])
+    best = evolve("best", [1.0, 2.0])
+    assert torch.equal(best, finalists[1])
+    assert torch.equal(best, evolve("best", [1.0, 2.0]))  # begun again, it is told what was measured
+    assert not torch.equal(mean, best)
+
+
+def test_a_rollout_that_earns_nothing_ends_and_the_others_go_on():
+    """Candidates drive at a constant speed; only those in front of the line earn something, and one falls off the end."""
+
+    class Road(Corridor):
+        def reset(self, seeds: Sequence[int]) -> torch.Tensor:
+            self.place, self.steps = torch.zeros(len(seeds)), 0
+            return super().reset(seeds)
+
+        def step(self, action: torch.Tensor) -> Step:
+            self.steps += len(action)
+            self.place += action[:, 0]
+            step, fallen = super().step(action), self.place > 5
+            return step._replace(reward=(action[:, 0] > 0.1).float(), terminated=fallen, truncated=fallen & False)
+
+        def keep(self, rows: torch.Tensor) -> None:
+            super().keep(rows)
+            self.place = self.place[rows]
+
+    mind, like = Road(6), Linear(2, 0, 1)
+    speeds = torch.tensor([0.0, 0.5, 0.9])
+    candidates = torch.stack([torch.zeros(3), torch.zeros(3), speeds.atanh()], 1)
+    earned = fitness_in(mind, like, candidates, [1, 2], CMAESConfig(steps=8, patience=3))
+    assert earned.tolist() == [0, 8, 6]  # to its patience, to the last step, to its fall
+    assert mind.steps == 2 * (3 + 8 + 6)
 
 
 def test_an_evolution_stops_at_its_target(tmp_path: Path):

@@ -1,5 +1,6 @@
 """Awake and dreaming: one interface, legal Gymnasium environments, the same chance alone as among many."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,31 @@ def test_awake_resets_on_training_tracks_and_forgets(agent: Agent, monkeypatch: 
     assert len(seeds) == 2
     assert max(seeds) < SELECTION_SEEDS
     assert (step.observation[:, 4:] == 0).all()
+    mind.close()
+
+
+@pytest.mark.parametrize("make", [lambda agent: Dream(agent, 4), lambda agent: Awake(agent, 4, restart=False)])
+def test_minds_that_are_left_out_do_not_change_the_others(agent: Agent, make: Callable[[Agent], Awake | Dream]):
+    action = torch.tensor([[0.1, 0.5], [-0.2, 0.3], [0.0, 1.0], [0.4, 0.2]])
+    whole, part = make(agent), make(agent)
+    rows = torch.tensor([True, False, False, True])
+    for mind in (whole, part):
+        mind.reset([3, 4, 5, 6])
+        mind.step(action)
+    part.keep(rows)
+    assert part.num_envs == 2
+    for _ in range(3):
+        expected, found = whole.step(action), part.step(action[rows])
+        for one, other in zip(expected, found, strict=True):
+            torch.testing.assert_close(one[rows], other)
+
+
+def test_awake_begins_no_other_track_unasked(agent: Agent):
+    mind = Awake(agent, 2, limit=2, restart=False)
+    mind.reset([3, 4])
+    steps = [mind.step(torch.zeros(2, 2)) for _ in range(2)]
+    assert steps[1].truncated.all()
+    assert torch.equal(steps[1].observation, steps[1].final_observation)
     mind.close()
 
 

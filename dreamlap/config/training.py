@@ -140,8 +140,10 @@ class CMAESConfig:
     """Rollouts a candidate, on the same tracks or dreams for all."""
     steps: Annotated[int, least(1)] = count(1000, least=20)
     """The most steps of a rollout."""
-    sigma: Annotated[float, above(0)] = 0.1
-    """Initial standard deviation of the weights."""
+    patience: Annotated[int, least(1)] = 100
+    """Steps without a reward after which a rollout ends, for all candidates alike."""
+    sigma: Annotated[float, above(0)] = 1.0
+    """Initial standard deviation along each direction, in units of how much a wish of C may change with what it sees there."""
     test_every: Annotated[int, least(0)] = 0
     """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
     tests: Annotated[int, least(1, 128)] = 4

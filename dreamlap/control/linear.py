@@ -20,17 +20,24 @@ class Linear(nn.Module):
 
 
 class Population:
-    """Many linear controllers side by side: candidate p drives the rows p of what all of them see."""
+    """Many linear controllers side by side, one for each row of what they see."""
 
-    def __init__(self, like: Linear, candidates: Tensor):
-        """`candidates` (P, D): the weights and biases of each, flattened as `torch.nn.utils.parameters_to_vector` does."""
+    def __init__(self, like: Linear, candidates: Tensor, rollouts: int = 1):
+        """`candidates` (P, D): the weights and biases of each, flattened as `torch.nn.utils.parameters_to_vector` does. Each
+        drives `rollouts` rows, candidate by candidate."""
         actions = like.layer.out_features
-        self.weight = candidates[:, : actions * like.inputs].unflatten(1, (actions, like.inputs))  # (P, A, I)
+        weight = candidates[:, : actions * like.inputs].unflatten(1, (actions, like.inputs))
         bias = candidates[:, actions * like.inputs :]  # (P, A), or (P, 0) of a C without
-        self.bias = bias if bias.shape[1] else candidates.new_zeros(len(candidates), actions)
+        bias = bias if bias.shape[1] else candidates.new_zeros(len(candidates), actions)
         self.inputs = like.inputs
+        self.weight = weight.repeat_interleave(rollouts, 0)  # (N, A, I)
+        self.bias = bias.repeat_interleave(rollouts, 0)[..., None]  # (N, A, 1)
 
     def act(self, observation: Tensor) -> Tensor:
-        """Observations (P * R, Z + H), candidate by candidate with R rollouts each -> actions (P * R, A)."""
-        seen = observation[:, : self.inputs].unflatten(0, (len(self.bias), -1))  # (P, R, I)
-        return torch.tanh(torch.baddbmm(self.bias[:, None], seen, self.weight.mT)).flatten(0, 1)
+        """Observations (N, Z + H) -> actions (N, A)."""
+        seen = observation[:, : self.inputs, None]
+        return torch.tanh(torch.baddbmm(self.bias, self.weight, seen)).squeeze(-1)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows alone: a mask (N,)."""
+        self.weight, self.bias = self.weight[rows], self.bias[rows]

@@ -4,11 +4,13 @@ Hansen, *The CMA Evolution Strategy: A Tutorial* (2016), by its author's `cma`; 
 Strategies". All candidates of a generation drive the same tracks, or dream the same chances, so that what is compared is
 the candidates.
 
-Letters: P population, R rollouts a candidate, D weights.
+A weight matters as much as the input that it belongs to varies. So the search runs in coordinates that are divided by the
+spread of what C sees along them: a step of the same length then changes the actions by as much, whichever way it goes.
+
+Letters: P population, K coordinates, D weights, I inputs of C, A actions.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import cma
 import numpy as np
@@ -16,57 +18,16 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from dreamlap.agent import Agent
 from dreamlap.config.training import CMAESConfig
-from dreamlap.control.linear import Linear, Population
+from dreamlap.control.linear import Linear
 from dreamlap.errors import Refused
-from dreamlap.learn.loop import shards
-from dreamlap.mind import Awake, Dream, DreamConfig, Mind
-from dreamlap.parallel import in_parallel, side_by_side
+from dreamlap.learn.rollouts import Fitness
 from dreamlap.progress import meter
 from dreamlap.run import Stage
-from dreamlap.seeds import SELECTION_SEEDS, derive, numpy_generator, training_track
+from dreamlap.seeds import numpy_generator, training_track
 
-SHARDS = 4
-"""Into how many shards the candidates of a generation are cut, to dream side by side."""
-
-
-Fitness = Callable[[Tensor, list[int]], np.ndarray]
-"""Candidates (P, D) and the seeds of the rollouts (R,) -> mean objective of each candidate (P,)."""
-
-
-def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig) -> Fitness:
-    """All rollouts of the candidates side by side in dreams, in shards of some candidates each."""
-    shares = torch.arange(config.population).chunk(shards(SHARDS, agent.state.device))
-    minds = [Dream(agent, len(share) * config.rollouts, replace(dream, horizon=config.steps)) for share in shares]
-
-    def fitness(candidates: Tensor, seeds: list[int]) -> np.ndarray:
-        def dreamed(shard: int) -> np.ndarray:
-            return fitness_in(minds[shard], linear_of(agent), candidates[shares[shard]], seeds, config)
-
-        return np.concatenate(list(side_by_side(dreamed, range(len(minds)))))
-
-    return fitness
-
-
-def awake_fitness(agent: Agent, config: CMAESConfig, workers: int) -> Fitness:
-    """Candidates drive the track in `workers` processes, each with its rollouts side by side."""
-
-    def fitness(candidates: Tensor, seeds: list[int]) -> np.ndarray:
-        def drive(candidate: Tensor) -> np.ndarray:
-            mind = Awake(agent, len(seeds), config.steps)
-            return fitness_in(mind, linear_of(agent), candidate[None], [seed % SELECTION_SEEDS for seed in seeds], config)
-
-        return np.concatenate(list(in_parallel(drive, candidates, workers)))
-
-    return fitness
-
-
-def linear_of(agent: Agent) -> Linear:
-    """The agent's C, if it is one that CMA-ES can train."""
-    if not isinstance(agent.controller, Linear):
-        raise Refused("CMA-ES trains a linear C: use --controller.kind linear")
-    return agent.controller
+FINALISTS = 16
+"""Training tracks on which the last generation's mean and its best candidate drive against each other."""
 
 
 def train_cmaes(
@@ -80,9 +41,9 @@ def train_cmaes(
     show: Callable[[Tensor, int], None] | None = None,
     seen: Tensor | None = None,
 ) -> None:
-    """Evolve `controller` in place. `test` measures the mean of all candidates on the real track; it steers nothing. `show` is
-    given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may see: `config.directions`
-    are its principal ones.
+    """Evolve `controller` in place: it becomes the mean of all candidates, or the best of the last generation if that drives
+    better in `test`, the real environment. `show` is given the best candidate (D,) of every generation and its number. `seen`
+    (N, Z + H) is what C may see: see `search_basis`.
 
     The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
     the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled. For the same
@@ -99,8 +60,11 @@ def train_cmaes(
     def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
         return start + torch.from_numpy(np.array(places)).float() @ basis
 
+    best_weights = start
     for measured in told:
-        strategy.tell(strategy.ask(), (-measured).tolist())
+        candidates = strategy.ask()
+        strategy.tell(candidates, (-measured).tolist())
+        best_weights = weights_at([candidates[measured.argmax()]])[0]
     done = len(told) - first
     stage.forget_after(done)
     with meter("C evolves", config.generations, done) as bar, stage.logger(done) as log:
@@ -109,7 +73,7 @@ def train_cmaes(
                 break
             candidates = strategy.ask()
             weights = weights_at(candidates)
-            seeds = [derive(seed, "rollout", generation, r) % 2**31 for r in range(config.rollouts)]
+            seeds = [training_track("rollout", generation, r, seed=seed) for r in range(config.rollouts)]
             measured = torch.from_numpy(fitness(weights, seeds))
             if not measured.isfinite().all():
                 raise FloatingPointError(
@@ -118,37 +82,46 @@ def train_cmaes(
                 )
             strategy.tell(candidates, (-measured).tolist())
             told.append(measured)
+            best_weights = weights[measured.argmax()]
             stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told})
             best, mean = measured.max().item(), measured.mean().item()
             real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
             log(len(told) - first, {"best": best, "mean": mean, "sigma": float(strategy.sigma), **real})
             bar.advance(note=f"best {best:.1f}  mean {mean:.1f}")
             if show:
-                show(weights[measured.argmax()], len(told))
-    vector_to_parameters(weights_at([strategy.mean])[0], controller.parameters())
+                show(best_weights, len(told))
+    finalists = torch.stack([weights_at([strategy.mean])[0], best_weights])
+    tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(FINALISTS)]
+    chosen = int(test(finalists, tracks).argmax()) if test else 0
+    vector_to_parameters(finalists[chosen], controller.parameters())
     stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told, "controller": controller.state_dict()})
 
 
 def search_basis(controller: Linear, seen: Tensor | None, directions: int) -> Tensor:
-    """What the coordinates of the search stand for: (K, D), orthonormal rows in the space of the D weights but for the biases.
+    """What the coordinates of the search stand for: (K, D), in the space of the D weights.
 
-    Along all weights it is the identity. Along the first principal directions of `seen` (N, I), centred, each action has a
-    coordinate for each of them and one for its bias.
+    Each action has a coordinate for every input of C, or for each of the first principal directions of `seen` (N, I), and one
+    for its bias. A step of length 1 along any of them moves the action (before it is squashed) by 1 on average over `seen`.
+    Without `seen`, the coordinates are the weights.
 
     Raises:
-        ValueError: more directions than there are inputs.
+        Refused: more directions than there are inputs.
     """
-    if not directions:
-        return torch.eye(sum(part.numel() for part in controller.parameters()))
-    if seen is None or directions > controller.inputs:
-        raise Refused(f"C sees {controller.inputs} numbers: --cmaes.directions can be at most that, not {directions}")
-    seen = seen[:, : controller.inputs].detach().float().cpu()
-    along = torch.linalg.eigh(torch.cov(seen.T)).eigenvectors.flip(1)[:, :directions].T  # (K, I), the widest first
-    actions = torch.eye(controller.layer.out_features)
+    inputs, actions = controller.inputs, torch.eye(controller.layer.out_features)
+    if directions and (seen is None or directions > inputs):
+        raise Refused(f"C sees {inputs} numbers: --cmaes.directions can be at most that, not {directions}")
+    along, centre = torch.eye(inputs), torch.zeros(inputs)
+    if seen is not None:
+        seen = seen[:, :inputs].detach().double().cpu()
+        covariance, centre = torch.cov(seen.T), seen.mean(0).float()
+        spread, along = torch.linalg.eigh(covariance) if directions else (covariance.diagonal(), along.double())
+        order = slice(inputs - directions, inputs) if directions else slice(None)  # eigh's are in ascending order
+        spread = spread[order].clamp(min=1e-8 * float(spread.max())).sqrt().float()
+        along = (along[:, order].float() / spread).T.contiguous()
     weights = torch.kron(actions, along)  # (A K, A I)
     if controller.layer.bias is None:
         return weights
-    shift = torch.kron(actions, -(along @ seen.mean(0))[:, None])  # what a bias must give back for seen to be centred
+    shift = torch.kron(actions, -(along @ centre)[:, None])  # what a bias must give back for seen to be centred
     free = torch.cat([torch.zeros(len(actions), weights.shape[1]), actions], 1)
     return torch.cat([torch.cat([weights, shift], 1), free])
 
@@ -173,23 +146,3 @@ def _strategy(start: np.ndarray, config: CMAESConfig, seed: int) -> cma.CMAEvolu
             "verbose": -9,
         },
     )
-
-
-@torch.no_grad()
-def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> np.ndarray:
-    """The mean objective of candidates (P, D) over the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P,).
-
-    A rollout counts until its first end; C pays `off_road_price` for leaving the road.
-    """
-    population = Population(like, candidates.to(mind.device))
-    observation = mind.reset(seeds * len(candidates))
-    total = torch.zeros(mind.num_envs, device=mind.device)
-    alive = torch.ones(mind.num_envs, dtype=torch.bool, device=mind.device)
-    for _ in range(config.steps):
-        step = mind.step(population.act(observation))
-        total += torch.where(alive, step.reward - config.off_road_price * step.off_road, 0.0)
-        alive &= ~(step.terminated | step.truncated)
-        observation = step.observation
-        if not alive.any():
-            break
-    return total.unflatten(0, (len(candidates), -1)).mean(1).double().cpu().numpy()

@@ -1,6 +1,7 @@
 """Awake: the track, seen through V and remembered by M."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any
 
 import numpy as np
@@ -28,9 +29,12 @@ class Awake:
         limit: Annotated[int, least(1)] = LIMIT,
         random_start: Annotated[float, SHARE] = 0.0,
         reverse: Annotated[float, SHARE] = 0.0,
+        restart: bool = True,
+        autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ):
         """`limit`: steps of the track until the clock ends an episode; `random_start`: share of the episodes that begin on a
-        random tile; `reverse`: share driven the other way round.
+        random tile; `reverse`: share driven the other way round; `restart`: whether an episode that ended is followed by
+        another (if not, leave it out by `keep`); `autocast`: in what precision V sees.
 
         Raises:
             Refused: a number is out of its bounds.
@@ -41,7 +45,7 @@ class Awake:
         self.device = agent.state.device
         seen = agent.config.track
         self.tracks = [open_world(seen) for _ in range(num_envs)]
-        self.random_start, self.reverse = random_start, reverse
+        self.random_start, self.reverse, self.restart, self.autocast = random_start, reverse, restart, autocast
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
     def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None) -> Tensor:
@@ -78,6 +82,17 @@ class Awake:
         observation = self._begin_where(terminated | truncated, final)
         return Step(observation, self._tensor(reward), self._tensor(terminated), self._tensor(truncated), under, final)
 
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some of the tracks, in their order: a mask (N,) bool. The others are closed."""
+        kept = rows.cpu().numpy()
+        for i in np.flatnonzero(~kept):
+            self.tracks[i].close()
+        chosen = np.flatnonzero(kept)
+        self.tracks, self._seeds = [self.tracks[i] for i in chosen], [self._seeds[i] for i in chosen]
+        self._frames, self._episodes, self._age = self._frames[kept], self._episodes[kept], self._age[kept]
+        self._z, self._state, self._action = self._z[rows], self._state[rows], self._action[rows]
+        self.num_envs = len(chosen)
+
     @property
     def moments(self) -> Starts:
         """Where the minds are now: a dream can go on from there."""
@@ -94,11 +109,12 @@ class Awake:
 
     @torch.no_grad()
     def _observe(self) -> Tensor:
-        self._z, observation = self.agent.perceive(self._frames, self._state)
-        return observation
+        with self.autocast():
+            self._z = self.agent.vision.encode(torch.from_numpy(self._frames).to(self.device)).mu.float()
+        return torch.cat([self._z, self.agent.memory.h(self._state)], -1)
 
     def _begin_where(self, ended: np.ndarray, observation: Tensor) -> Tensor:
-        if not ended.any():
+        if not (self.restart and ended.any()):
             return observation
         for i in np.flatnonzero(ended):
             self._episodes[i] += 1

@@ -61,9 +61,11 @@ class Dream:
 
     @torch.no_grad()
     def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None) -> Tensor:
-        """Begin N dreams; dream i is the same whatever its place and neighbours, given its seed. There are no `options`."""
+        """Begin N dreams, one for each seed; dream i is the same whatever its place and neighbours, given its seed. There are
+        no `options`."""
         if options:
             raise Refused(f"a dream has no option {', '.join(map(repr, options))}: it begins with a moment that its seed draws")
+        self.num_envs = len(seeds)
         self._seeds = torch.tensor(seeds, dtype=torch.int64, device=self.device)
         self._clock = torch.zeros_like(self._seeds)  # steps since the reset: with the seed it names every draw of chance
         self._age = torch.zeros_like(self._seeds)  # steps since the present dream began
@@ -86,6 +88,12 @@ class Dream:
         final = self._observation()
         self._begin_where(terminated | truncated, chance[:, -1])
         return Step(self._observation(), expected.reward, terminated, truncated, expected.off_road.sigmoid(), final)
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some of the dreams, in their order: a mask (N,) bool."""
+        self._seeds, self._clock, self._age = self._seeds[rows], self._clock[rows], self._age[rows]
+        self._z, self._state, self._action = self._z[rows], self._state[rows], self._action[rows]
+        self.num_envs = len(self._seeds)
 
     @property
     def moments(self) -> Starts:

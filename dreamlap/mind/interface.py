@@ -39,6 +39,10 @@ class Mind(Protocol):
         """Act: (N, A) in the agent's own form; what is out of bounds is clipped."""
         ...
 
+    def keep(self, rows: Tensor) -> None:
+        """Go on with some of the minds, in their order: a mask (N,) bool. A reset begins as many as there are seeds."""
+        ...
+
     def render(self) -> np.ndarray:
         """The first mind's frame, (S, S, 3) uint8: seen when awake, drawn by V when dreaming."""
         ...
