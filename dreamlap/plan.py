@@ -88,6 +88,8 @@ class Run:
 
     def _bound(self, setting: str) -> list[Stage]:
         """The stages that have begun and build on a setting by themselves (and not only on a stage that does), by round."""
+        if setting.split(".")[0] == OTHER[self.config.controller.kind]:
+            return []
         numbers = sorted(int(path.name[6:]) for path in self.folder.glob("round-*") if path.name[6:].isdigit())
         found = []
         for number in numbers:
@@ -154,6 +156,8 @@ REMADE = ("encode", "trust")
 
 LENGTH = {"actor-critic": "ppo.updates", "linear": "cmaes.generations"}
 """The setting that says how long C is trained in round 0, by its kind."""
+OTHER = {"actor-critic": "cmaes", "linear": "ppo"}
+"""The settings of how the other kind of C is trained: nothing builds on them."""
 
 
 def length(config: Config) -> int:

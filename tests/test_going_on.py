@@ -87,6 +87,7 @@ def test_the_same_settings_again_change_nothing(run: Path):
         {"device": "cpu"},
         {"precision": "float32"},
         {"workers": 2},
+        {"cmaes": CMAESConfig(sigma=0.5)},  # of the other kind of C
         {"selection": replace(QUICK.selection, film_steps=30, candidates=2, scored=3)},
         {"anew": AnewConfig(controllers=0, updates=5)},
     ],

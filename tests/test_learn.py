@@ -18,7 +18,7 @@ from dreamlap.learn.imitation import imitate
 from dreamlap.learn.loop import run_updates
 from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
 from dreamlap.learn.ppo import PPOConfig, advantages, newly, train_ppo
-from dreamlap.learn.rollouts import fitness_in
+from dreamlap.learn.rollouts import awake_fitness, fitness_in
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Dream
 from dreamlap.mind.interface import Step
@@ -273,6 +273,20 @@ def test_a_rollout_that_earns_nothing_ends_and_the_others_go_on():
     earned = fitness_in(mind, like, candidates, [1, 2], CMAESConfig(steps=8, patience=3))
     assert earned.tolist() == [0, 8, 6]  # to its patience, to the last step, to its fall
     assert mind.steps == 2 * (3 + 8 + 6)
+
+
+def test_driving_awake_costs_and_earns_the_same_in_any_number_of_processes(agent: Agent):
+    config = CMAESConfig(population=5, rollouts=2, steps=80, patience=50)
+    agent.controller = Linear(agent.memory.latent, agent.memory.hidden, agent.memory.action)
+    weights = parameters_to_vector(agent.controller.parameters())
+    candidates = torch.randn(5, len(weights), generator=torch.Generator().manual_seed(0)) + torch.eye(len(weights))[-1]
+    one, two = (awake_fitness(agent, config, workers, FULL) for workers in (1, 2))
+    first = one(candidates, [3, 4])
+    assert np.isfinite(first).all()
+    assert len(set(first)) > 1
+    assert np.array_equal(first, two(candidates, [3, 4]))
+    assert not np.array_equal(first, one(candidates, [5, 6]))
+    assert np.array_equal(first, one(candidates, [3, 4]))  # tracks that were driven before are as good as new ones
 
 
 def test_an_evolution_stops_at_its_target(tmp_path: Path):

@@ -6,6 +6,7 @@ Letters: P population, R rollouts a candidate, D weights.
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from dreamlap.device import Autocast
 from dreamlap.errors import Refused
 from dreamlap.learn.loop import shards
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind
+from dreamlap.mind.world import Track, open_world
 from dreamlap.parallel import in_parallel, side_by_side
+from dreamlap.track import TrackConfig
 
 Fitness = Callable[[Tensor, list[int]], np.ndarray]
 """Candidates (P, D) and the seeds of the rollouts (R,) -> mean objective of each candidate (P,)."""
@@ -54,18 +57,31 @@ def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig) -> Fitn
 def awake_fitness(agent: Agent, config: CMAESConfig, workers: int, autocast: Autocast) -> Fitness:
     """The candidates drive the track in `workers` processes. Those of a lot drive side by side, so that V sees their frames in
     one go."""
-    driver, like = copy.copy(agent), linear_of(agent)
+    driver, like, track = copy.copy(agent), linear_of(agent), agent.config.track
     driver.starts = None  # each process is sent the agent
 
     def fitness(candidates: Tensor, seeds: list[int]) -> np.ndarray:
         def drive(lot: Tensor) -> np.ndarray:
-            mind = Awake(driver, len(lot) * len(seeds), config.steps, restart=False, autocast=autocast)
+            tracks = _open(track, len(lot) * len(seeds))
+            mind = Awake(driver, len(tracks), config.steps, restart=False, tracks=tracks, autocast=autocast)
             return fitness_in(mind, like, lot, seeds, config)
 
         at_once = max(1, min(LOT // len(seeds), len(candidates) // LOTS))
         return np.concatenate(list(in_parallel(drive, candidates.split(at_once), workers)))
 
     return fitness
+
+
+@cache
+def _opened(config: TrackConfig) -> list[Track]:
+    return []
+
+
+def _open(config: TrackConfig, count: int) -> list[Track]:
+    """Real tracks are kept by the process from generation to generation: most of what a new one costs is its memory."""
+    tracks = [] if config.dream else _opened(config)
+    tracks.extend(open_world(config) for _ in range(count - len(tracks)))
+    return tracks[:count]
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from dreamlap.agent import Agent, Starts
 from dreamlap.config.parts import LIMIT, MOST_AWAKE
 from dreamlap.errors import Refused
 from dreamlap.mind.interface import Step
-from dreamlap.mind.world import open_world, ways_to_begin
+from dreamlap.mind.world import Track, open_world, ways_to_begin
 from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.settings import SHARE, bounded, least
 from dreamlap.track import off_road, read_options
@@ -30,11 +30,13 @@ class Awake:
         random_start: Annotated[float, SHARE] = 0.0,
         reverse: Annotated[float, SHARE] = 0.0,
         restart: bool = True,
+        tracks: Sequence[Track] = (),
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ):
         """`limit`: steps of the track until the clock ends an episode; `random_start`: share of the episodes that begin on a
         random tile; `reverse`: share driven the other way round; `restart`: whether an episode that ended is followed by
-        another (if not, leave it out by `keep`); `autocast`: in what precision V sees.
+        another (if not, leave it out by `keep`); `tracks`: those to drive, by default new ones; `autocast`: in what precision V
+        sees.
 
         Raises:
             Refused: a number is out of its bounds.
@@ -44,7 +46,7 @@ class Awake:
         self.action_size = agent.memory.action
         self.device = agent.state.device
         seen = agent.config.track
-        self.tracks = [open_world(seen) for _ in range(num_envs)]
+        self.tracks = list(tracks) or [open_world(seen) for _ in range(num_envs)]
         self.random_start, self.reverse, self.restart, self.autocast = random_start, reverse, restart, autocast
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
@@ -83,10 +85,8 @@ class Awake:
         return Step(observation, self._tensor(reward), self._tensor(terminated), self._tensor(truncated), under, final)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with some of the tracks, in their order: a mask (N,) bool. The others are closed."""
+        """Go on with some of the tracks, in their order: a mask (N,) bool. The others stand still, and stay open."""
         kept = rows.cpu().numpy()
-        for i in np.flatnonzero(~kept):
-            self.tracks[i].close()
         chosen = np.flatnonzero(kept)
         self.tracks, self._seeds = [self.tracks[i] for i in chosen], [self._seeds[i] for i in chosen]
         self._frames, self._episodes, self._age = self._frames[kept], self._episodes[kept], self._age[kept]

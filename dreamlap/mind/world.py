@@ -46,7 +46,11 @@ class DreamTrack:
         """Nothing is held."""
 
 
-def open_world(config: TrackConfig) -> FastCarRacing | DreamTrack:
+Track = FastCarRacing | DreamTrack
+"""What is driven."""
+
+
+def open_world(config: TrackConfig) -> Track:
     """The track that `config` describes.
 
     Raises:
