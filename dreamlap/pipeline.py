@@ -296,21 +296,20 @@ ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": dou
 def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
     config, awake = run.config, run.config.controller.mind == "awake"
+    begin = config.rounds.random_start, config.rounds.reverse
     grown, updates = number <= config.rounds.rounds, config.rounds.controller_updates
     previous = run.stage(number - 1, "controller") if number and grown else None
     if isinstance(agent.controller, ActorCritic):
         ppo, later = config.ppo, {"updates": updates, "noise": None} if number else {}
         later["leaving_price"] = ppo.leaving_price * config.rounds.price_factor(number)
         course = [ppo.at(config.rounds.rate(number), **later)] if grown else config.anew.course(ppo)
-        if awake:
-            minds = [Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)]
-        else:
-            minds = dreams(agent, ppo.minds, config.dream)
+        minds = [Awake(agent, ppo.minds, ppo.limit, *begin)] if awake else dreams(agent, ppo.minds, config.dream)
         train_ppo(stage, agent.controller, minds, course, seed, run.autocast, previous)
         return sum(lesson.updates for lesson in course) * ppo.minds * ppo.steps
     cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
-    fitness = awake_fitness(agent, cmaes, config.workers, run.autocast) if awake else dream_fitness(agent, config.dream, cmaes)
-    real = awake_fitness(agent, replace(cmaes, steps=LIMIT, off_road_price=0.0), config.workers, run.autocast)
+    driven = partial(awake_fitness, agent, config.workers, run.autocast)
+    fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes)
+    real = driven(replace(cmaes, steps=LIMIT, off_road_price=0.0))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
     train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)

@@ -280,7 +280,7 @@ def test_driving_awake_costs_and_earns_the_same_in_any_number_of_processes(agent
     agent.controller = Linear(agent.memory.latent, agent.memory.hidden, agent.memory.action)
     weights = parameters_to_vector(agent.controller.parameters())
     candidates = torch.randn(5, len(weights), generator=torch.Generator().manual_seed(0)) + torch.eye(len(weights))[-1]
-    one, two = (awake_fitness(agent, config, workers, FULL) for workers in (1, 2))
+    one, two = (awake_fitness(agent, workers, FULL, config) for workers in (1, 2))
     first = one(candidates, [3, 4])
     assert np.isfinite(first).all()
     assert len(set(first)) > 1

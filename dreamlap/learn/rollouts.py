@@ -54,16 +54,18 @@ def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig) -> Fitn
     return fitness
 
 
-def awake_fitness(agent: Agent, config: CMAESConfig, workers: int, autocast: Autocast) -> Fitness:
+def awake_fitness(
+    agent: Agent, workers: int, autocast: Autocast, config: CMAESConfig, random_start: float = 0.0, reverse: float = 0.0
+) -> Fitness:
     """The candidates drive the track in `workers` processes. Those of a lot drive side by side, so that V sees their frames in
-    one go."""
+    one go. `random_start`, `reverse`: as of `Awake`."""
     driver, like, track = copy.copy(agent), linear_of(agent), agent.config.track
     driver.starts = None  # each process is sent the agent
 
     def fitness(candidates: Tensor, seeds: list[int]) -> np.ndarray:
         def drive(lot: Tensor) -> np.ndarray:
             tracks = _open(track, len(lot) * len(seeds))
-            mind = Awake(driver, len(tracks), config.steps, restart=False, tracks=tracks, autocast=autocast)
+            mind = Awake(driver, len(tracks), config.steps, random_start, reverse, False, tracks, autocast)
             return fitness_in(mind, like, lot, seeds, config)
 
         at_once = max(1, min(LOT // len(seeds), len(candidates) // LOTS))
