@@ -309,7 +309,7 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
     driven = partial(awake_fitness, agent, config.workers, run.autocast)
     fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes)
-    real = driven(replace(cmaes, steps=LIMIT, off_road_price=0.0))
+    real = driven(replace(cmaes, steps=LIMIT, leaving_price=0.0, off_road_price=0.0))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
     train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)

@@ -275,6 +275,21 @@ def test_a_rollout_that_earns_nothing_ends_and_the_others_go_on():
     assert mind.steps == 2 * (3 + 8 + 6)
 
 
+def test_leaving_the_road_costs_once_and_every_step_beside_it_besides():
+    class Verge(Corridor):
+        beside = (1.0, 0.0, 0.5, 1.0, 0.0, 1.0)
+
+        def step(self, action: torch.Tensor) -> Step:
+            step = super().step(action)
+            return step._replace(
+                reward=torch.ones(self.num_envs), off_road=torch.full((self.num_envs,), self.beside[self.age - 1])
+            )
+
+    config = CMAESConfig(steps=6, leaving_price=10.0, off_road_price=0.5)
+    earned = fitness_in(Verge(2), Linear(2, 0, 1), torch.zeros(2, 3), [1], config)
+    assert earned.tolist() == [6 - 10 * (0.5 + 0.5 + 1) - 0.5 * 3.5] * 2  # it began beside the road: that is no leaving
+
+
 def test_driving_awake_costs_and_earns_the_same_in_any_number_of_processes(agent: Agent):
     config = CMAESConfig(population=5, rollouts=2, steps=80, patience=50)
     agent.controller = Linear(agent.memory.latent, agent.memory.hidden, agent.memory.action)

@@ -153,8 +153,10 @@ class CMAESConfig:
     matter. 0: along all weights, as the paper. C is the same matrix either way."""
     diagonal: bool = False
     """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
+    leaving_price: Annotated[float, least(0)] = 0.0
+    """What leaving the road costs C once, while it learns (never in a score)."""
     off_road_price: Annotated[float, least(0)] = 0.0
-    """What a step with the car wholly off the road costs C while it learns (never in a score)."""
+    """What a step with the car wholly off the road costs C besides."""
     target: Annotated[float | None, ANY] = None
     """Mean return of the best candidate at which evolution stops early."""
 

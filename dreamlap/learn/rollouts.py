@@ -90,21 +90,23 @@ def _open(config: TrackConfig, count: int) -> list[Track]:
 def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> np.ndarray:
     """The mean objective of candidates (P, D) over the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P,).
 
-    A rollout counts until its first end, or until it has earned nothing for `patience` steps. C pays `off_road_price` for
-    leaving the road.
+    A rollout counts until its first end, or until it has earned nothing for `patience` steps. C pays `leaving_price` whenever
+    it leaves the road, as PPO's does, and `off_road_price` for every step beside it.
     """
     drivers = Population(like, candidates.to(mind.device), len(seeds))
     observation = mind.reset(seeds * len(candidates))
     rows = torch.arange(len(observation), device=mind.device)
     total, idle = torch.zeros(len(rows), device=mind.device), torch.zeros(len(rows), device=mind.device)
+    off = torch.ones(len(rows), device=mind.device)  # who begins beside the road has not left it
     for _ in range(config.steps):
         step = mind.step(drivers.act(observation))
-        total[rows] += step.reward - config.off_road_price * step.off_road
+        leaving, off = step.off_road * (1 - off), step.off_road
+        total[rows] += step.reward - config.leaving_price * leaving - config.off_road_price * off
         idle = torch.where(step.reward > 0, 0.0, idle + 1)
         on = ~(step.terminated | step.truncated) & (idle < config.patience)
         observation = step.observation
         if not on.all():
-            rows, idle, observation = rows[on], idle[on], observation[on]
+            rows, idle, off, observation = rows[on], idle[on], off[on], observation[on]
             drivers.keep(on)
             mind.keep(on)
         if not len(rows):
