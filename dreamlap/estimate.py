@@ -72,12 +72,15 @@ def _short(number: int) -> str:
 
 def _controlled(config: Config) -> tuple[int, int]:
     """Steps that C is trained on, and how many of them are on the track."""
-    ppo, cmaes, later = config.ppo, config.cmaes, config.rounds.rounds * config.rounds.controller_updates
+    ppo, cmaes, rounds = config.ppo, config.cmaes, config.rounds
     if config.controller.kind == "actor-critic":
-        anew = config.anew.controllers * sum(lesson.updates for lesson in config.anew.course(ppo))
-        steps = (ppo.updates + later + anew) * ppo.minds * ppo.steps
+        courses = [rounds.course(ppo, number) for number in range(rounds.rounds + 1)]
+        courses += [config.anew.course(ppo)] * config.anew.controllers
+        steps = sum(lesson.updates for course in courses for lesson in course) * ppo.minds * ppo.steps
     else:
-        steps = (cmaes.generations + later) * cmaes.population * cmaes.rollouts * cmaes.steps
+        scratch = sum(map(rounds.from_scratch, range(rounds.rounds + 1)))
+        generations = scratch * cmaes.generations + (rounds.rounds + 1 - scratch) * rounds.controller_updates
+        steps = generations * cmaes.population * cmaes.rollouts * cmaes.steps
     return steps, steps if config.controller.mind == "awake" else 0
 
 

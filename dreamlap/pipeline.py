@@ -272,7 +272,7 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     began, rounds = time.time(), run.config.rounds.rounds
     seed, (latents, first_fresh) = run.seed("controller", number), latents_of(run, min(number, rounds))
     agent.starts = starts_of(run, number, agent, latents, first_fresh, MOMENTS)
-    if number > rounds:
+    if number > rounds or (number and run.config.rounds.from_scratch(number)):
         agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
     steps = train_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
@@ -297,20 +297,20 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
     config, awake = run.config, run.config.controller.mind == "awake"
     begin = config.rounds.random_start, config.rounds.reverse
-    grown, updates = number <= config.rounds.rounds, config.rounds.controller_updates
-    previous = run.stage(number - 1, "controller") if number and grown else None
+    grown, from_scratch = number <= config.rounds.rounds, config.rounds.from_scratch(number)
+    previous = run.stage(number - 1, "controller") if grown and not from_scratch else None
     if isinstance(agent.controller, ActorCritic):
-        ppo, later = config.ppo, {"updates": updates, "noise": None} if number else {}
-        later["leaving_price"] = ppo.leaving_price * config.rounds.price_factor(number)
-        course = [ppo.at(config.rounds.rate(number), **later)] if grown else config.anew.course(ppo)
+        ppo = config.ppo
+        course = config.rounds.course(ppo, number) if grown else config.anew.course(ppo)
         minds = [Awake(agent, ppo.minds, ppo.limit, *begin)] if awake else dreams(agent, ppo.minds, config.dream)
         train_ppo(stage, agent.controller, minds, course, seed, run.autocast, previous)
         return sum(lesson.updates for lesson in course) * ppo.minds * ppo.steps
-    cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
+    cmaes = config.cmaes if from_scratch else replace(config.cmaes, generations=config.rounds.controller_updates)
     driven = partial(awake_fitness, agent, config.workers, run.autocast)
     fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes)
     real = driven(replace(cmaes, steps=LIMIT, leaving_price=0.0, off_road_price=0.0))
-    show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
+    begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))
+    show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
     train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)
     return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps

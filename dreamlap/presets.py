@@ -11,9 +11,9 @@ CHAMPION = Config(
     controller=ControllerConfig(state_dependent_std=True),
     memory_training=MemoryTraining(off_road_weight=16.0),
     ppo=PPOConfig(entropy=0.01),
-    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, price=4.0),
+    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, price=4.0, restart=8),
 )
-DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=6), selection=SelectionConfig(candidates=3))
+DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=6, restart=4), selection=SelectionConfig(candidates=3))
 UNPRIVILEGED = replace(
     CHAMPION,
     collect=replace(CHAMPION.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),

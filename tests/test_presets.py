@@ -127,6 +127,16 @@ def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, mon
     assert [ppo.entropy / given[0].entropy for ppo in given] == pytest.approx([1, 0.1, 0.01])
 
 
+def test_c_is_trained_from_scratch_in_the_round_of_its_restart():
+    rounds = RoundsConfig(rounds=4, decay=0.01, price=4.0, controller_updates=7, restart=2, restart_updates=5)
+    ppo = PPOConfig(updates=9, learning_rate=1.0, leaving_price=10.0, noise=0.5)
+    told = {n: [(c.updates, c.learning_rate, c.leaving_price, c.noise) for c in rounds.course(ppo, n)] for n in range(4)}
+    assert told[0] == [(9, 1, 10, 0.5)]
+    assert told[1] == [(7, pytest.approx(0.01**0.25), pytest.approx(10 * 4**0.25), None)]
+    assert told[2] == [(5, pytest.approx(0.1**s), pytest.approx(10 * 2**s), 0.5) for s in (0, 0.5, 1)]
+    assert told[3] == [(7, pytest.approx(0.01**0.75), pytest.approx(10 * 4**0.75), None)]
+
+
 def test_a_run_may_begin_with_an_agent_that_is_there():
     config = PRESETS["champion-tuned"].config
     begun, champion = pipeline.first_agent(config), load_agent("champion")

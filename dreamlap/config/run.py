@@ -71,14 +71,28 @@ class RoundsConfig:
     first learns to drive, then not to miss a tile."""
     vision_updates: Annotated[int, least(0)] = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
+    restart: Annotated[int, least(0)] = count(0, least=0)
+    """The round in which C is trained from scratch; 0: none. What it learned in the first, poor dreams it may never unlearn
+    (Nikishin et al. 2022, *The Primacy Bias in Deep Reinforcement Learning*)."""
+    restart_updates: Annotated[int, least(1)] = count(25, least=1)
+    """Updates of PPO in each of that training's three stages: learning rate and price go from the first round's to this one's.
+    (CMA-ES has as many generations as in the first round.)"""
 
     def rate(self, number: int) -> float:
         """The share of the learning rates that is left in round `number`."""
         return self.decay ** (number / max(1, self.rounds))
 
-    def price_factor(self, number: int) -> float:
-        """The multiple of PPO's price of leaving the road in round `number`."""
-        return self.price ** (number / max(1, self.rounds))
+    def from_scratch(self, number: int) -> bool:
+        """Whether C is trained from scratch in round `number`."""
+        return number == 0 or number == self.restart
+
+    def course(self, ppo: PPOConfig, number: int) -> list[PPOConfig]:
+        """How PPO trains C in round `number`, one stage after the other."""
+        rate, price = self.rate(number), self.price ** (number / max(1, self.rounds))
+        if not self.from_scratch(number):
+            return [ppo.at(rate, updates=self.controller_updates, noise=None, leaving_price=ppo.leaving_price * price)]
+        shares, updates = ((0.0, 0.5, 1.0), self.restart_updates) if number else ((0.0,), ppo.updates)
+        return [ppo.at(rate**s, updates=updates, leaving_price=ppo.leaving_price * price**s) for s in shares]
 
 
 @settings

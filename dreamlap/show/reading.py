@@ -82,6 +82,11 @@ class RunReader:
         return self.config.get("start", "")
 
     @property
+    def restart(self) -> int:
+        """The round in which C is trained from scratch; 0: none."""
+        return self.config.get("rounds", {}).get("restart", 0)
+
+    @property
     def anew(self) -> int:
         """How many Cs were to begin anew after the rounds."""
         return self.config.get("anew", {}).get("controllers", 0)
