@@ -141,7 +141,7 @@ class CMAESConfig:
     steps: Annotated[int, least(1)] = count(1000, least=20)
     """The most steps of a rollout."""
     patience: Annotated[int, least(1)] = 100
-    """Steps without a reward after which a rollout ends, for all candidates alike."""
+    """Steps of the track without a reward after which a rollout ends, for all candidates alike."""
     sigma: Annotated[float, above(0)] = 1.0
     """Initial standard deviation along each direction, in units of how much a wish of C may change with what it sees there."""
     test_every: Annotated[int, least(0)] = 0

@@ -98,12 +98,13 @@ def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], c
     rows = torch.arange(len(observation), device=mind.device)
     total, idle = torch.zeros(len(rows), device=mind.device), torch.zeros(len(rows), device=mind.device)
     off = torch.ones(len(rows), device=mind.device)  # who begins beside the road has not left it
+    patience = mind.agent.config.track.decisions(config.patience)
     for _ in range(config.steps):
         step = mind.step(drivers.act(observation))
         leaving, off = step.off_road * (1 - off), step.off_road
         total[rows] += step.reward - config.leaving_price * leaving - config.off_road_price * off
         idle = torch.where(step.reward > 0, 0.0, idle + 1)
-        on = ~(step.terminated | step.truncated) & (idle < config.patience)
+        on = ~(step.terminated | step.truncated) & (idle < patience)
         observation = step.observation
         if not on.all():
             rows, idle, off, observation = rows[on], idle[on], off[on], observation[on]
