@@ -44,7 +44,7 @@ def cost(config: Config) -> Cost:
     controlled, on_track = _controlled(config)
     drivers = 1 if config.controller.kind == "actor-critic" else config.workers  # PPO drives all its tracks in one process
     seconds = real / (TRACK_RATE * config.workers) + on_track / (AWAKE_RATE * drivers)
-    seconds += seen * area / VISION_RATE[config.vision.kind]
+    seconds += seen * area / VISION_RATE.get(config.vision.kind, VISION_RATE["conv"])
     seconds += real * area / LOOK_RATE + (3 * read + 2 * controlled) * _memory_flops(config) / FLOPS
     disk, memory = real * area * BYTES_A_FRAME / 1e9, 2 + min(4.0, real * area * 12.3e3 / 1e9) + real * 6e-7
     return Cost(real, controlled, seconds, disk, memory)
@@ -87,7 +87,7 @@ def _controlled(config: Config) -> tuple[int, int]:
 def _memory_flops(config: Config) -> float:
     """Operations of one step of M: the gates, and the heads."""
     hidden, latent = config.memory.hidden, config.vision.latent
-    gates = {"lstm": 4, "gru": 3, "reservoir": 2 * 4}[config.memory.kind]
+    gates = {"gru": 3, "reservoir": 2 * 4}.get(config.memory.kind, 4)
     inputs = latent + config.track.action_size + hidden
     return 2 * (gates * hidden * inputs + hidden * (3 * config.memory.mixtures * latent + 3))
 

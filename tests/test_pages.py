@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -157,3 +158,28 @@ def test_python_of_a_page_runs_as_pasted(place: str, block: str, tmp_path: Path)
     done = subprocess.run([sys.executable, "pasted.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{place}: {done.stderr}"
     assert done.stdout, f"{place} prints nothing"
+
+
+def examples() -> Iterator[tuple[str, str, str]]:
+    """What docs/extending.md adds: its title, the patch, and the command that tries it."""
+    text = (HOME / "docs/extending.md").read_text("utf-8")
+    for found in re.finditer(r"^## (.*?)\n.*?^```diff\n(.*?)^```\n.*?^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield found[1], found[2], found[3]
+
+
+def test_every_kind_of_part_has_an_example():
+    assert [title for title, *_ in examples()] == ["A V", "An M", "A C", "A driver", "A preset"]
+
+
+@pytest.mark.parametrize(("title", "patch", "command"), list(examples()))
+def test_a_part_can_be_added_as_documented(title: str, patch: str, command: str, tmp_path: Path):
+    shutil.copytree(HOME / "dreamlap", tmp_path / "dreamlap", ignore=shutil.ignore_patterns("pretrained", "__pycache__"))
+    (tmp_path / "part.diff").write_text(patch, "utf-8")
+    applied = subprocess.run(["git", "apply", "part.diff"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert applied.returncode == 0, f"{title}: {applied.stderr}"
+    changed = (tmp_path / patch.split("+++ b/")[1].splitlines()[0]).read_text("utf-8")
+    assert changed != (HOME / patch.split("+++ b/")[1].splitlines()[0]).read_text("utf-8")
+    program, *words = shlex.split(command)
+    assert program == "dreamlap"
+    done = subprocess.run([sys.executable, "-m", "dreamlap", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{title}: {done.stdout} {done.stderr}"
