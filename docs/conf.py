@@ -12,5 +12,6 @@ html_title = "dreamlap"
 html_static_path: list[str] = []
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
+default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

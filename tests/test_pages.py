@@ -1,6 +1,7 @@
 """Every block of Python in the README and in docs/ runs as pasted, and every command there is one that exists."""
 
 import functools
+import importlib
 import importlib.util
 import re
 import shlex
@@ -183,3 +184,10 @@ def test_a_part_can_be_added_as_documented(title: str, patch: str, command: str,
     assert program == "dreamlap"
     done = subprocess.run([sys.executable, "-m", "dreamlap", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{title}: {done.stdout} {done.stderr}"
+
+
+@pytest.mark.parametrize("module", ["dreamlap", "dreamlap.mind", "dreamlap.episodes"])
+def test_every_public_name_is_on_the_page_of_the_api(module: str):
+    documented = re.findall(r"^\.\. auto\w+:: (\S+)$", (HOME / "docs/api.md").read_text("utf-8"), re.MULTILINE)
+    names = {f"{module}.{name}" for name in importlib.import_module(module).__all__ if not name.startswith("_")}
+    assert names <= set(documented)
