@@ -3,6 +3,8 @@
 import functools
 import importlib
 import importlib.util
+import json
+import os
 import re
 import shlex
 import shutil
@@ -191,3 +193,14 @@ def test_every_public_name_is_on_the_page_of_the_api(module: str):
     documented = re.findall(r"^\.\. auto\w+:: (\S+)$", (HOME / "docs/api.md").read_text("utf-8"), re.MULTILINE)
     names = {f"{module}.{name}" for name in importlib.import_module(module).__all__ if not name.startswith("_")}
     assert names <= set(documented)
+
+
+def test_the_notebook_runs(tmp_path: Path):
+    cells = json.loads((HOME / "docs/notebook.ipynb").read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] for cell in cells if cell["cell_type"] == "code" and "print(" in "".join(cell["source"]))
+    (tmp_path / "cells.py").write_text("\n\n".join(code), "utf-8")
+    quiet = {**os.environ, "MPLBACKEND": "agg"}
+    done = subprocess.run([sys.executable, "cells.py"], cwd=tmp_path, capture_output=True, text=True, check=False, env=quiet)
+    assert done.returncode == 0, done.stderr
+    assert "dream steps a second" in done.stdout
