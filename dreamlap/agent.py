@@ -124,7 +124,8 @@ class Agent:
             raise Refused(
                 f"C sees [z, h], arrays (N, {size}) or ({size},) of floats, not {found}. `act` takes the track's frames"
             )
-        return self.controller.act(torch.from_numpy(seen.astype(np.float32)).to(self.state.device)).cpu().numpy()
+        with one_thread():
+            return self.controller.act(torch.from_numpy(seen.astype(np.float32)).to(self.state.device)).cpu().numpy()
 
     @torch.no_grad()
     def perceive(self, frames: np.ndarray, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,7 +37,7 @@ def _on_one_thread(function: Callable[[Any], Result], item: Any) -> Result:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread: for one frame at a time, more of them only wait for each other."""
+    """Let torch use one thread: several that share an operation wait for each other, and next to a busy process nearly stop."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -16,6 +16,7 @@ from dreamlap.errors import Refused
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.interface import Mind, sound
+from dreamlap.parallel import one_thread
 
 FPS = 50
 
@@ -83,7 +84,8 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         super().reset(seed=seed if isinstance(seed, int) else None, options=options)
         given = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
         seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in given]
-        return self.view(self.mind.reset(seeds, options)), {}
+        with one_thread():
+            return self.view(self.mind.reset(seeds, options)), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Act in every mind: (N, A), in the agent's own form; what is out of bounds is clipped.
@@ -91,7 +93,8 @@ class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             Refused: the actions have another shape or are no finite numbers, or the agent is broken.
         """
-        step = sound(self.mind.step(read_actions(self.mind, actions, self.num_envs)))
+        with one_thread():
+            step = sound(self.mind.step(read_actions(self.mind, actions, self.num_envs)))
         reward, terminated, truncated, off_road = (part.cpu().numpy() for part in step[1:5])
         info: dict[str, Any] = {"off_road": off_road}
         ended = terminated | truncated
@@ -117,7 +120,8 @@ class MindEnv(gym.Env[np.ndarray, np.ndarray]):
         """Begin an episode. `options`: awake, those of the track's reset (`start_tile`, `reverse`, `randomize`); no others."""
         super().reset(seed=seed, options=options)
         seed = int(self.np_random.integers(2**31)) if seed is None else seed
-        return self.view(self.mind.reset([seed], options))[0], {}
+        with one_thread():
+            return self.view(self.mind.reset([seed], options))[0], {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Act: (A,), in the agent's own form; what is out of bounds is clipped.
@@ -125,7 +129,8 @@ class MindEnv(gym.Env[np.ndarray, np.ndarray]):
         Raises:
             Refused: the action has another shape or is no finite number, or the agent is broken.
         """
-        step = sound(self.mind.step(read_actions(self.mind, action)[None]))
+        with one_thread():
+            step = sound(self.mind.step(read_actions(self.mind, action)[None]))
         info = {"off_road": float(step.off_road[0])}
         return (
             self.view(step.final_observation)[0],
