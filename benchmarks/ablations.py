@@ -29,11 +29,11 @@ from dreamlap.scores import read_score, told
 TRACKS = range(904_000, 904_100)
 RAW, PAGE = Path("scores/ablations"), Path("docs/ablations.md")
 CONSTANT = ("--controller.no-state-dependent-std", "--ppo.entropy", "0.001")
-AWAKE = ("--controller.mind", "awake", "--ppo.minds", "32", "--ppo.steps", "128", "--ppo.reset_every", "10")
+AWAKE = ("--controller.mind", "awake", "--ppo.num_envs", "32", "--ppo.steps", "128", "--ppo.reset_every", "10")
 AWAKE += ("--ppo.updates", "50", "--rounds.controller_updates", "20", "--ppo.limit", "400")
-AWAKE += ("--ppo.leaving_price", "0", "--ppo.off_road_price", "2.5")
+AWAKE += ("--ppo.leaving_penalty", "0", "--ppo.off_road_penalty", "2.5")
 LINEAR = ("--controller.kind", "linear", "--cmaes.directions", "48", "--cmaes.generations", "60", "--cmaes.steps", "60")
-LINEAR += ("--cmaes.off_road_price", "4", "--rounds.controller_updates", "40")
+LINEAR += ("--cmaes.off_road_penalty", "4", "--rounds.controller_updates", "40")
 
 
 class Ablation(NamedTuple):
@@ -66,7 +66,7 @@ ABLATIONS = {
     "one-way": Ablation("no drive goes round the lap the other way", ("--rounds.reverse", "0"), 1, since="rounds"),
     "price-a-step": Ablation(
         "every step off the road costs 16, leaving it nothing",
-        ("--ppo.leaving_price", "0", "--ppo.off_road_price", "16"),
+        ("--ppo.leaving_penalty", "0", "--ppo.off_road_penalty", "16"),
         since="controller",
     ),
     "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1, since="controller"),

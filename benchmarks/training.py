@@ -44,7 +44,7 @@ def stages(folder: Path) -> dict[str, tuple[str, int, Callable[[int], object]]]:
     episodes = list(store)
     latents = encode_episodes(agent.vision, episodes, agent.actions, config.track.bar)
     shown = torch.ones(len(episodes), dtype=torch.bool)
-    agent.starts = dream_starts(agent.memory, latents, config.memory.warmup, 0.1, 0, 0.0, 1000, 0)
+    agent.starts = dream_starts(agent.memory, latents, config.memory.burn_in, 0.1, 0, 0.0, 1000, 0)
 
     def stage() -> Stage:
         return Stage(Path(tempfile.mkdtemp(dir=folder)))
@@ -60,7 +60,7 @@ def stages(folder: Path) -> dict[str, tuple[str, int, Callable[[int], object]]]:
     def drive(updates: int) -> None:
         ppo = replace(config.ppo, updates=updates)
         assert isinstance(agent.controller, ActorCritic)
-        train_ppo(stage(), agent.controller, dreams(agent, ppo.minds, config.dream), [ppo], 0, autocast)
+        train_ppo(stage(), agent.controller, dreams(agent, ppo.num_envs, config.dream), [ppo], 0, autocast)
 
     def look(number: int) -> None:
         encode_episodes(agent.vision, episodes * (number // len(episodes)), agent.actions, config.track.bar, autocast)

@@ -74,8 +74,8 @@ def _controlled(config: Config) -> tuple[int, int]:
     """Steps that C is trained on, and how many of them are on the track."""
     ppo, cmaes, later = config.ppo, config.cmaes, config.rounds.rounds * config.rounds.controller_updates
     if config.controller.kind == "actor-critic":
-        anew = config.anew.controllers * sum(lesson.updates for lesson in config.anew.course(ppo))
-        steps = (ppo.updates + later + anew) * ppo.minds * ppo.steps
+        restarts = config.restarts.controllers * sum(lesson.updates for lesson in config.restarts.curriculum(ppo))
+        steps = (ppo.updates + later + restarts) * ppo.num_envs * ppo.steps
     else:
         steps = (cmaes.generations + later) * cmaes.population * cmaes.rollouts * cmaes.steps
     return steps, steps if config.controller.mind == "awake" else 0

@@ -63,7 +63,7 @@ def leave(run: Run, agent: Agent, until: str) -> dict[str, Path]:
         return {"picture": picture, "V": folder}
     video = run.folder / "videos" / "prediction.mp4"
     FILMS["prediction"](
-        agent, path=video, steps=min(SHORT, run.config.selection.film_steps), label=f"{agent.fingerprint} {until}"
+        agent, path=video, steps=min(SHORT, run.config.selection.video_steps), label=f"{agent.fingerprint} {until}"
     )
     return {"picture": picture, "video": video, "V and M": folder}
 
@@ -131,19 +131,19 @@ def weigh(run: Run) -> None:
     agent, weights = load_agent(run.folder / "agent"), {}
     for number in range(last + 1):
         weights[f"round {number}"] = load_agent(run.stage(number, "controller").folder / "agent").controller.state_dict()
-    horizon = min(run.config.dream.horizon, run.config.selection.weighed - agent.config.memory.warmup)
-    settings = f"{agent.fingerprint} {horizon} {run.config.selection.weighed} {run.config.seed}"
+    horizon = min(run.config.dream.horizon, run.config.selection.check_steps - agent.config.memory.burn_in)
+    settings = f"{agent.fingerprint} {horizon} {run.config.selection.check_steps} {run.config.seed}"
     inputs = checksum([], settings, *(checksum_of(each) for each in weights.values()))
     if path.exists() and (found := read_json(path)) and isinstance(found, dict) and found.get("inputs", inputs) == inputs:
         return
     weights |= {f"drunk {strength}": drunk(agent.controller, strength, run.seed("drunk")) for strength in DRUNK}
-    asked = population(agent, weights, run.config.selection.weighed, horizon, run.seed("trust"))
+    asked = population(agent, weights, run.config.selection.check_steps, horizon, run.seed("trust"))
     write_json(path, {"inputs": inputs, "horizon": horizon, **agreement(asked), "controllers": asked})
 
 
 def show(run: Run) -> None:
     """Videos of a drive, of a dream, of what M predicts of a drive, and of the worst drive of the score."""
-    agent, steps, folder = load_agent(run.folder / "agent"), run.config.selection.film_steps, run.folder / "videos"
+    agent, steps, folder = load_agent(run.folder / "agent"), run.config.selection.video_steps, run.folder / "videos"
     for name, film in FILMS.items():
         length = min(steps, SHORT) if name == "prediction" else steps
         path, made_of = folder / f"{name}.mp4", f"{agent.fingerprint} {length}"

@@ -229,7 +229,7 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     began = time.time()
     seen = load_latents(run.stage(number, "encode").folder / "latents.safetensors", run.device)
     latents = newest(seen, len(episodes_of(run, number)))  # if V has learned since, it has looked at the older ones again, too
-    asked = promises(agent.memory, latents, SIGHT, run.config.memory.warmup, run.seed("trust", number))
+    asked = promises(agent.memory, latents, SIGHT, run.config.memory.burn_in, run.seed("trust", number))
     found = verdict(asked, price_of(run))
     stage.finish(seconds=time.time() - began, **found)
     if found["alarm"]:
@@ -239,7 +239,7 @@ def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
 def price_of(run: Run) -> float:
     """What a step off the road costs C while it learns."""
     config = run.config
-    return (config.ppo if config.controller.kind == "actor-critic" else config.cmaes).off_road_price
+    return (config.ppo if config.controller.kind == "actor-critic" else config.cmaes).off_road_penalty
 
 
 def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
@@ -261,7 +261,7 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     measured = foresight(agent, held_out) if held_out else {}
     if held_out:
         unseen = encode_episodes(agent.vision, held_out, agent.actions, run.config.track.bar)
-        measured["reward_sums"] = calibration(promises(agent.memory, unseen, max(SUMS), run.config.memory.warmup, seed))
+        measured["reward_sums"] = calibration(promises(agent.memory, unseen, max(SUMS), run.config.memory.burn_in, seed))
     return stage.finish(seconds=time.time() - began, product=checksum_of(agent.memory.state_dict()), **measured)
 
 
@@ -285,8 +285,8 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
 def starts_of(run: Run, number: int, agent: Agent, latents: Latents, first_fresh: int, count: int) -> Starts:
     """`count` real moments that dreams of round `number` go on from."""
     fresh = run.config.memory_training.fresh if number else 0.0
-    warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
-    return dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, count, run.seed("controller", number))
+    burn_in, from_start = run.config.memory.burn_in, run.config.dream.from_start
+    return dream_starts(agent.memory, latents, burn_in, from_start, first_fresh, fresh, count, run.seed("controller", number))
 
 
 ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": doubt, "memory": expect, "controller": act}
@@ -300,17 +300,17 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: in
     previous = run.stage(number - 1, "controller") if number and grown else None
     if isinstance(agent.controller, ActorCritic):
         ppo, later = config.ppo, {"updates": updates, "noise": None} if number else {}
-        later["leaving_price"] = ppo.leaving_price * config.rounds.price_factor(number)
-        course = [ppo.at(config.rounds.rate(number), **later)] if grown else config.anew.course(ppo)
+        later["leaving_penalty"] = ppo.leaving_penalty * config.rounds.penalty_factor(number)
+        course = [ppo.at(config.rounds.rate(number), **later)] if grown else config.restarts.curriculum(ppo)
         if awake:
-            minds = [Awake(agent, ppo.minds, ppo.limit, config.rounds.random_start, config.rounds.reverse)]
+            minds = [Awake(agent, ppo.num_envs, ppo.limit, config.rounds.random_start, config.rounds.reverse)]
         else:
-            minds = dreams(agent, ppo.minds, config.dream)
+            minds = dreams(agent, ppo.num_envs, config.dream)
         train_ppo(stage, agent.controller, minds, course, seed, run.autocast, previous)
-        return sum(lesson.updates for lesson in course) * ppo.minds * ppo.steps
+        return sum(lesson.updates for lesson in course) * ppo.num_envs * ppo.steps
     cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
     fitness = awake_fitness(agent, cmaes, config.workers, run.autocast) if awake else dream_fitness(agent, config.dream, cmaes)
-    real = awake_fitness(agent, replace(cmaes, steps=LIMIT, off_road_price=0.0), config.workers, run.autocast)
+    real = awake_fitness(agent, replace(cmaes, steps=LIMIT, off_road_penalty=0.0), config.workers, run.autocast)
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", 0)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
     train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)

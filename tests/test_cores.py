@@ -50,7 +50,7 @@ def test_cores_do_not_change_what_is_learned(tmp_path: Path, monkeypatch: pytest
         train_memory(Stage(folder / "m"), agent.memory, latents, shown, 0, memory, 0, FULL)
         agent.starts = Starts(latents.mu[:4], torch.zeros(4, agent.memory.state_size))
         assert isinstance(agent.controller, ActorCritic)
-        minds, ppo = dreams(agent, 5, CONFIG.dream), PPOConfig(updates=2, minds=5, steps=6, minibatch=7)
+        minds, ppo = dreams(agent, 5, CONFIG.dream), PPOConfig(updates=2, num_envs=5, steps=6, minibatch=7)
         train_ppo(Stage(folder / "c"), agent.controller, minds, [ppo], 0, FULL)
         parts = {"vision": agent.vision, "memory": agent.memory, "controller": agent.controller}
         return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}

@@ -398,7 +398,7 @@ def test_c_is_refused_a_dream_without_rewards_before_anything_is_done(tmp_path: 
     with pytest.raises(ValueError, match=r"hold no rewards.*dreamlap train memory"):
         check_data(store.folder, Config(), "controller")
     check_data(store.folder, Config(), "memory")
-    check_data(store.folder, Config(controller=ControllerConfig(mind="awake"), ppo=PPOConfig(minds=8)), "controller")
+    check_data(store.folder, Config(controller=ControllerConfig(mind="awake"), ppo=PPOConfig(num_envs=8)), "controller")
     with pytest.raises(ValueError, match=r"are 64x64, and V is to see 48x48: .*--resize 48"):
         check_data(store.folder, Config(track=TrackConfig(size=48)), "memory")
     store.write("b", drive(side=64))

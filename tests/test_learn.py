@@ -101,13 +101,13 @@ def test_advantages_are_the_textbooks():
 def test_ppo_finds_the_best_action(tmp_path: Path):
     torch.manual_seed(0)
     controller = ActorCritic(2, 0, 1, widths=(8,))
-    config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0)
+    config = PPOConfig(updates=40, num_envs=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0)
     train_ppo(Stage(tmp_path), controller, [Corridor(64)], [config], 0, FULL)
     assert controller.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
 
 
 def test_ppo_takes_its_lessons_one_after_the_other(tmp_path: Path):
-    lesson = PPOConfig(updates=2, minds=4, steps=4, minibatch=16)
+    lesson = PPOConfig(updates=2, num_envs=4, steps=4, minibatch=16)
     courses = {"one": [lesson], "idle": [lesson, lesson.at(1e-30)], "two": [lesson, lesson.at(0.5, updates=1)]}
     learned = {}
     for name, course in courses.items():
@@ -123,7 +123,7 @@ def test_ppo_takes_its_lessons_one_after_the_other(tmp_path: Path):
 def test_noise_grows_where_nothing_depends_on_it(tmp_path: Path):
     torch.manual_seed(0)
     controller = ActorCritic(2, 0, 1, widths=(8,), state_dependent_std=True)
-    config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0, entropy=0.1)
+    config = PPOConfig(updates=40, num_envs=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0, entropy=0.1)
     before = controller.policy(torch.eye(2)).stddev
     assert torch.equal(before, torch.full((2, 1), math.exp(-1.0)))
     train_ppo(Stage(tmp_path), controller, [Crossing(64)], [config], 0, FULL)

@@ -13,7 +13,7 @@ from benchmarks.seeds import SMALL, page
 from dreamlap import pipeline
 from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
-from dreamlap.config.run import AnewConfig, Config, RoundsConfig
+from dreamlap.config.run import Config, RestartConfig, RoundsConfig
 from dreamlap.control import ControllerConfig, Linear
 from dreamlap.estimate import cost
 from dreamlap.learn.ppo import PPOConfig
@@ -118,11 +118,11 @@ def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, mon
     given: list[PPOConfig] = []
     monkeypatch.setattr(pipeline, "dreams", lambda *_: [])
     monkeypatch.setattr(pipeline, "train_ppo", lambda *arguments: given.extend(arguments[3]))
-    config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(minds=2, off_road_price=16.0))
+    config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(num_envs=2, off_road_penalty=16.0))
     run, agent = pipeline.Run(tmp_path / "run", config), build_agent(config.agent)
     for number in (0, 2, 4):
         pipeline.train_controller(run, number, run.stage(number, "controller"), agent, 0)
-    assert [ppo.off_road_price for ppo in given] == [16, 16, 16]
+    assert [ppo.off_road_penalty for ppo in given] == [16, 16, 16]
     assert [ppo.learning_rate / given[0].learning_rate for ppo in given] == pytest.approx([1, 0.1, 0.01])
     assert [ppo.entropy / given[0].entropy for ppo in given] == pytest.approx([1, 0.1, 0.01])
 
@@ -154,12 +154,12 @@ def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.Mo
 
 
 def test_a_controller_that_begins_anew_learns_to_drive_and_then_not_to_miss_a_tile():
-    ppo = PPOConfig(learning_rate=1e-3, entropy=0.01, off_road_price=2.5, updates=25)
-    course = AnewConfig(controllers=1, updates=18, off_road_price=8).course(ppo)
+    ppo = PPOConfig(learning_rate=1e-3, entropy=0.01, off_road_penalty=2.5, updates=25)
+    course = RestartConfig(controllers=1, updates=18, off_road_penalty=8).curriculum(ppo)
     assert [lesson.updates for lesson in course] == [18] * 8
-    assert [lesson.off_road_price for lesson in course] == [2.5] * 5 + [8] * 3
+    assert [lesson.off_road_penalty for lesson in course] == [2.5] * 5 + [8] * 3
     shares = [1, 0.1**0.25, 0.1**0.5, 0.1**0.75, 0.1, 0.1**0.5, 0.1**0.75, 0.1]
     assert [lesson.learning_rate for lesson in course] == pytest.approx([1e-3 * share for share in shares])
     assert [lesson.entropy for lesson in course] == pytest.approx([0.01 * share for share in shares])
-    with pytest.raises(ValueError, match=r"only an actor-critic can begin anew: --anew\.controllers 0"):
-        Config(controller=ControllerConfig(kind="linear"), anew=AnewConfig(controllers=1))
+    with pytest.raises(ValueError, match=r"only an actor-critic can begin anew: --restarts\.controllers 0"):
+        Config(controller=ControllerConfig(kind="linear"), restarts=RestartConfig(controllers=1))

@@ -44,7 +44,7 @@ POLICIES = [{"name": name, "dream": 1.0 + i, "real": 0.9 + i} for i, name in enu
 def run(tmp_path: Path) -> Path:
     """A run with a score whose worst drive is that of track 900001, lost. Its agent is gone, so nothing need be driven."""
     folder = tmp_path / "run"
-    write_json(folder / "config.json", {"controller": {"mind": "dream"}, "selection": {"film_steps": 5}})
+    write_json(folder / "config.json", {"controller": {"mind": "dream"}, "selection": {"video_steps": 5}})
     for number, name, seconds in ((0, "collect", 30.0), (0, "vision", 60.0), (1, "trust", 2.0), (0, "controller", 50.0)):
         Stage(folder / f"round-{number}" / name).finish(seconds=seconds, steps=10)
     write_json(folder / "select" / "done.json", {"seconds": 20.0, "best": 0, "means": {}})
@@ -158,7 +158,7 @@ def test_an_alarm_is_told_with_its_sign(run: Path) -> None:
 def test_lines_of_good_values_are_drawn_where_they_hold(run: Path) -> None:
     like = {
         "vision": {"kind": "light", "latent": 32}, "vision_training": {"likelihood": "mse", "bar_weight": 5.0},
-        "selection": {"film_steps": 5},
+        "selection": {"video_steps": 5},
     }  # fmt: skip
     assert good_curves(like, "vision") == {"error": ("<", 20.0)}
     assert good_curves({**like, "vision": {"kind": "nvae", "latent": 32}}, "vision") == good_curves(like, "practice") == {}

@@ -27,9 +27,9 @@ from dreamlap.settings import from_dict, scaled
 TINY = (
     *("debug", "--name", "tiny", "--collect.steps", "40", "--collect.autopilot", "1", "--collect.correlated", "1"),
     *("--collect.random", "0", "--rounds.steps", "40", "--rounds.episodes", "1", "--memory.hidden", "16"),
-    *("--vision-training.updates", "12", "--memory-training.updates", "12", "--ppo.updates", "4", "--ppo.minds", "8"),
+    *("--vision-training.updates", "12", "--memory-training.updates", "12", "--ppo.updates", "4", "--ppo.num_envs", "8"),
     *("--rounds.memory-updates", "6", "--rounds.controller-updates", "2", "--selection.tracks", "1", "--selection.scored", "2"),
-    *("--selection.film-steps", "20", "--selection.weighed", "60"),
+    *("--selection.video-steps", "20", "--selection.check_steps", "60"),
 )
 STAGES = ["collect", "vision", "memory", "controller"]
 

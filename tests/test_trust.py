@@ -42,12 +42,12 @@ def drives(champion: Agent, tmp_path_factory: pytest.TempPathFactory) -> Latents
 
 
 def test_a_sound_memory_keeps_its_promises(champion: Agent, drives: Latents):
-    made = promises(champion.memory, drives, 25, warmup=60)
+    made = promises(champion.memory, drives, 25, burn_in=60)
     assert made.reward.shape == made.real_off_road.shape == (4 * 12, 25)  # moments 60, 70 ... 170 of four drives
-    found = verdict(made, PPOConfig().off_road_price)
+    found = verdict(made, PPOConfig().off_road_penalty)
     assert not found["alarm"]
     assert found["given"] > 0.5  # it did drive
-    assert calibration(promises(champion.memory, drives, 10, warmup=60))["10"]["correlation"] > 0.5
+    assert calibration(promises(champion.memory, drives, 10, burn_in=60))["10"]["correlation"] > 0.5
 
 
 @pytest.mark.parametrize("part", ["lstm.weight_hh_l0", "z_head.weight"])
@@ -56,7 +56,7 @@ def test_a_corrupted_memory_is_found_out(drives: Latents, part: str):
     weights = dict(memory.named_parameters())[part]
     with torch.no_grad():  # at a low price another shuffle may leave the mean, which is all the alarm compares
         weights.copy_(weights[torch.randperm(len(weights), generator=torch.Generator().manual_seed(1))])
-    assert verdict(promises(memory, drives, 25, warmup=60), PPOConfig().off_road_price)["alarm"]
+    assert verdict(promises(memory, drives, 25, burn_in=60), PPOConfig().off_road_penalty)["alarm"]
 
 
 def test_the_advice_of_an_alarm_depends_on_its_sign():
@@ -77,12 +77,12 @@ def test_promises_are_of_the_steps_that_were_driven(agent: Agent, episode: Episo
     store, rewards = EpisodeStore(tmp_path), np.arange(40, dtype=np.float32)
     store.write("a", replace(episode, rewards=rewards))
     latents = encode_episodes(agent.vision, list(store), agent.actions, agent.config.track.bar)
-    made = promises(agent.memory, latents, 10, warmup=16)
+    made = promises(agent.memory, latents, 10, burn_in=16)
     assert made.real_reward.tolist() == [list(range(20, 30)), list(range(30, 40))]
     np.testing.assert_allclose(made.real_off_road, latents.off_road[21:].unflatten(0, (2, 10)))
     assert (made.reward == 3).all()
     assert (made.off_road == 0.5).all()
-    found = verdict(made, off_road_price=2.0)
+    found = verdict(made, off_road_penalty=2.0)
     assert found["promised"] == pytest.approx(2.0)
     assert found["given"] == pytest.approx(29.5 - 2 * made.real_off_road.mean())
     assert calibration(made)["10"]["promised"] == pytest.approx(30)
@@ -91,7 +91,7 @@ def test_promises_are_of_the_steps_that_were_driven(agent: Agent, episode: Episo
 
 
 def test_of_drives_that_are_too_short_nothing_is_asked(drives: Latents, champion: Agent):
-    assert verdict(promises(champion.memory, drives, 25, warmup=180), 8.0) == {"alarm": False}
+    assert verdict(promises(champion.memory, drives, 25, burn_in=180), 8.0) == {"alarm": False}
 
 
 def test_drives_without_rewards_are_not_calibrated():

@@ -14,7 +14,7 @@ from dreamlap.config.parts import (
 )
 from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
 from dreamlap.errors import Refused
-from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, settings, span
+from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, renamed, settings, span
 
 
 @settings
@@ -42,6 +42,7 @@ class CollectConfig:
     """How the autopilot drives."""
 
 
+@renamed(price="penalty_growth")
 @settings
 class RoundsConfig:
     """What happens again and again once there is an agent: collect with it, train M on, train C on."""
@@ -66,7 +67,7 @@ class RoundsConfig:
     decay: Annotated[float, above(0, 1)] = 0.1
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
     equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
-    price: Annotated[float, above(0, 100)] = 1.0
+    penalty_growth: Annotated[float, above(0, 100)] = 1.0
     """PPO's price of leaving the road in the last round, as a multiple of that in the first; it changes by equal factors: C
     first learns to drive, then not to miss a tile."""
     vision_updates: Annotated[int, least(0)] = count(0, least=0)
@@ -76,13 +77,14 @@ class RoundsConfig:
         """The share of the learning rates that is left in round `number`."""
         return self.decay ** (number / max(1, self.rounds))
 
-    def price_factor(self, number: int) -> float:
+    def penalty_factor(self, number: int) -> float:
         """The multiple of PPO's price of leaving the road in round `number`."""
-        return self.price ** (number / max(1, self.rounds))
+        return self.penalty_growth ** (number / max(1, self.rounds))
 
 
+@renamed(off_road_price="off_road_penalty")
 @settings
-class AnewConfig:
+class RestartConfig:
     """Controllers that begin anew once the rounds are over, in the dream that they have made.
 
     What a C learned in the first, poor dreams, such as to stand still before a corner, it may never unlearn (Nikishin et al.
@@ -93,18 +95,19 @@ class AnewConfig:
     """How many, each with other weights and other dreams; nothing is driven and neither V nor M learn in between."""
     updates: Annotated[int, least(1)] = count(18, least=1)
     """Updates of each of a controller's eight lessons."""
-    off_road_price: Annotated[float, least(0)] = 8.0
+    off_road_penalty: Annotated[float, least(0)] = 8.0
     """Price of the last three lessons: those before are to find the way round, these not to miss a tile."""
 
-    def course(self, ppo: PPOConfig) -> list[PPOConfig]:
+    def curriculum(self, ppo: PPOConfig) -> list[PPOConfig]:
         """Eight lessons: five at `ppo`'s price, whose rates fall to a tenth by equal factors, and the last three of them again
         at the higher price.
         """
         shares = [0.1 ** (n / 4) for n in range(5)]
-        lessons = [(share, ppo.off_road_price) for share in shares] + [(share, self.off_road_price) for share in shares[2:]]
-        return [ppo.at(share, updates=self.updates, off_road_price=price) for share, price in lessons]
+        lessons = [(share, ppo.off_road_penalty) for share in shares] + [(share, self.off_road_penalty) for share in shares[2:]]
+        return [ppo.at(share, updates=self.updates, off_road_penalty=price) for share, price in lessons]
 
 
+@renamed(weighed="check_steps", film_steps="video_steps")
 @settings
 class SelectionConfig:
     """How the agent that a run leaves behind is chosen among its rounds, and scored."""
@@ -115,12 +118,13 @@ class SelectionConfig:
     """Selection tracks that each candidate drives, on the fast track."""
     scored: Annotated[int, least(2, 1000)] = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""
-    weighed: Annotated[int, least(1, LIMIT)] = count(400, least=60)
+    check_steps: Annotated[int, least(1, LIMIT)] = count(400, least=60)
     """Steps that each controller drives when dream and track are compared at the end."""
-    film_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
+    video_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
     """The most steps of the videos."""
 
 
+@renamed(anew="restarts")
 @settings
 class Config:
     """Everything that a run depends on."""
@@ -136,7 +140,7 @@ class Config:
     ppo: PPOConfig = PPOConfig()
     cmaes: CMAESConfig = CMAESConfig()
     rounds: RoundsConfig = RoundsConfig()
-    anew: AnewConfig = AnewConfig()
+    restarts: RestartConfig = RestartConfig()
     selection: SelectionConfig = SelectionConfig()
     start: str = ""
     """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
@@ -155,23 +159,23 @@ class Config:
         """Refuse settings that cannot go together."""
         _ = self.agent  # which checks that this V can see these frames
         awake, linear = self.controller.mind == "awake", self.controller.kind == "linear"
-        if self.anew.controllers and linear:
-            raise Refused("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")
-        name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.minds", self.ppo.minds)
+        if self.restarts.controllers and linear:
+            raise Refused("only an actor-critic can begin anew: --restarts.controllers 0, or --controller.kind actor-critic")
+        name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.num_envs", self.ppo.num_envs)
         if awake and environments > MOST_AWAKE:
             raise Refused(
                 f"--{name} is {environments}: at most {MOST_AWAKE} real environments fit in one process. Use --{name} 16"
             )
-        if not awake and self.selection.weighed <= self.memory.warmup:
+        if not awake and self.selection.check_steps <= self.memory.burn_in:
             raise Refused(
-                f"--selection.weighed {self.selection.weighed}: M is believed after {self.memory.warmup} steps "
-                f"(--memory.warmup), and only beyond can dream and track be compared. Use {self.memory.warmup + 100}"
+                f"--selection.check_steps {self.selection.check_steps}: the burn-in of M takes {self.memory.burn_in} steps "
+                f"(--memory.burn_in), and dream and track are compared after it. Use {self.memory.burn_in + 100}"
             )
 
     @property
     def last(self) -> int:
         """The number of the last C: of the last round, or of those that begin anew after it."""
-        return self.rounds.rounds + self.anew.controllers
+        return self.rounds.rounds + self.restarts.controllers
 
     @property
     def agent(self) -> AgentConfig:

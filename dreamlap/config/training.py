@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from dreamlap.config.parts import LIMIT, ReflexConfig
 from dreamlap.errors import Refused
-from dreamlap.settings import ANY, SEED, SHARE, SIZE, WORKERS, above, count, least, settings
+from dreamlap.settings import ANY, SEED, SHARE, SIZE, WORKERS, above, count, least, renamed, settings
 
 
 @settings
@@ -73,22 +73,23 @@ class DreamConfig:
     temperature: Annotated[float, above(0, 100)] = 1.0
     """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
     from_start: Annotated[float, SHARE] = 0.1
-    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.warmup).
+    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.burn_in).
     Training chooses the agent's moments by it; a `Dream` of moments that are chosen already takes a share of its own."""
 
 
+@renamed(minds="num_envs", leaving_price="leaving_penalty", off_road_price="off_road_penalty")
 @settings
 class PPOConfig:
     """How PPO trains C."""
 
     updates: Annotated[int, least(1)] = count(25, least=1)
     """Rounds of rolling out and learning from it."""
-    minds: Annotated[int, SIZE] = 512
-    """Minds side by side (dreams, or tracks when awake)."""
+    num_envs: Annotated[int, SIZE] = 512
+    """Environments side by side: dreams, or real tracks."""
     steps: Annotated[int, SIZE] = 50
-    """Steps of each mind an update."""
+    """Steps of each environment an update."""
     reset_every: Annotated[int, least(1)] = 2
-    """Updates after which all minds begin anew; checkpoints fall there, so a resumed run meets the same minds."""
+    """Updates after which all environments are reset. Checkpoints fall there, so a resumed run meets the same ones."""
     learning_rate: Annotated[float, above(0)] = 5e-4
     """Of Adam."""
     gamma: Annotated[float, SHARE] = 0.99
@@ -103,9 +104,9 @@ class PPOConfig:
     """Steps a gradient step."""
     entropy: Annotated[float, least(0)] = 1e-3
     """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
-    leaving_price: Annotated[float, least(0)] = 30.0
+    leaving_penalty: Annotated[float, least(0)] = 30.0
     """What leaving the road costs C once, while it learns (never in a score): a tile that is missed costs the lap."""
-    off_road_price: Annotated[float, least(0)] = 0.2
+    off_road_penalty: Annotated[float, least(0)] = 0.2
     """What every step wholly off the road costs C besides. A high price makes it give up: whoever expects to leave the road for
     long saves most by ending the episode."""
     noise: Annotated[float | None, above(0)] = None
@@ -117,10 +118,10 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         """Refuse a minibatch of a single step: its advantage cannot be normalised."""
-        if self.minds * self.steps % self.minibatch == 1:
+        if self.num_envs * self.steps % self.minibatch == 1:
             raise Refused(
-                f"--ppo.minibatch {self.minibatch}: of {self.minds} x {self.steps} steps (--ppo.minds, --ppo.steps) one is "
-                f"left over. Use --ppo.minibatch {self.minds * self.steps + 1}, or another --ppo.steps"
+                f"--ppo.minibatch {self.minibatch}: of {self.num_envs} x {self.steps} steps (--ppo.num_envs, --ppo.steps) one "
+                f"is left over. Use --ppo.minibatch {self.num_envs * self.steps + 1}, or another --ppo.steps"
             )
 
     def at(self, share: float, **other: Any) -> "PPOConfig":
@@ -128,6 +129,7 @@ class PPOConfig:
         return replace(self, learning_rate=self.learning_rate * share, entropy=self.entropy * share, **other)
 
 
+@renamed(off_road_price="off_road_penalty")
 @settings
 class CMAESConfig:
     """How CMA-ES trains C."""
@@ -153,12 +155,13 @@ class CMAESConfig:
     matter. 0: along all weights, as the paper. C is the same matrix either way."""
     diagonal: bool = False
     """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
-    off_road_price: Annotated[float, least(0)] = 0.0
+    off_road_penalty: Annotated[float, least(0)] = 0.0
     """What a step with the car wholly off the road costs C while it learns (never in a score)."""
     target: Annotated[float | None, ANY] = None
     """Mean return of the best candidate at which evolution stops early."""
 
 
+@renamed(off_road_price="off_road_penalty", lost_price="lost_penalty")
 @settings
 class PracticeConfig:
     """How practising differs from driving for a score."""
@@ -167,14 +170,15 @@ class PracticeConfig:
     """Share of the episodes that begin on a random tile of the track."""
     patience: Annotated[int, least(1)] = 100
     """Steps of the track without a new tile after which an episode is lost and ends."""
-    lost_price: Annotated[float, least(0)] = 100.0
+    lost_penalty: Annotated[float, least(0)] = 100.0
     """What that costs: as much as leaving the playfield."""
-    off_road_price: Annotated[float, least(0)] = 1.0
+    off_road_penalty: Annotated[float, least(0)] = 1.0
     """What a step with the car wholly off the road costs. Above 1 it learns to stand still instead of driving."""
     reward_scale: Annotated[float, above(0)] = 0.005
     """Rewards are multiplied by this: with returns far above 1 the critic spoils the features that it shares with the actor."""
 
 
+@renamed(film_steps="video_steps")
 @settings
 class ExpertConfig:
     """How an expert is made."""
@@ -188,7 +192,7 @@ class ExpertConfig:
     steps: Annotated[int, least(2)] = 128
     """Decisions on each track an update."""
     reset_every: Annotated[int, least(1)] = 20
-    """Updates after which all tracks begin anew; checkpoints fall there, so a resumed run meets the same tracks."""
+    """Updates after which all tracks are reset. Checkpoints fall there, so a resumed run meets the same tracks."""
     epochs: Annotated[int, least(1)] = 6
     """Passes over what was driven."""
     minibatch: Annotated[int, least(2)] = 128
@@ -217,7 +221,7 @@ class ExpertConfig:
     """Mean return there at which the training stops early."""
     scored: Annotated[int, least(2, 1000)] = count(20, least=2)
     """Other selection tracks that the kept expert drives at the end, on the stock track."""
-    film_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
+    video_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
     """The most steps of the video."""
     workers: Annotated[int, WORKERS] = 2
     """Processes that drive for the score."""

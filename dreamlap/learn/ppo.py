@@ -111,7 +111,7 @@ def roll_out(
         following[ended] = controller.value(torch.stack([step.final_observation for step in steps])[ended])
     following[terminated] = 0.0
     leaving = newly(off_road, ended)
-    objective = config.reward_scale * (reward - config.off_road_price * off_road - config.leaving_price * leaving)
+    objective = config.reward_scale * (reward - config.off_road_penalty * off_road - config.leaving_penalty * leaving)
     advantage = advantages(objective, value[:-1], following, ended, config.gamma, config.lam)
     action = torch.stack(actions)
     log_prob = normal(torch.stack(means), torch.stack(deviations)).log_prob(action)

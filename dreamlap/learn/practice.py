@@ -44,7 +44,7 @@ class Practice(gym.Env[np.ndarray, np.ndarray]):
         self._idle = 0 if self.core.tile_visited_count > tiles else self._idle + steps
         under = float(off_road(frame[None], self.reflex.track.bar)[0])
         lost = self._idle >= self.config.patience
-        objective = float(earned) - self.config.off_road_price * steps * under - self.config.lost_price * lost
+        objective = float(earned) - self.config.off_road_penalty * steps * under - self.config.lost_penalty * lost
         objective *= self.config.reward_scale
         return self._look(frame), objective, terminated or lost, truncated, {}
 

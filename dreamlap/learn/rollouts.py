@@ -72,7 +72,7 @@ def awake_fitness(agent: Agent, config: CMAESConfig, workers: int, autocast: Aut
 def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> np.ndarray:
     """The mean objective of candidates (P, D) over the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P,).
 
-    A rollout counts until its first end, or until it has earned nothing for `patience` steps. C pays `off_road_price` for
+    A rollout counts until its first end, or until it has earned nothing for `patience` steps. C pays `off_road_penalty` for
     leaving the road.
     """
     drivers = Population(like, candidates.to(mind.device), len(seeds))
@@ -81,7 +81,7 @@ def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], c
     total, idle = torch.zeros(len(rows), device=mind.device), torch.zeros(len(rows), device=mind.device)
     for _ in range(config.steps):
         step = mind.step(drivers.act(observation))
-        total[rows] += step.reward - config.off_road_price * step.off_road
+        total[rows] += step.reward - config.off_road_penalty * step.off_road
         idle = torch.where(step.reward > 0, 0.0, idle + 1)
         on = ~(step.terminated | step.truncated) & (idle < config.patience)
         observation = step.observation

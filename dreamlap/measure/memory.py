@@ -50,7 +50,7 @@ def foresight(agent: Agent, episodes: Sequence[EpisodeFile], seed: int = 0) -> d
     with meter("M is measured", len(chosen)) as bar:
         likelihood = _likelihood(agent, chosen, seed)
         for i, file in enumerate(chosen):
-            if len(file) > agent.config.memory.warmup:
+            if len(file) > agent.config.memory.burn_in:
                 errors.append(open_loop(agent, file.episode(), HORIZONS[-1], PLACES, seed + i))
             bar.advance()
     return {
@@ -104,12 +104,12 @@ def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 
     Raises:
         ValueError: the episode is too short to dream in.
     """
-    warmup = agent.config.memory.warmup
-    horizon = min(horizon, len(episode) - warmup)
+    burn_in = agent.config.memory.burn_in
+    horizon = min(horizon, len(episode) - burn_in)
     if horizon < 1:
-        raise Refused(f"an episode of {len(episode)} steps is too short: a dream starts after {warmup} real ones")
+        raise Refused(f"an episode of {len(episode)} steps is too short: a dream starts after {burn_in} real ones")
     z, states, actions = lived(agent, episode)
-    start = torch.from_numpy(np.linspace(warmup, len(episode) - horizon, places).astype(np.int64))
+    start = torch.from_numpy(np.linspace(burn_in, len(episode) - horizon, places).astype(np.int64))
     along = start[:, None] + torch.arange(horizon + 1)  # (P, H + 1)
     dreamed = dream_along(agent.memory, z[start], states[start], actions[along[:, :-1]], seed).z
     real, drawn = episode.frames[along.numpy()], draw(agent, dreamed)  # both (P, H + 1, S, S, 3)

@@ -52,10 +52,10 @@ class Promises:
 
 
 @torch.no_grad()
-def promises(memory: MDNRNN, latents: Latents, steps: int, warmup: int, seed: int = 0) -> Promises:
-    """Let M dream `steps` steps along the drives in `latents`, from every tenth moment once it has seen `warmup` steps."""
+def promises(memory: MDNRNN, latents: Latents, steps: int, burn_in: int, seed: int = 0) -> Promises:
+    """Let M dream `steps` steps along the drives in `latents`, from every tenth moment once it has seen `burn_in` steps."""
     step = latents.step
-    rows = torch.nonzero((step >= warmup) & (step % EVERY == 0) & (latents.left >= steps))[:, 0]
+    rows = torch.nonzero((step >= burn_in) & (step % EVERY == 0) & (latents.left >= steps))[:, 0]
     along = rows[:, None] + torch.arange(steps, device=rows.device)  # (P, H)
     dreamed = dream_along(memory, latents.mu[rows], remember(memory, latents)[rows], latents.action[along], seed)
     told = (dreamed.reward, dreamed.off_road, latents.reward[along], latents.off_road[along + 1])
@@ -82,7 +82,7 @@ def calibration(made: Promises) -> dict[str, Any]:
     return found
 
 
-def verdict(made: Promises, off_road_price: float) -> dict[str, Any]:
+def verdict(made: Promises, off_road_penalty: float) -> dict[str, Any]:
     """Whether promise and truth have parted: means a step, of the reward less the price of leaving the road, as C is taught.
 
     Returns:
@@ -91,8 +91,8 @@ def verdict(made: Promises, off_road_price: float) -> dict[str, Any]:
     """
     if not len(made.reward):
         return {"alarm": False}
-    promised = float((made.reward - off_road_price * made.off_road).mean())
-    given = float((made.real_reward - off_road_price * made.real_off_road).mean())
+    promised = float((made.reward - off_road_penalty * made.off_road).mean())
+    given = float((made.real_reward - off_road_penalty * made.real_off_road).mean())
     off_road = {"promised_off_road": float(made.off_road.mean()), "given_off_road": float(made.real_off_road.mean())}
     return {"promised": promised, "given": given, **off_road, "alarm": abs(promised - given) > TOLERANCE}
 
@@ -152,8 +152,8 @@ def promise_and_truth(agent: Agent, driven: int, horizon: int, seed: int) -> Map
         off_road.append(step.off_road)
         alive.append(alive[-1] & ~step.terminated & ~step.truncated)
     awake.close()
-    lived, warmup = torch.stack(alive), agent.config.memory.warmup
-    asked = [(t, lived[t + horizon]) for t in range(warmup, driven - horizon + 1, EVERY)]
+    lived, burn_in = torch.stack(alive), agent.config.memory.burn_in
+    asked = [(t, lived[t + horizon]) for t in range(burn_in, driven - horizon + 1, EVERY)]
     starts = Starts(*(torch.cat([moments[t][part][whole] for t, whole in asked]) for part in (0, 1)))
     if not len(starts.z):
         return dict.fromkeys(("real", "dream", "real_off_road", "dream_off_road"))

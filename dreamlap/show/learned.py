@@ -154,7 +154,7 @@ def _by_policy(checked: dict[str, Any]) -> str:
 def _dream(run: RunReader) -> Html:
     if run.agent is None or run.drive is None:
         return missing("No dream yet: it is made with the first agent that has a trained C.")
-    if len(run.drive) <= run.agent.config.memory.warmup:
+    if len(run.drive) <= run.agent.config.memory.burn_in:
         return missing("No dream: the agent's drive ended before M's burn-in did.")
     dream = open_loop(run.agent, run.drive)
     caption = "Above: a drive on a track that M was not trained on. Below: M's dream. From the first of these frames on, M is "
@@ -197,7 +197,7 @@ def _returns(run: RunReader) -> Html:
         return Html("")  # a curve of one point says nothing that the table does not
     caption = "Every episode, and the mean. Round 0 collects with other drivers, every later round with the agent of the round "
     caption += "before; its episodes may be shorter than a lap, so only model selection can reach 900."
-    if run.anew:
-        caption += f" After the rounds come {run.anew} restarts: C is trained from scratch in the same dream. They collect "
+    if run.restarts:
+        caption += f" After the rounds come {run.restarts} restarts: C is trained from scratch in the same dream. They collect "
         caption += "nothing."
     return figure(lambda theme: rounds_curve(candidates, collected, theme), "returns by round", caption)

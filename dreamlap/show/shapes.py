@@ -32,7 +32,7 @@ TRUST = {
 }
 """What is left in `trust.json`."""
 CONFIG = {
-    **{"start": str, "anew": {"controllers": int}, "practice": {}, "film_steps": int, "selection": {"film_steps": int}},
+    **{"start": str, "restarts": {"controllers": int}, "practice": {}, "video_steps": int, "selection": {"video_steps": int}},
     **{"controller": {"mind": str, "kind": str}, "dream": {"horizon": int}, "memory": {"kind": str, "hidden": int}},
     **{"vision": {"kind": str, "latent": int}, "vision_training": {"likelihood": str, "bar_weight": float}},
 }
