@@ -24,9 +24,9 @@ from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.latents import encode_episodes
 from dreamlap.episodes.record import collect
-from dreamlap.learn.memory import dream_starts, train_memory
+from dreamlap.learn.memory import dream_starts, fit_memory
 from dreamlap.learn.ppo import dreams, train_ppo
-from dreamlap.learn.vision import train_vision
+from dreamlap.learn.vision import fit_vision
 from dreamlap.presets import PRESETS
 from dreamlap.progress import console
 from dreamlap.run import Stage
@@ -51,11 +51,11 @@ def stages(folder: Path) -> dict[str, tuple[str, int, Callable[[int], object]]]:
 
     def see(updates: int) -> None:
         vision = replace(config.vision_training, updates=updates)
-        train_vision(stage(), agent.vision, episodes, vision, config.track.bar, 0, autocast)
+        fit_vision(stage(), agent.vision, episodes, vision, config.track.bar, 0, autocast)
 
     def expect(updates: int) -> None:
         memory = replace(config.memory_training, updates=updates)
-        train_memory(stage(), agent.memory, latents, shown, 0, memory, 0, autocast)
+        fit_memory(stage(), agent.memory, latents, shown, 0, memory, 0, autocast)
 
     def drive(updates: int) -> None:
         ppo = replace(config.ppo, updates=updates)

@@ -14,7 +14,7 @@ from dreamlap.episodes import EpisodeStore
 from dreamlap.evaluation import evaluate, score_kept
 from dreamlap.files import read_json, replacing, write_json
 from dreamlap.history import timed
-from dreamlap.measure.trust import DRUNK, agreement, drunk, population
+from dreamlap.measure.trust import PERTURBATIONS, agreement, check_policies, perturbed
 from dreamlap.pipeline import ROUND, SHIPPED_MOMENTS, latents_of, learn, names_of, starts_of
 from dreamlap.plan import Run
 from dreamlap.progress import console
@@ -39,7 +39,7 @@ def run_all(run: Run) -> None:
     with timed(run.folder, "score"):
         console.print(headline(score(run)), style="bold")  # the result comes first, checks and videos of it after
     with timed(run.folder, "check"):
-        weigh(run)
+        check_dream(run)
     with timed(run.folder, "videos"):
         show(run)
     write_report(run.folder)
@@ -123,8 +123,8 @@ def score(run: Run) -> dict[str, Any]:
     return read_score(run.folder / "scores" / "selection.json")
 
 
-def weigh(run: Run) -> None:
-    """What the dream promises controllers good and bad, those of all rounds and drunk ones, beside what the track gives."""
+def check_dream(run: Run) -> None:
+    """Check the dream on good and bad policies: the Cs of all rounds, and perturbed ones."""
     path, last = run.folder / "trust.json", run.config.last
     if run.config.controller.mind != "dream":
         return
@@ -136,8 +136,8 @@ def weigh(run: Run) -> None:
     inputs = checksum([], settings, *(checksum_of(each) for each in weights.values()))
     if path.exists() and (found := read_json(path)) and isinstance(found, dict) and found.get("inputs", inputs) == inputs:
         return
-    weights |= {f"drunk {strength}": drunk(agent.controller, strength, run.seed("drunk")) for strength in DRUNK}
-    asked = population(agent, weights, run.config.selection.check_steps, horizon, run.seed("trust"))
+    weights |= {f"perturbed {strength}": perturbed(agent.controller, strength, run.seed("drunk")) for strength in PERTURBATIONS}
+    asked = check_policies(agent, weights, run.config.selection.check_steps, horizon, run.seed("trust"))
     write_json(path, {"inputs": inputs, "horizon": horizon, **agreement(asked), "controllers": asked})
 
 

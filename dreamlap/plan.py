@@ -268,13 +268,13 @@ def begun_with(config: Config) -> Agent:
     """
     begun, ours = load_agent(config.start, needed=PARTS), config.controller
     its = begun.config.controller
-    settled = replace(ours, smoothing=its.smoothing) if imitates(begun, config) else replace(its, mind=ours.mind)
+    settled = replace(ours, smoothing=its.smoothing) if distills(begun, config) else replace(its, mind=ours.mind)
     if differing := differences(asdict(replace(begun.config, controller=settled)), asdict(config.agent)):
         raise Refused(f"--start {config.start} is made otherwise than the settings ask for: {'; '.join(differing)}")
     return begun
 
 
-def imitates(begun: Agent, config: Config) -> bool:
+def distills(begun: Agent, config: Config) -> bool:
     """Whether C is a matrix that first learns to do as the C of another kind that the run begins with."""
     return config.controller.kind == "linear" and isinstance(begun.controller, ActorCritic)
 

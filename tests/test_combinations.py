@@ -23,7 +23,7 @@ from dreamlap.learn.cmaes import CMAESConfig
 from dreamlap.learn.memory import MemoryTraining
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.learn.vision import VisionTraining
-from dreamlap.measure.trust import Promises
+from dreamlap.measure.trust import Predictions
 from dreamlap.memory import MDNRNN, MemoryConfig
 from dreamlap.pipeline import Run, learn
 from dreamlap.track import TrackConfig
@@ -134,19 +134,19 @@ def _moved(one: torch.nn.Module, other: torch.nn.Module) -> float:
 
 
 @pytest.mark.parametrize("vision_updates", [0, 1])
-def test_the_dream_is_doubted_by_what_c_did_last(
+def test_the_dream_is_checked_on_what_c_did_last(
     vision_updates: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     rounds = RoundsConfig(rounds=1, episodes=3, steps=60, memory_updates=1, controller_updates=1)
     config = replace(QUICK, rounds=replace(rounds, vision_updates=vision_updates))
     asked: list[Latents] = []
 
-    def promises(memory: MDNRNN, latents: Latents, *how: int) -> Promises:
+    def predictions(memory: MDNRNN, latents: Latents, *how: int) -> Predictions:
         asked.append(latents)
         return ask(memory, latents, *how)
 
-    ask = pipeline.promises
-    monkeypatch.setattr(pipeline, "promises", promises)
+    ask = pipeline.predictions
+    monkeypatch.setattr(pipeline, "predictions", predictions)
     run = Run(tmp_path / "run", config, data)
     learn(run)
     driven = [episode.array("rewards").sum() for episode in pipeline.episodes_of(run, 1)]

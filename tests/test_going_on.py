@@ -326,7 +326,7 @@ def test_choosing_scores_checks_and_films_are_made_again_when_the_agent_changes(
     frames = np.zeros((2, 32, 32, 3), np.uint8)
     monkeypatch.setattr(outcome, "score_kept", lambda *_: asked.append("score"))
     monkeypatch.setattr(outcome, "read_score", lambda _: check_score({"seeds": [1], "returns": [2.0]}, "here"))
-    monkeypatch.setattr(outcome, "population", lambda *_: asked.append("check") or [])
+    monkeypatch.setattr(outcome, "check_policies", lambda *_: asked.append("check") or [])
     films = {"drive": lambda agent, path, seed, steps, label: asked.append("film") or write_video(path, frames, label=label)}
     monkeypatch.setattr(outcome, "FILMS", films)
     monkeypatch.setattr(outcome, "write_report", lambda _: None)

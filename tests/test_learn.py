@@ -14,9 +14,9 @@ from dreamlap.control import ActorCritic, Linear
 from dreamlap.device import choose_autocast
 from dreamlap.episodes.latents import Latents
 from dreamlap.learn.cmaes import CMAESConfig, search_basis, train_cmaes
-from dreamlap.learn.imitation import imitate
+from dreamlap.learn.distillation import distill
 from dreamlap.learn.loop import run_updates
-from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
+from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, fit_memory, remember
 from dreamlap.learn.ppo import PPOConfig, advantages, newly, train_ppo
 from dreamlap.learn.rollouts import fitness_in
 from dreamlap.memory import MemoryConfig
@@ -199,16 +199,16 @@ def test_an_evolution_may_search_along_what_c_sees_most_of(tmp_path: Path):
 def test_a_linear_c_learns_to_do_as_another_does(agent: Agent, bias: bool):
     latent, hidden, size = agent.memory.latent, agent.memory.hidden, agent.memory.action
     chance = torch.Generator().manual_seed(0)
-    teacher, pupil, again = (Linear(latent, hidden, size, bias) for _ in range(3))
+    teacher, student, again = (Linear(latent, hidden, size, bias) for _ in range(3))
     for weights in teacher.parameters():
         weights.data = 0.05 * torch.randn(weights.shape, generator=chance)
     mind = Dream(agent, 16)
-    imitate(pupil, teacher, mind, seed=3)
+    distill(student, teacher, mind, seed=3)
     seen = mind.reset(range(16))
-    torch.testing.assert_close(pupil.act(seen), teacher.act(seen), atol=0.02, rtol=0)
+    torch.testing.assert_close(student.act(seen), teacher.act(seen), atol=0.02, rtol=0)
     assert teacher.act(seen).abs().mean().item() > 0.05
-    imitate(again, teacher, mind, seed=3)
-    assert torch.equal(again.layer.weight, pupil.layer.weight)
+    distill(again, teacher, mind, seed=3)
+    assert torch.equal(again.layer.weight, student.layer.weight)
 
 
 def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
@@ -304,7 +304,7 @@ def test_memory_learns_what_follows_from_an_action(made_of: MemoryConfig, tmp_pa
     memory = build_agent(AgentConfig(vision=VisionConfig(latent=4), memory=made_of), seed=1).memory
     begun = {name: weights.clone() for name, weights in memory.state_dict().items()}
     config = MemoryTraining(updates=150, batch=16, window=20, learning_rate=1e-2)
-    train_memory(Stage(tmp_path), memory, _latents(), ALL, 0, config, 0, FULL)
+    fit_memory(Stage(tmp_path), memory, _latents(), ALL, 0, config, 0, FULL)
     metrics = Stage(tmp_path).metrics()
     assert metrics[-1]["reward"] < 0.1 * metrics[0]["reward"]
     assert metrics[-1]["z"] < metrics[0]["z"] - 2

@@ -121,7 +121,7 @@ def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, mon
     config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(num_envs=2, off_road_penalty=16.0))
     run, agent = pipeline.Run(tmp_path / "run", config), build_agent(config.agent)
     for number in (0, 2, 4):
-        pipeline.train_controller(run, number, run.stage(number, "controller"), agent, 0)
+        pipeline.fit_controller(run, number, run.stage(number, "controller"), agent, 0)
     assert [ppo.off_road_penalty for ppo in given] == [16, 16, 16]
     assert [ppo.learning_rate / given[0].learning_rate for ppo in given] == pytest.approx([1, 0.1, 0.01])
     assert [ppo.entropy / given[0].entropy for ppo in given] == pytest.approx([1, 0.1, 0.01])
@@ -140,12 +140,12 @@ def test_a_run_may_begin_with_an_agent_that_is_there():
 
 def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.MonkeyPatch):
     config, champion, asked = PRESETS["linear"].config, load_agent("champion"), []
-    monkeypatch.setattr(pipeline, "imitate", lambda *given: asked.append(given))
+    monkeypatch.setattr(pipeline, "distill", lambda *given: asked.append(given))
     begun = pipeline.first_agent(config)
     assert isinstance(begun.controller, Linear)
     assert sum(part.numel() for part in begun.controller.parameters()) == 578
-    ((pupil, teacher, mind, _),) = asked
-    assert pupil is begun.controller
+    ((student, teacher, mind, _),) = asked
+    assert student is begun.controller
     own, theirs = (parameters_to_vector(c.parameters()) for c in (teacher, champion.controller))
     assert torch.equal(own, theirs)
     assert isinstance(mind, Dream)

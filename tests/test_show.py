@@ -389,11 +389,11 @@ ODD = [
     ("round-0/memory/done.json", '{"pixels": {"dream": {"1": 2.0}}}', "is not all of dream, floor, still"),
     (
         "round-0/memory/done.json",
-        '{"reward_sums": {"1": {"promised": 1, "given": 1, "correlation": 1, "pairs": 5}}}',
+        '{"reward_sums": {"1": {"predicted": 1, "actual": 1, "correlation": 1, "pairs": 5}}}',
         "5 is not a list",
     ),
     ("round-1/collect/done.json", '{"steps": "many", "returns": ["high", "low"]}', "(and 1 more such)"),
-    ("round-1/trust/done.json", '{"promised": 1.0, "alarm": "yes"}', "is not true or false"),
+    ("round-1/trust/done.json", '{"predicted": 1.0, "alarm": "yes"}', "is not true or false"),
     ("select/done.json", '{"means": [1, 2]}', "[1, 2] is not an object"),
     ("select/done.json", "{", "is not valid JSON"),
     ("practice/done.json", '"done"', "is not an object"),

@@ -21,7 +21,7 @@ SHARDS = 4
 """Into how many shards a batch is cut, to be learned from side by side."""
 
 
-def train_memory(
+def fit_memory(
     stage: Stage,
     memory: MDNRNN,
     latents: Latents,
