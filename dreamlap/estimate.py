@@ -53,8 +53,9 @@ def cost(config: Config) -> Cost:
 def estimate(config: Config) -> str:
     """One line: real steps, dream steps, minutes, disk and memory."""
     real, controlled, seconds, disk, memory = cost(config)
+    what = "dream steps" if config.controller.mind == "dream" else "steps of C in the real environment"
     return (
-        f"At most {real:,} real steps, {controlled:,} steps of C in the {config.controller.mind} mind; roughly "
+        f"At most {real:,} real steps, {controlled:,} {what}; roughly "
         f"{_duration(seconds)} on two fast cores, without a GPU, up to three times that on slow ones without bfloat16; "
         f"{disk:.1f} GB of disk, {memory:.0f} GB of memory."
     )
@@ -74,7 +75,7 @@ def _controlled(config: Config) -> tuple[int, int]:
     """Steps that C is trained on, and how many of them are on the track."""
     ppo, cmaes, later = config.ppo, config.cmaes, config.rounds.rounds * config.rounds.controller_updates
     if config.controller.kind == "actor-critic":
-        restarts = config.restarts.controllers * sum(lesson.updates for lesson in config.restarts.curriculum(ppo))
+        restarts = config.restarts.controllers * sum(stage.updates for stage in config.restarts.curriculum(ppo))
         steps = (ppo.updates + later + restarts) * ppo.num_envs * ppo.steps
     else:
         steps = (cmaes.generations + later) * cmaes.population * cmaes.rollouts * cmaes.steps

@@ -1,4 +1,4 @@
-"""The story of an expert's run: practise, keep the best, score it, film it, report. The same call goes on where it stopped.
+"""The story of an expert's run: practise, keep the best, score it, record it, report. The same call goes on where it stopped.
 
 runs/NAME/
     config.json  versions.json  practice/  agent/  scores/  videos/  report.html
@@ -59,7 +59,7 @@ def check_tracks(config: ExpertConfig) -> None:
 
 
 def practise(folder: Path, config: ExpertConfig, stage: Stage, device: torch.device) -> None:
-    """Train the expert if that is not done, score it, film it."""
+    """Train the expert if that is not done, score it, record a video."""
     if not stage.done:
         began = time.time()
         with timed(folder, "learn"):

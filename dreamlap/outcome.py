@@ -28,7 +28,7 @@ from dreamlap.show.worst import film_worst
 from dreamlap.weights import checksum, checksum_of
 
 SHORT = 300
-"""Steps of the film of M's prediction, at most."""
+"""Steps of the video of M's prediction, at most."""
 
 
 def run_all(run: Run) -> None:
@@ -110,9 +110,9 @@ def cost_of(run: Run, choosing: float) -> dict[str, Any]:
 
 
 def score(run: Run) -> dict[str, Any]:
-    """The run's agent on selection tracks of the stock track that had no say in choosing it.
+    """The run's agent on held-out selection tracks, which did not serve to choose it, of the stock track.
 
-    An agent that grew up on a dream is asked what it is promised there, too: in that first dream, and in its own.
+    An agent that was trained on a dream is evaluated there, too: in that first dream, and in its own.
     """
     seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + run.config.selection.scored)
     tracks = {"scores/selection.json": "stock"}

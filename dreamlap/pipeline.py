@@ -310,7 +310,7 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
         else:
             minds = dreams(agent, ppo.num_envs, config.dream)
         train_ppo(stage, agent.controller, minds, curriculum, seed, run.autocast, previous)
-        return sum(lesson.updates for lesson in curriculum) * ppo.num_envs * ppo.steps
+        return sum(part.updates for part in curriculum) * ppo.num_envs * ppo.steps
     cmaes = replace(config.cmaes, generations=updates if number else config.cmaes.generations)
     fitness = awake_fitness(agent, cmaes, config.workers, run.autocast) if awake else dream_fitness(agent, config.dream, cmaes)
     real = awake_fitness(agent, replace(cmaes, steps=LIMIT, off_road_penalty=0.0), config.workers, run.autocast)

@@ -187,7 +187,7 @@ PRESETS: dict[str, Preset] = {
         "927*",
     ),
     "unprivileged": Preset(
-        "the same without the autopilot: V and M saw wandering drivers and then the agent itself; at the end C begins anew",
+        "the same without the autopilot: V and M saw random-walk drivers, then the agent itself; at the end C restarts",
         UNPRIVILEGED,
         "our own",
         "no driver that knows the track",
@@ -195,7 +195,7 @@ PRESETS: dict[str, Preset] = {
         "911",
     ),
     "champion-tuned": Preset(
-        "the champion, whose C goes on learning on the track itself: not from the dream alone any more",
+        "the champion, fine-tuned in the real environment: not from the dream alone any more",
         TUNED,
         "our own",
         "champion's C learns on track",
@@ -203,7 +203,7 @@ PRESETS: dict[str, Preset] = {
         "931",
     ),
     "linear": Preset(
-        "the champion with the paper's C: one matrix, first by imitating the champion's, then by CMA-ES in its dream",
+        "the champion with the paper's C: one matrix, first distilled from the champion's, then by CMA-ES in its dream",
         LINEAR,
         "our own",
         "champion, and the paper's C",

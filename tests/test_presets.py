@@ -161,5 +161,5 @@ def test_a_controller_that_begins_anew_learns_to_drive_and_then_not_to_miss_a_ti
     shares = [1, 0.1**0.25, 0.1**0.5, 0.1**0.75, 0.1, 0.1**0.5, 0.1**0.75, 0.1]
     assert [lesson.learning_rate for lesson in course] == pytest.approx([1e-3 * share for share in shares])
     assert [lesson.entropy for lesson in course] == pytest.approx([0.01 * share for share in shares])
-    with pytest.raises(ValueError, match=r"only an actor-critic can begin anew: --restarts\.controllers 0"):
+    with pytest.raises(ValueError, match=r"only an actor-critic can be restarted: --restarts\.controllers 0"):
         Config(controller=ControllerConfig(kind="linear"), restarts=RestartConfig(controllers=1))

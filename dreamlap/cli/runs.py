@@ -46,7 +46,7 @@ class ExpertCommand:
     name: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
     """Name of the run: its folder is runs/NAME. By default, `expert` and what differs: runs/expert-seed1."""
     scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
-    """Multiplies updates, tracks of a score and the film's length: 0.01 makes hours into a minute."""
+    """Multiplies updates, tracks of a score and the video's length: 0.01 makes hours into a minute."""
 
 
 Command = TypeVar("Command", PresetCommand, ExpertCommand)
@@ -104,7 +104,7 @@ def train_vision(args: Sequence[str]) -> None:
 
 
 def train_memory(args: Sequence[str]) -> None:
-    """Train V and M, and film what M predicts.
+    """Train V and M, and record a video of what M predicts.
 
     Examples:
         dreamlap train memory demo

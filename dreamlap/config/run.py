@@ -24,14 +24,14 @@ class CollectConfig:
     random: Annotated[int, least(0)] = count(0, least=0)
     """Episodes of independent uniform actions, the paper's."""
     correlated: Annotated[int, least(0)] = count(8, least=0)
-    """Episodes of wandering actions: they leave the road and show what that is like."""
+    """Episodes of a random-walk policy (Ornstein-Uhlenbeck noise): they leave the road and show what that is like."""
     autopilot: Annotated[int, least(0)] = count(104, least=0)
     """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
     expert: Annotated[int, least(0)] = count(0, least=0)
     """Episodes of an agent that is there already: the PPO expert, or any other."""
     expert_folder: str = ""
     """Folder of that agent, such as the `runs/expert` that `dreamlap train expert` leaves; empty: the agent that the run begins
-    with (`start`), or else the expert that comes along."""
+    with (`start`), or else the included expert."""
     steps: Annotated[int, least(1, LIMIT)] = count(1000, least=40)
     """The most steps of an episode."""
     random_start: Annotated[float, SHARE] = 0.5
@@ -68,7 +68,7 @@ class RoundsConfig:
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
     equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
     penalty_growth: Annotated[float, above(0, 100)] = 1.0
-    """PPO's price of leaving the road in the last round, as a multiple of that in the first; it changes by equal factors: C
+    """PPO's penalty of leaving the road in the last round, as a multiple of that in the first. It grows by equal factors: C
     first learns to drive, then not to miss a tile."""
     vision_updates: Annotated[int, least(0)] = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
@@ -78,14 +78,14 @@ class RoundsConfig:
         return self.decay ** (number / max(1, self.rounds))
 
     def penalty_factor(self, number: int) -> float:
-        """The multiple of PPO's price of leaving the road in round `number`."""
+        """The multiple of PPO's penalty of leaving the road in round `number`."""
         return self.penalty_growth ** (number / max(1, self.rounds))
 
 
 @renamed(off_road_price="off_road_penalty")
 @settings
 class RestartConfig:
-    """Controllers that begin anew once the rounds are over, in the dream that they have made.
+    """Restarts after the rounds: C is trained from scratch in the dream of the last round.
 
     What a C learned in the first, poor dreams, such as to stand still before a corner, it may never unlearn (Nikishin et al.
     2022, *The Primacy Bias in Deep Reinforcement Learning*).
@@ -94,17 +94,17 @@ class RestartConfig:
     controllers: Annotated[int, least(0, 9)] = count(0, least=0)
     """How many, each with other weights and other dreams; nothing is driven and neither V nor M learn in between."""
     updates: Annotated[int, least(1)] = count(18, least=1)
-    """Updates of each of a controller's eight lessons."""
+    """Updates of each of the eight stages of a controller's curriculum."""
     off_road_penalty: Annotated[float, least(0)] = 8.0
-    """Price of the last three lessons: those before are to find the way round, these not to miss a tile."""
+    """Penalty in the last three stages: the ones before teach to find the way round, these not to miss a tile."""
 
     def curriculum(self, ppo: PPOConfig) -> list[PPOConfig]:
-        """Eight lessons: five at `ppo`'s price, whose rates fall to a tenth by equal factors, and the last three of them again
-        at the higher price.
+        """Eight stages: five with `ppo`'s penalty, whose rates fall to a tenth by equal factors. Then the last three of them
+        again, with the higher penalty.
         """
         shares = [0.1 ** (n / 4) for n in range(5)]
-        lessons = [(share, ppo.off_road_penalty) for share in shares] + [(share, self.off_road_penalty) for share in shares[2:]]
-        return [ppo.at(share, updates=self.updates, off_road_penalty=price) for share, price in lessons]
+        stages = [(share, ppo.off_road_penalty) for share in shares] + [(share, self.off_road_penalty) for share in shares[2:]]
+        return [ppo.at(share, updates=self.updates, off_road_penalty=penalty) for share, penalty in stages]
 
 
 @renamed(weighed="check_steps", film_steps="video_steps")
@@ -113,13 +113,13 @@ class SelectionConfig:
     """How the agent that a run leaves behind is chosen among its rounds, and scored."""
 
     candidates: Annotated[int, least(1, 10)] = 4
-    """The last agents to choose from, those that began anew among them; at most 10 by the protocol."""
+    """The last agents to choose from, restarts among them; at most 10 by the protocol."""
     tracks: Annotated[int, least(1, 1000)] = count(32, least=2)
     """Selection tracks that each candidate drives, on the fast track."""
     scored: Annotated[int, least(2, 1000)] = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""
     check_steps: Annotated[int, least(1, LIMIT)] = count(400, least=60)
-    """Steps that each controller drives when dream and track are compared at the end."""
+    """Steps that each policy drives when the dream is checked at the end."""
     video_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
     """The most steps of the videos."""
 
@@ -160,7 +160,7 @@ class Config:
         _ = self.agent  # which checks that this V can see these frames
         awake, linear = self.controller.mind == "awake", self.controller.kind == "linear"
         if self.restarts.controllers and linear:
-            raise Refused("only an actor-critic can begin anew: --restarts.controllers 0, or --controller.kind actor-critic")
+            raise Refused("only an actor-critic can be restarted: --restarts.controllers 0, or --controller.kind actor-critic")
         name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.num_envs", self.ppo.num_envs)
         if awake and environments > MOST_AWAKE:
             raise Refused(
@@ -174,7 +174,7 @@ class Config:
 
     @property
     def last(self) -> int:
-        """The number of the last C: of the last round, or of those that begin anew after it."""
+        """The number of the last C: of the last round, or of the restarts after it."""
         return self.rounds.rounds + self.restarts.controllers
 
     @property

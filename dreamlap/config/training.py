@@ -68,13 +68,13 @@ class DreamConfig:
 
     horizon: Annotated[int, least(1)] = 30
     """Steps until a dream is cut off, and C's own estimate stands for the rest. At full speed the car is by then where the real
-    frame ended that the dream began with: what M invents beyond is kinder than the track. (A branched rollout: Janner et al.
-    2019, *When to Trust Your Model*, section 4.2.)"""
+    frame ended that the dream began with: what M invents beyond is too optimistic. (A branched rollout: Janner et al. 2019,
+    *When to Trust Your Model*, section 4.2.)"""
     temperature: Annotated[float, above(0, 100)] = 1.0
     """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
     from_start: Annotated[float, SHARE] = 0.1
-    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.burn_in).
-    Training chooses the agent's moments by it; a `Dream` of moments that are chosen already takes a share of its own."""
+    """Share of the dreams that begin with the first frame of an episode; the others begin after the burn-in (--memory.burn_in).
+    Training draws the agent's initial states by it; a `Dream` of given initial states takes a share of its own."""
 
 
 @renamed(minds="num_envs", leaving_price="leaving_penalty", off_road_price="off_road_penalty")
@@ -105,14 +105,14 @@ class PPOConfig:
     entropy: Annotated[float, least(0)] = 1e-3
     """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
     leaving_penalty: Annotated[float, least(0)] = 30.0
-    """What leaving the road costs C once, while it learns (never in a score): a tile that is missed costs the lap."""
+    """Penalty of leaving the road, once, in training alone (never in a score): a tile that is missed costs the lap."""
     off_road_penalty: Annotated[float, least(0)] = 0.2
-    """What every step wholly off the road costs C besides. A high price makes it give up: whoever expects to leave the road for
-    long saves most by ending the episode."""
+    """Further penalty of every step wholly off the road. A high one makes C give up: if it expects to leave the road for long,
+    ending the episode saves most."""
     noise: Annotated[float | None, above(0)] = None
     """Standard deviation of the exploring noise that C begins with; none: as C brings it along, 0.37 if it is a fresh one."""
     limit: Annotated[int, least(1, LIMIT)] = 1000
-    """The most steps of an episode when awake: after the lap nothing is left to earn, which a critic cannot see coming."""
+    """The most steps of an episode in the real environment: after the lap nothing is left to earn, which no critic foresees."""
     reward_scale: Annotated[float, above(0)] = 0.1
     """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
 
@@ -156,7 +156,7 @@ class CMAESConfig:
     diagonal: bool = False
     """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
     off_road_penalty: Annotated[float, least(0)] = 0.0
-    """What a step with the car wholly off the road costs C while it learns (never in a score)."""
+    """Penalty of a step with the car wholly off the road, in training alone (never in a score)."""
     target: Annotated[float | None, ANY] = None
     """Mean return of the best candidate at which evolution stops early."""
 
@@ -171,9 +171,9 @@ class PracticeConfig:
     patience: Annotated[int, least(1)] = 100
     """Steps of the track without a new tile after which an episode is lost and ends."""
     lost_penalty: Annotated[float, least(0)] = 100.0
-    """What that costs: as much as leaving the playfield."""
+    """Penalty of a lost episode: as much as leaving the playfield."""
     off_road_penalty: Annotated[float, least(0)] = 1.0
-    """What a step with the car wholly off the road costs. Above 1 it learns to stand still instead of driving."""
+    """Penalty of a step with the car wholly off the road. Above 1 it learns to stand still instead of driving."""
     reward_scale: Annotated[float, above(0)] = 0.005
     """Rewards are multiplied by this: with returns far above 1 the critic spoils the features that it shares with the actor."""
 

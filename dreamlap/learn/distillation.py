@@ -1,4 +1,4 @@
-"""How a linear C begins where another C stands: least squares on what that one would do, in states that the student reaches.
+"""Distillation: a linear C, the student, is fitted to the actions of another C by least squares, in states that it reaches.
 
 Ross, Gordon & Bagnell (2011), *A Reduction of Imitation Learning and Structured Prediction to No-Regret Online Learning*
 (DAgger).
@@ -30,7 +30,7 @@ def distill(student: Linear, teacher: ActorCritic | Linear, mind: Mind, seed: in
     size, chance = student.inputs + biased, generator(seed, "imitate", device=mind.device)
     gram = RIDGE * torch.eye(size, dtype=torch.float64, device=mind.device)
     moment = gram.new_zeros(size, mind.action_size)
-    with meter("C imitates", PASSES) as bar:
+    with meter("C is distilled", PASSES) as bar:
         for number in bar.over(range(PASSES)):
             observation = mind.reset([derive(seed, "imitate", number, i) for i in range(mind.num_envs)])
             for _ in range(STEPS):

@@ -1,4 +1,4 @@
-"""How M is trained: to expect what came next, in windows of real episodes."""
+"""How M is trained: to predict what came next, in windows of real episodes."""
 
 from dataclasses import fields
 
@@ -54,7 +54,7 @@ def fit_memory(
 
         return {name: value.item() for name, value in descend(loss, parts, parameters, optimizer, config.clip).items()}
 
-    run_updates(stage, "M learns to expect", config.updates, {"memory": memory, "optimizer": optimizer}, update, previous)
+    run_updates(stage, "M learns to predict", config.updates, {"memory": memory, "optimizer": optimizer}, update, previous)
 
 
 def choose(chance: Tensor, latents: Latents, shown: Tensor, first_fresh: int, config: MemoryTraining) -> tuple[Tensor, Tensor]:

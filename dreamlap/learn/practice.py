@@ -38,7 +38,7 @@ class Practice(gym.Env[np.ndarray, np.ndarray]):
         return self._look(frame), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Decide: the reward is what the steps earned, less the price of leaving the road, scaled."""
+        """Decide: the reward is what the steps earned, less the penalty of leaving the road, scaled."""
         tiles, steps = self.core.tile_visited_count, self.reflex.track.repeat
         frame, earned, terminated, truncated, _ = self.track.step(self.form.to_stock(action))
         self._idle = 0 if self.core.tile_visited_count > tiles else self._idle + steps
