@@ -1,4 +1,4 @@
-"""What each part is good for: the sprint with one thing changed, trained anew, and a table of all: `make ablations`.
+"""What each part is good for: the sprint with one thing changed, trained from scratch, and a table of all: `make ablations`.
 
     python -m benchmarks.ablations [NAME ...]
 
@@ -29,11 +29,11 @@ from dreamlap.scores import read_score, told
 TRACKS = range(904_000, 904_100)
 RAW, PAGE = Path("scores/ablations"), Path("docs/ablations.md")
 CONSTANT = ("--controller.no-state-dependent-std", "--ppo.entropy", "0.001")
-AWAKE = ("--controller.mind", "awake", "--ppo.minds", "32", "--ppo.steps", "128", "--ppo.reset_every", "10")
+AWAKE = ("--controller.mind", "awake", "--ppo.num_envs", "32", "--ppo.steps", "128", "--ppo.reset_every", "10")
 AWAKE += ("--ppo.updates", "50", "--rounds.controller_updates", "20", "--ppo.limit", "400")
-AWAKE += ("--ppo.leaving_price", "0", "--ppo.off_road_price", "2.5")
+AWAKE += ("--ppo.leaving_penalty", "0", "--ppo.off_road_penalty", "2.5")
 LINEAR = ("--controller.kind", "linear", "--cmaes.directions", "48", "--cmaes.generations", "60", "--cmaes.steps", "60")
-LINEAR += ("--cmaes.off_road_price", "4", "--rounds.controller_updates", "40")
+LINEAR += ("--cmaes.off_road_penalty", "4", "--rounds.controller_updates", "40")
 
 
 class Ablation(NamedTuple):
@@ -59,20 +59,20 @@ ABLATIONS = {
     "bar-cropped": Ablation("V does not see the instrument bar", ("--track.no-bar",)),
     "bar-as-all": Ablation("the bar weighs no more than other pixels", ("--vision_training.bar_weight", "1"), since="vision"),
     "unprivileged": Ablation(
-        "no autopilot: the first data is of wandering drivers", ("--collect.autopilot", "0", "--collect.correlated", "112")
+        "no autopilot: the first data is of random-walk drivers", ("--collect.autopilot", "0", "--collect.correlated", "112")
     ),
     "horizon-100": Ablation("dreams of 100 steps", ("--dream.horizon", "100"), 1, since="controller"),
     "no-decay": Ablation("learning rates do not fall", ("--rounds.decay", "1"), 1, since="rounds"),
     "one-way": Ablation("no drive goes round the lap the other way", ("--rounds.reverse", "0"), 1, since="rounds"),
-    "price-a-step": Ablation(
+    "penalty-a-step": Ablation(
         "every step off the road costs 16, leaving it nothing",
-        ("--ppo.leaving_price", "0", "--ppo.off_road_price", "16"),
+        ("--ppo.leaving_penalty", "0", "--ppo.off_road_penalty", "16"),
         since="controller",
     ),
     "temperature-1.15": Ablation("tau 1.15", ("--dream.temperature", "1.15"), 1, since="controller"),
     "temperature-1.3": Ablation("tau 1.3", ("--dream.temperature", "1.3"), 1, since="controller"),
     "linear": Ablation("a linear C, by CMA-ES in the dream", LINEAR, 1, since="controller"),
-    "awake": Ablation("C trained on the track for half a million steps, price 2.5", AWAKE, 1, since="controller"),
+    "awake": Ablation("C trained on the track for half a million steps, penalty 2.5", AWAKE, 1, since="controller"),
     "nvae": Ablation("NVAE instead of the light V", ("--vision.kind", "nvae"), 1, since="vision"),
 }
 """Name -> what is changed."""
@@ -151,7 +151,7 @@ def page(found: Mapping[str, dict[str, Any]]) -> str:
 
 HEAD = """# What each part is good for
 
-Made by `make ablations` of the raw returns in `scores/ablations/`: the preset `sprint` with one thing changed, trained anew at
+Made by `make ablations` of the raw returns in `scores/ablations/`: the preset `sprint` with one thing changed, trained at
 its budget; the agent of the last round, unchosen, on 100 selection tracks (904,000 to 904,099) of the fast track.
 
 """

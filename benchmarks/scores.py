@@ -1,4 +1,4 @@
-"""The tables of scores, made of raw returns: the agents that come along, our presets beside the published ones, older recipes.
+"""The tables of scores, made of raw returns: the included agents, our presets beside the published ones, older recipes.
 
     python -m benchmarks.scores
 
@@ -63,7 +63,7 @@ def pages() -> dict[Path, dict[str, str]]:
 
 
 def agents() -> list[tuple[str, ...]]:
-    """A row for each agent that comes along with a final score, the best first."""
+    """A row for each included agent with a final score, the best first."""
     found = {path.parent.name: read_score(path) for path in PRETRAINED.glob("*/score.json")}
     return [
         (

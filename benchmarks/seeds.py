@@ -14,7 +14,7 @@ from dreamlap.files import read_json, read_object, replacing, write_json
 from dreamlap.progress import console
 from dreamlap.scores import check_score, read_score, told
 
-SHORT = ["--selection.film_steps", "200"]
+SHORT = ["--selection.video_steps", "200"]
 """Films of four seconds: thousands of frames of a car that hardly moves are of no use."""
 SMALL: dict[str, list[str]] = {
     "carracing-nvae": [

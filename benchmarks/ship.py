@@ -1,4 +1,4 @@
-"""Make a finished run's agent one that comes along with the package: `python -m benchmarks.ship runs/champion champion`.
+"""Make a finished run's agent one that is included in the package: `python -m benchmarks.ship runs/champion champion`.
 
 Beside the agent's own files go the run's settings and versions, a summary of its training, and its final score.
 """

@@ -24,9 +24,9 @@ from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.latents import encode_episodes
 from dreamlap.episodes.record import collect
-from dreamlap.learn.memory import dream_starts, train_memory
+from dreamlap.learn.memory import dream_starts, fit_memory
 from dreamlap.learn.ppo import dreams, train_ppo
-from dreamlap.learn.vision import train_vision
+from dreamlap.learn.vision import fit_vision
 from dreamlap.presets import PRESETS
 from dreamlap.progress import console
 from dreamlap.run import Stage
@@ -44,23 +44,23 @@ def stages(folder: Path) -> dict[str, tuple[str, int, Callable[[int], object]]]:
     episodes = list(store)
     latents = encode_episodes(agent.vision, episodes, agent.actions, config.track.bar)
     shown = torch.ones(len(episodes), dtype=torch.bool)
-    agent.starts = dream_starts(agent.memory, latents, config.memory.warmup, 0.1, 0, 0.0, 1000, 0)
+    agent.starts = dream_starts(agent.memory, latents, config.memory.burn_in, 0.1, 0, 0.0, 1000, 0)
 
     def stage() -> Stage:
         return Stage(Path(tempfile.mkdtemp(dir=folder)))
 
     def see(updates: int) -> None:
         vision = replace(config.vision_training, updates=updates)
-        train_vision(stage(), agent.vision, episodes, vision, config.track.bar, 0, autocast)
+        fit_vision(stage(), agent.vision, episodes, vision, config.track.bar, 0, autocast)
 
     def expect(updates: int) -> None:
         memory = replace(config.memory_training, updates=updates)
-        train_memory(stage(), agent.memory, latents, shown, 0, memory, 0, autocast)
+        fit_memory(stage(), agent.memory, latents, shown, 0, memory, 0, autocast)
 
     def drive(updates: int) -> None:
         ppo = replace(config.ppo, updates=updates)
         assert isinstance(agent.controller, ActorCritic)
-        train_ppo(stage(), agent.controller, dreams(agent, ppo.minds, config.dream), [ppo], 0, autocast)
+        train_ppo(stage(), agent.controller, dreams(agent, ppo.num_envs, config.dream), [ppo], 0, autocast)
 
     def look(number: int) -> None:
         encode_episodes(agent.vision, episodes * (number // len(episodes)), agent.actions, config.track.bar, autocast)

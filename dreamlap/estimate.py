@@ -53,8 +53,9 @@ def cost(config: Config) -> Cost:
 def estimate(config: Config) -> str:
     """One line: real steps, dream steps, minutes, disk and memory."""
     real, controlled, seconds, disk, memory = cost(config)
+    what = "dream steps" if config.controller.mind == "dream" else "steps of C in the real environment"
     return (
-        f"At most {real:,} real steps, {controlled:,} steps of C in the {config.controller.mind} mind; roughly "
+        f"At most {real:,} real steps, {controlled:,} {what}; roughly "
         f"{_duration(seconds)} on two fast cores, without a GPU, up to three times that on slow ones without bfloat16; "
         f"{disk:.1f} GB of disk, {memory:.0f} GB of memory."
     )
@@ -74,9 +75,9 @@ def _controlled(config: Config) -> tuple[int, int]:
     """Steps that C is trained on, and how many of them are on the track."""
     ppo, cmaes, rounds = config.ppo, config.cmaes, config.rounds
     if config.controller.kind == "actor-critic":
-        courses = [rounds.course(ppo, number) for number in range(rounds.rounds + 1)]
-        courses += [config.anew.course(ppo)] * config.anew.controllers
-        steps = sum(lesson.updates for course in courses for lesson in course) * ppo.minds * ppo.steps
+        curricula = [rounds.curriculum(ppo, number) for number in range(rounds.rounds + 1)]
+        curricula += [config.restarts.curriculum(ppo)] * config.restarts.controllers
+        steps = sum(stage.updates for curriculum in curricula for stage in curriculum) * ppo.num_envs * ppo.steps
     else:
         scratch = sum(map(rounds.from_scratch, range(rounds.rounds + 1)))
         generations = scratch * cmaes.generations + (rounds.rounds + 1 - scratch) * rounds.controller_updates

@@ -292,7 +292,7 @@ def drive_track(driver: Candidate, track: str, seed: int) -> tuple[float, int, b
 
 
 def drive_dream(agent: Agent | Expert, folder: str, seed: int, steps: int = LIMIT) -> tuple[float, int, bool]:
-    """Drive in the dream of the agent in `folder`, from one of its real moments -> what its M promises, steps, False."""
+    """Drive in the dream of the agent in `folder`, from one of its initial states -> M's predicted return, steps, False."""
     world, driver = open_world(replace(agent.config.track, dream=folder)), seat(agent, 1)
     frame, _ = world.reset(seed=seed)
     total, step, over = 0.0, 0, False

@@ -96,7 +96,7 @@ class Expert:
     def drive(self, frames: np.ndarray, state: Tensor, steps: int = 1) -> tuple[Tensor, Tensor]:
         """Frames (N, S, S, 3) uint8 and the state -> actions (N, A) for the next `steps` steps, and the state after them.
 
-        It decides anew once it has held an action for `track.repeat` steps.
+        It decides again once it has held an action for `track.repeat` steps.
         """
         stack, side = self.config.stack, self.config.track.size
         left, held, past = state.split([1, self.actions.size, stack * side**2], 1)

@@ -1,4 +1,4 @@
-"""The story of an expert's run: practise, keep the best, score it, film it, report. The same call goes on where it stopped.
+"""The story of an expert's run: practise, keep the best, score it, record it, report. The same call goes on where it stopped.
 
 runs/NAME/
     config.json  versions.json  practice/  agent/  scores/  videos/  report.html
@@ -38,7 +38,7 @@ def run_expert(folder: Path, config: ExpertConfig) -> None:
     check_folder(folder)
     with Owned(folder):
         stage = Stage(folder / "practice")
-        free = ("workers", "device", "scored", "film_steps")  # all else shaped the practice
+        free = ("workers", "device", "scored", "video_steps")  # all else shaped the practice
         claim(folder, ExpertConfig, asdict(config), {}, lambda name: "practice" if stage.begun and name not in free else None)
         practise(folder, config, stage, device)
         write_report(folder)
@@ -59,7 +59,7 @@ def check_tracks(config: ExpertConfig) -> None:
 
 
 def practise(folder: Path, config: ExpertConfig, stage: Stage, device: torch.device) -> None:
-    """Train the expert if that is not done, score it, film it."""
+    """Train the expert if that is not done, score it, record a video."""
     if not stage.done:
         began = time.time()
         with timed(folder, "learn"):
@@ -72,11 +72,11 @@ def practise(folder: Path, config: ExpertConfig, stage: Stage, device: torch.dev
     with timed(folder, "score"):
         made = score_kept(folder / "scores" / "selection.json", folder / "agent", seeds, config.workers)
     expert, path = load(folder), folder / "videos" / "drive.mp4"
-    made_of = f"{expert.fingerprint} {config.film_steps}"
+    made_of = f"{expert.fingerprint} {config.video_steps}"
     with timed(folder, "videos"):
         if label_of(path) not in (made_of, ""):
-            drive_video(expert, path=path, seed=SELECTION_SEEDS, steps=config.film_steps, label=made_of)
-        film_worst(expert, made, folder / "videos", config.film_steps)
+            drive_video(expert, path=path, seed=SELECTION_SEEDS, steps=config.video_steps, label=made_of)
+        film_worst(expert, made, folder / "videos", config.video_steps)
 
 
 def judge(kept: Path, config: ExpertConfig, expert: Expert, update: int) -> float:

@@ -14,7 +14,7 @@ from dreamlap.episodes import EpisodeStore
 from dreamlap.evaluation import evaluate, score_kept
 from dreamlap.files import read_json, replacing, write_json
 from dreamlap.history import timed
-from dreamlap.measure.trust import DRUNK, agreement, drunk, population
+from dreamlap.measure.trust import PERTURBATIONS, agreement, check_policies, perturbed
 from dreamlap.pipeline import ROUND, SHIPPED_MOMENTS, latents_of, learn, names_of, starts_of
 from dreamlap.plan import Run
 from dreamlap.progress import console
@@ -28,7 +28,7 @@ from dreamlap.show.worst import film_worst
 from dreamlap.weights import checksum, checksum_of
 
 SHORT = 300
-"""Steps of the film of M's prediction, at most."""
+"""Steps of the video of M's prediction, at most."""
 
 
 def run_all(run: Run) -> None:
@@ -39,7 +39,7 @@ def run_all(run: Run) -> None:
     with timed(run.folder, "score"):
         console.print(headline(score(run)), style="bold")  # the result comes first, checks and videos of it after
     with timed(run.folder, "check"):
-        weigh(run)
+        check_dream(run)
     with timed(run.folder, "videos"):
         show(run)
     write_report(run.folder)
@@ -63,7 +63,7 @@ def leave(run: Run, agent: Agent, until: str) -> dict[str, Path]:
         return {"picture": picture, "V": folder}
     video = run.folder / "videos" / "prediction.mp4"
     FILMS["prediction"](
-        agent, path=video, steps=min(SHORT, run.config.selection.film_steps), label=f"{agent.fingerprint} {until}"
+        agent, path=video, steps=min(SHORT, run.config.selection.video_steps), label=f"{agent.fingerprint} {until}"
     )
     return {"picture": picture, "video": video, "V and M": folder}
 
@@ -110,9 +110,9 @@ def cost_of(run: Run, choosing: float) -> dict[str, Any]:
 
 
 def score(run: Run) -> dict[str, Any]:
-    """The run's agent on selection tracks of the stock track that had no say in choosing it.
+    """The run's agent on held-out selection tracks, which did not serve to choose it, of the stock track.
 
-    An agent that grew up on a dream is asked what it is promised there, too: in that first dream, and in its own.
+    An agent that was trained on a dream is evaluated there, too: in that first dream, and in its own.
     """
     seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + run.config.selection.scored)
     tracks = {"scores/selection.json": "stock"}
@@ -123,27 +123,27 @@ def score(run: Run) -> dict[str, Any]:
     return read_score(run.folder / "scores" / "selection.json")
 
 
-def weigh(run: Run) -> None:
-    """What the dream promises controllers good and bad, those of all rounds and drunk ones, beside what the track gives."""
+def check_dream(run: Run) -> None:
+    """Check the dream on good and bad policies: the Cs of all rounds, and perturbed ones."""
     path, last = run.folder / "trust.json", run.config.last
     if run.config.controller.mind != "dream":
         return
     agent, weights = load_agent(run.folder / "agent"), {}
     for number in range(last + 1):
         weights[f"round {number}"] = load_agent(run.stage(number, "controller").folder / "agent").controller.state_dict()
-    horizon = min(run.config.dream.horizon, run.config.selection.weighed - agent.config.memory.warmup)
-    settings = f"{agent.fingerprint} {horizon} {run.config.selection.weighed} {run.config.seed}"
+    horizon = min(run.config.dream.horizon, run.config.selection.check_steps - agent.config.memory.burn_in)
+    settings = f"{agent.fingerprint} {horizon} {run.config.selection.check_steps} {run.config.seed}"
     inputs = checksum([], settings, *(checksum_of(each) for each in weights.values()))
     if path.exists() and (found := read_json(path)) and isinstance(found, dict) and found.get("inputs", inputs) == inputs:
         return
-    weights |= {f"drunk {strength}": drunk(agent.controller, strength, run.seed("drunk")) for strength in DRUNK}
-    asked = population(agent, weights, run.config.selection.weighed, horizon, run.seed("trust"))
+    weights |= {f"perturbed {strength}": perturbed(agent.controller, strength, run.seed("drunk")) for strength in PERTURBATIONS}
+    asked = check_policies(agent, weights, run.config.selection.check_steps, horizon, run.seed("trust"))
     write_json(path, {"inputs": inputs, "horizon": horizon, **agreement(asked), "controllers": asked})
 
 
 def show(run: Run) -> None:
     """Videos of a drive, of a dream, of what M predicts of a drive, and of the worst drive of the score."""
-    agent, steps, folder = load_agent(run.folder / "agent"), run.config.selection.film_steps, run.folder / "videos"
+    agent, steps, folder = load_agent(run.folder / "agent"), run.config.selection.video_steps, run.folder / "videos"
     for name, film in FILMS.items():
         length = min(steps, SHORT) if name == "prediction" else steps
         path, made_of = folder / f"{name}.mp4", f"{agent.fingerprint} {length}"

@@ -23,16 +23,16 @@ from dreamlap.episodes.record import collect
 from dreamlap.errors import Refused
 from dreamlap.history import timed
 from dreamlap.learn.cmaes import train_cmaes
-from dreamlap.learn.imitation import imitate
-from dreamlap.learn.memory import dream_starts, train_memory
+from dreamlap.learn.distillation import distill
+from dreamlap.learn.memory import dream_starts, fit_memory
 from dreamlap.learn.ppo import dreams, train_ppo
 from dreamlap.learn.rollouts import awake_fitness, dream_fitness, linear_of
-from dreamlap.learn.vision import VisionTraining, train_vision
+from dreamlap.learn.vision import VisionTraining, fit_vision
 from dreamlap.measure.memory import foresight
-from dreamlap.measure.trust import SIGHT, SUMS, advice, calibration, promises, verdict
+from dreamlap.measure.trust import SIGHT, SUMS, advice, calibration, compare_rewards, predictions
 from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
-from dreamlap.plan import Run, begun_with, first_drives, imitates, length
+from dreamlap.plan import Run, begun_with, distills, first_drives, length
 from dreamlap.progress import console, meter
 from dreamlap.run import Stage, versions
 from dreamlap.seeds import derive
@@ -44,15 +44,15 @@ SHIPPED_MOMENTS = 256
 """Those of them that an agent carries along, so that its dream can be entered wherever it goes."""
 HELD_OUT = 16
 """One in so many episodes of the first collection is never shown to V or M: it measures what they learned."""
-PUPILS = 256
-"""Dreams side by side in which a linear C imitates another."""
+STUDENTS = 256
+"""Dreams side by side in which another C is distilled into a linear one."""
 
 StageFunction = Callable[[Run, int, Stage, Agent], None]
 """Makes a stage of a round if it is not done, and leaves the agent as the stage left it."""
 
 
 def learn(run: Run, until: str = "controller") -> Agent:
-    """All rounds of collecting and training, and the Cs that begin anew after them -> the last agent.
+    """All rounds of collecting and training, and the restarts of C after them -> the last agent.
 
     `until` ends after that stage of round 0.
     """
@@ -65,7 +65,7 @@ def learn(run: Run, until: str = "controller") -> Agent:
                 if name == until != "controller":
                     return agent
         for number in range(run.config.rounds.rounds + 1, run.config.last + 1):
-            take(run, number, "controller", act, agent)
+            take(run, number, "controller", train_controller, agent)
     return agent
 
 
@@ -95,10 +95,10 @@ def first_agent(config: Config) -> Agent:
     if not config.start:
         return build_agent(config.agent, config.seed)
     begun = begun_with(config)
-    if not imitates(begun, config):
+    if not distills(begun, config):
         return Agent(config.agent, begun.vision, begun.memory, begun.controller)
     student = linear_of(build_agent(config.agent, config.seed))
-    imitate(student, begun.controller, Dream(begun, PUPILS, config.dream), derive(config.seed, "imitate"))
+    distill(student, begun.controller, Dream(begun, STUDENTS, config.dream), derive(config.seed, "imitate"))
     return Agent(config.agent, begun.vision, begun.memory, student)
 
 
@@ -163,7 +163,7 @@ def names_of(run: Run, number: int) -> list[str]:
     return sorted(kept)
 
 
-def see(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+def train_vision(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Train V: in round 0, and in later ones if the preset asks for it."""
     config = run.config.vision_training if number == 0 else _later_vision(run.config)
     if stage.done or not config.updates:
@@ -171,7 +171,7 @@ def see(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     began = time.time()
     shown, held_out = split(run, number)
     seed, previous = run.seed("vision", number), run.stage(number - 1, "vision") if number else None
-    train_vision(stage, agent.vision, shown, config, run.config.track.bar, seed, run.autocast, previous)
+    fit_vision(stage, agent.vision, shown, config, run.config.track.bar, seed, run.autocast, previous)
     measured = eyesight(agent.vision, shown, held_out, run.config.track.bar, seed)
     return stage.finish(seconds=time.time() - began, product=checksum_of(agent.vision.state_dict()), **measured)
 
@@ -222,27 +222,27 @@ def latents_of(run: Run, number: int) -> tuple[Latents, int]:
     return latents, len(latents.length) - len(episodes_of(run, number))
 
 
-def doubt(run: Run, number: int, stage: Stage, agent: Agent) -> None:
-    """Before M learns from what C has just done: told of it, would M have promised what came of it? If not, say so."""
+def check_dream(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+    """Before M learns from the drives of this round: did it predict their rewards? If not, print what to do."""
     if stage.done or not number or run.config.controller.mind != "dream":
         return
     began = time.time()
     seen = load_latents(run.stage(number, "encode").folder / "latents.safetensors", run.device)
     latents = newest(seen, len(episodes_of(run, number)))  # if V has learned since, it has looked at the older ones again, too
-    asked = promises(agent.memory, latents, SIGHT, run.config.memory.warmup, run.seed("trust", number))
-    found = verdict(asked, price_of(run))
+    asked = predictions(agent.memory, latents, SIGHT, run.config.memory.burn_in, run.seed("trust", number))
+    found = compare_rewards(asked, off_road_penalty(run))
     stage.finish(seconds=time.time() - began, **found)
     if found["alarm"]:
         console.print(f"Round {number - 1}: {advice(found)}", style="yellow")
 
 
-def price_of(run: Run) -> float:
-    """What a step off the road costs C while it learns."""
+def off_road_penalty(run: Run) -> float:
+    """The penalty of a step off the road while C is trained."""
     config = run.config
-    return (config.ppo if config.controller.kind == "actor-critic" else config.cmaes).off_road_price
+    return (config.ppo if config.controller.kind == "actor-critic" else config.cmaes).off_road_penalty
 
 
-def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+def train_memory(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Train M, if the preset asks for it."""
     config, later = run.config.memory_training, run.config.rounds
     if number:
@@ -256,17 +256,17 @@ def expect(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     shown = torch.ones(len(latents.length), dtype=torch.bool)
     first = episodes_of(run, 0)
     shown[: len(first)] = shown_of(first)
-    train_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous)
+    fit_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous)
     held_out = [] if number else [episode for episode, learn in zip(first, shown.tolist(), strict=False) if not learn]
     measured = foresight(agent, held_out) if held_out else {}
     if held_out:
         unseen = encode_episodes(agent.vision, held_out, agent.actions, run.config.track.bar)
-        measured["reward_sums"] = calibration(promises(agent.memory, unseen, max(SUMS), run.config.memory.warmup, seed))
+        measured["reward_sums"] = calibration(predictions(agent.memory, unseen, max(SUMS), run.config.memory.burn_in, seed))
     return stage.finish(seconds=time.time() - began, product=checksum_of(agent.memory.state_dict()), **measured)
 
 
-def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
-    """Train C, in the dream or awake, and keep the agent that there is now. After the last round it begins anew."""
+def train_controller(run: Run, number: int, stage: Stage, agent: Agent) -> None:
+    """Train C, in the dream or the real environment, and keep the agent. After the last round C starts from scratch."""
     if stage.done:
         return restore(stage, controller=agent.controller)
     began, rounds = time.time(), run.config.rounds.rounds
@@ -274,7 +274,7 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     agent.starts = starts_of(run, number, agent, latents, first_fresh, MOMENTS)
     if number > rounds or (number and run.config.rounds.from_scratch(number)):
         agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
-    steps = train_controller(run, number, stage, agent, seed)
+    steps = fit_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
     agent.save(stage.folder / "agent")
@@ -285,30 +285,33 @@ def act(run: Run, number: int, stage: Stage, agent: Agent) -> None:
 def starts_of(run: Run, number: int, agent: Agent, latents: Latents, first_fresh: int, count: int) -> Starts:
     """`count` real moments that dreams of round `number` go on from."""
     fresh = run.config.memory_training.fresh if number else 0.0
-    warmup, from_start = run.config.memory.warmup, run.config.dream.from_start
-    return dream_starts(agent.memory, latents, warmup, from_start, first_fresh, fresh, count, run.seed("controller", number))
+    burn_in, from_start = run.config.memory.burn_in, run.config.dream.from_start
+    return dream_starts(agent.memory, latents, burn_in, from_start, first_fresh, fresh, count, run.seed("controller", number))
 
 
-ROUND = {"collect": collect_round, "vision": see, "encode": encode, "trust": doubt, "memory": expect, "controller": act}
+ROUND = {
+    "collect": collect_round, "vision": train_vision, "encode": encode, "trust": check_dream, "memory": train_memory,
+    "controller": train_controller,
+}  # fmt: skip
 """The stages of a round, in order."""
 
 
-def train_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
-    """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> the most steps it took there."""
+def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
+    """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> how many steps that took at most."""
     config, awake = run.config, run.config.controller.mind == "awake"
     begin = config.rounds.random_start, config.rounds.reverse
     grown, from_scratch = number <= config.rounds.rounds, config.rounds.from_scratch(number)
     previous = run.stage(number - 1, "controller") if grown and not from_scratch else None
     if isinstance(agent.controller, ActorCritic):
         ppo = config.ppo
-        course = config.rounds.course(ppo, number) if grown else config.anew.course(ppo)
-        minds = [Awake(agent, ppo.minds, ppo.limit, *begin)] if awake else dreams(agent, ppo.minds, config.dream)
-        train_ppo(stage, agent.controller, minds, course, seed, run.autocast, previous)
-        return sum(lesson.updates for lesson in course) * ppo.minds * ppo.steps
+        curriculum = config.rounds.curriculum(ppo, number) if grown else config.restarts.curriculum(ppo)
+        minds = [Awake(agent, ppo.num_envs, ppo.limit, *begin)] if awake else dreams(agent, ppo.num_envs, config.dream)
+        train_ppo(stage, agent.controller, minds, curriculum, seed, run.autocast, previous)
+        return sum(part.updates for part in curriculum) * ppo.num_envs * ppo.steps
     cmaes = config.cmaes if from_scratch else replace(config.cmaes, generations=config.rounds.controller_updates)
     driven = partial(awake_fitness, agent, config.workers, run.autocast)
     fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes)
-    real = driven(replace(cmaes, steps=LIMIT, leaving_price=0.0, off_road_price=0.0))
+    real = driven(replace(cmaes, steps=LIMIT, leaving_penalty=0.0, off_road_penalty=0.0))
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None

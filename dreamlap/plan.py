@@ -172,7 +172,8 @@ BINDS = {
     "rounds.episodes": ("collect", 1), "rounds.steps": ("collect", 1), "rounds.noise": ("collect", 1),
     "rounds.random_start": ("collect", 1), "rounds.reverse": ("collect", 1), "rounds.vision_updates": ("vision", 1),
     "rounds.memory_updates": ("memory", 1), "rounds.controller_updates": ("controller", 1), "rounds.decay": ("memory", 1),
-    "rounds.price": ("controller", 1), "rounds.restart": ("controller", 1), "rounds.restart_updates": ("controller", 1),
+    "rounds.penalty_growth": ("controller", 1), "rounds.restart": ("controller", 1),
+    "rounds.restart_updates": ("controller", 1),
 }  # fmt: skip
 """The stage, and the first round, that builds on a setting. All other settings may change whenever one likes: how many rounds
 there are, how the agent is chosen and shown, on what device, in what precision and with how many processes."""
@@ -180,8 +181,8 @@ there are, how the agent is chosen and shown, on what device, in what precision 
 
 def binds(setting: str, number: int, name: str, from_scratch: bool) -> bool:
     """Whether stage `name` of round `number` builds on a setting. `from_scratch`: it is a C of those after the rounds."""
-    if setting.startswith("anew.") or setting == "rounds.rounds":
-        return from_scratch and name == "controller" and setting != "anew.controllers"
+    if setting.startswith("restarts.") or setting == "rounds.rounds":
+        return from_scratch and name == "controller" and setting != "restarts.controllers"
     stage, since = BINDS.get(setting) or BINDS.get(setting.split(".")[0], ("", 0))
     return name == stage and number >= since
 
@@ -218,7 +219,7 @@ def check_drives(config: Config) -> None:
     Raises:
         Refused, OSError: the message names the flag and the remedy.
     """
-    first, warmup = config.collect, config.memory.warmup
+    first, burn_in = config.collect, config.memory.burn_in
     if not first_drives(config):
         raise Refused(
             "--collect.random, --collect.correlated, --collect.autopilot and --collect.expert are all 0: nobody drives, so "
@@ -226,10 +227,10 @@ def check_drives(config: Config) -> None:
         )
     lengths = {"collect": first.steps} | ({"rounds": config.rounds.steps} if config.rounds.rounds else {})
     for name, steps in lengths.items():
-        if config.track.decisions(steps) <= warmup:
+        if config.track.decisions(steps) <= burn_in:
             raise Refused(
-                f"--{name}.steps {steps}: M is believed after {warmup} steps of an episode (--memory.warmup), so episodes must "
-                f"be longer. Use --{name}.steps {(warmup + 24) * config.track.repeat}, or a smaller --memory.warmup"
+                f"--{name}.steps {steps}: the burn-in of M takes {burn_in} steps of an episode (--memory.burn_in), so episodes "
+                f"must be longer. Use --{name}.steps {(burn_in + 24) * config.track.repeat}, or a smaller --memory.burn_in"
             )
     for driver, _ in first_drives(config):
         check_driver(driver, config.track)
@@ -257,10 +258,10 @@ def check_data(data: Path, config: Config, until: str) -> None:
             "its dream. Give episodes with rewards; or train V and M alone, by `dreamlap train memory`; or C on the track, by "
             "--controller.mind awake"
         )
-    if until == "controller" and config.dream.from_start == 0 and max(map(len, episodes)) <= config.memory.warmup:
+    if until == "controller" and config.dream.from_start == 0 and max(map(len, episodes)) <= config.memory.burn_in:
         raise Refused(
-            f"--dream.from-start 0: dreams begin after {config.memory.warmup} steps (--memory.warmup), and no episode in "
-            f"{data} is as long. Give longer episodes, a smaller --memory.warmup, or --dream.from-start 0.1"
+            f"--dream.from-start 0: dreams begin after {config.memory.burn_in} steps (--memory.burn_in), and no episode in "
+            f"{data} is as long. Give longer episodes, a smaller --memory.burn_in, or --dream.from-start 0.1"
         )
 
 
@@ -272,13 +273,13 @@ def begun_with(config: Config) -> Agent:
     """
     begun, ours = load_agent(config.start, needed=PARTS), config.controller
     its = begun.config.controller
-    settled = replace(ours, smoothing=its.smoothing) if imitates(begun, config) else replace(its, mind=ours.mind)
+    settled = replace(ours, smoothing=its.smoothing) if distills(begun, config) else replace(its, mind=ours.mind)
     if differing := differences(asdict(replace(begun.config, controller=settled)), asdict(config.agent)):
         raise Refused(f"--start {config.start} is made otherwise than the settings ask for: {'; '.join(differing)}")
     return begun
 
 
-def imitates(begun: Agent, config: Config) -> bool:
+def distills(begun: Agent, config: Config) -> bool:
     """Whether C is a matrix that first learns to do as the C of another kind that the run begins with."""
     return config.controller.kind == "linear" and isinstance(begun.controller, ActorCritic)
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dreamlap.config.parts import ControllerConfig, DriverConfig, MemoryConfig, TrackConfig, VisionConfig
-from dreamlap.config.run import AnewConfig, CollectConfig, Config, RoundsConfig, SelectionConfig
+from dreamlap.config.run import CollectConfig, Config, RestartConfig, RoundsConfig, SelectionConfig
 from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
 
 CHAMPION = Config(
     controller=ControllerConfig(state_dependent_std=True),
     memory_training=MemoryTraining(off_road_weight=16.0),
     ppo=PPOConfig(entropy=0.01),
-    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, price=4.0, restart=8),
+    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, penalty_growth=4.0, restart=8),
 )
 DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=6, restart=4), selection=SelectionConfig(candidates=3))
 UNPRIVILEGED = replace(
@@ -19,9 +19,9 @@ UNPRIVILEGED = replace(
     collect=replace(CHAMPION.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
     vision_training=replace(CHAMPION.vision_training, updates=1500),
     memory_training=MemoryTraining(),
-    ppo=replace(CHAMPION.ppo, leaving_price=0.0, off_road_price=2.5),
+    ppo=replace(CHAMPION.ppo, leaving_penalty=0.0, off_road_penalty=2.5),
     rounds=RoundsConfig(vision_updates=250),
-    anew=AnewConfig(controllers=4),
+    restarts=RestartConfig(controllers=4),
     selection=SelectionConfig(candidates=5, tracks=64),
 )
 GROWN = replace(  # V and M of the champion, as they are
@@ -36,14 +36,14 @@ TUNED = replace(
     controller=ControllerConfig(mind="awake"),
     ppo=PPOConfig(
         updates=40,
-        minds=32,
+        num_envs=32,
         steps=128,
         reset_every=20,
         learning_rate=1e-4,
         epochs=3,
         entropy=0.0,
-        leaving_price=0.0,
-        off_road_price=24.0,
+        leaving_penalty=0.0,
+        off_road_penalty=24.0,
         noise=0.12,
         limit=400,
     ),
@@ -54,7 +54,7 @@ LINEAR = replace(
     GROWN,
     collect=replace(GROWN.collect, expert=48, reverse=0.3),
     controller=ControllerConfig(kind="linear"),
-    cmaes=CMAESConfig(generations=80, population=24, rollouts=64, steps=120, sigma=0.005, directions=48, off_road_price=32.0),
+    cmaes=CMAESConfig(generations=80, population=24, rollouts=64, steps=120, sigma=0.005, directions=48, off_road_penalty=32.0),
     rounds=replace(CHAMPION.rounds, rounds=0),
     selection=SelectionConfig(candidates=1),
 )
@@ -150,9 +150,9 @@ DEBUG = Config(
     vision_training=VisionTraining(updates=40, batch=32, kl_warmup=10),
     memory=MemoryConfig(hidden=64),
     memory_training=MemoryTraining(updates=40, batch=16, window=32),
-    ppo=PPOConfig(updates=4, minds=64, steps=25),
+    ppo=PPOConfig(updates=4, num_envs=64, steps=25),
     rounds=RoundsConfig(rounds=1, episodes=2, steps=120, memory_updates=20, controller_updates=4),
-    selection=SelectionConfig(candidates=2, tracks=2, scored=2, weighed=120),
+    selection=SelectionConfig(candidates=2, tracks=2, scored=2, check_steps=120),
 )
 
 
@@ -187,7 +187,7 @@ PRESETS: dict[str, Preset] = {
         "927*",
     ),
     "unprivileged": Preset(
-        "the same without the autopilot: V and M saw wandering drivers and then the agent itself; at the end C begins anew",
+        "the same without the autopilot: V and M saw random-walk drivers, then the agent itself; at the end C restarts",
         UNPRIVILEGED,
         "our own",
         "no driver that knows the track",
@@ -195,7 +195,7 @@ PRESETS: dict[str, Preset] = {
         "911",
     ),
     "champion-tuned": Preset(
-        "the champion, whose C goes on learning on the track itself: not from the dream alone any more",
+        "the champion, fine-tuned in the real environment: not from the dream alone any more",
         TUNED,
         "our own",
         "champion's C learns on track",
@@ -203,7 +203,7 @@ PRESETS: dict[str, Preset] = {
         "931",
     ),
     "linear": Preset(
-        "the champion with the paper's C: one matrix, first by imitating the champion's, then by CMA-ES in its dream",
+        "the champion with the paper's C: one matrix, first distilled from the champion's, then by CMA-ES in its dream",
         LINEAR,
         "our own",
         "champion, and the paper's C",
@@ -244,7 +244,7 @@ PRESETS: dict[str, Preset] = {
         replace(
             RL,
             controller=ControllerConfig(mind="awake"),
-            ppo=PPOConfig(updates=400, minds=16, steps=128, reset_every=10),
+            ppo=PPOConfig(updates=400, num_envs=16, steps=128, reset_every=10),
             rounds=RoundsConfig(rounds=0, random_start=0.0, reverse=0.0),
             selection=SelectionConfig(candidates=1),
         ),

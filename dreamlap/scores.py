@@ -175,7 +175,7 @@ def labelled(made: dict[str, Any]) -> dict[str, Any]:
 
 def _caveats(track: str, seeds: Sequence[int], trained: dict[str, Any]) -> list[str]:
     if track not in REAL:
-        return ["a dream's promise, not a score"]
+        return ["predicted in a dream, not a score"]
     drawn, _, variant = track.partition("-")
     found = [f"robustness exam, {variant}: not a score"] * bool(variant)
     found += ["fast track: a quick look, not a score"] * (drawn == "fast")

@@ -6,6 +6,12 @@
 
 A value of another type or out of its bounds is refused when the settings are made, by whoever makes them: the command line,
 Python, or a file. The command line shows the bounds in `--help`. `@checked` does the same for the arguments of a function.
+
+    @renamed(minds="num_envs")
+    @settings
+    class PPOConfig:
+
+Files that have a setting under its old name are read. The command line and Python refuse the old name and tell the new one.
 """
 
 import dataclasses
@@ -139,6 +145,36 @@ def settings(cls: type[T]) -> type[T]:
     for name, hint in hints.items():
         cls.__annotations__[name] = _with_bounds_in_help(hint)
     return dataclasses.dataclass(frozen=True)(cls)
+
+
+def renamed(**names: str) -> Callable[[type[T]], type[T]]:
+    """Settings that had other names before: `renamed(old="new")`."""
+
+    def mark(cls: type[T]) -> type[T]:
+        cls.RENAMED = names  # pyright: ignore[reportAttributeAccessIssue]  # T is a class of settings, which typing cannot say
+        return cls
+
+    return mark
+
+
+def _new_names(kind: Any) -> dict[str, str]:
+    return getattr(kind, "RENAMED", {})
+
+
+def current_name(kind: Any, name: str) -> str:
+    """The name that a setting has now, dotted as its flag: `anew.updates` -> `restarts.updates`."""
+    first, _, rest = name.partition(".")
+    first = _new_names(kind).get(first, first)
+    inner = get_type_hints(kind).get(first) if rest and dataclasses.is_dataclass(kind) else None
+    return f"{first}.{current_name(inner, rest)}" if rest else first
+
+
+def with_current_names(kind: Any, values: Any) -> Any:
+    """Settings from JSON under the names that they have now, in nested settings too."""
+    if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
+        return values
+    hints, named = get_type_hints(kind), {current_name(kind, str(name)): value for name, value in values.items()}
+    return {name: with_current_names(hints.get(name), value) for name, value in named.items()}
 
 
 def checked(function: Callable[P, Result]) -> Callable[P, Result]:
@@ -290,16 +326,16 @@ def scaled(settings: T, factor: float) -> T:
 def deviations(settings: Any) -> dict[str, Any]:
     """The settings that differ from their defaults, nested as they are: what is named here is all that must be told of them.
 
-    A setting that a later version adds is not among them, so what is derived from this stays as it was.
+    A setting that a later version adds is not among them, and one that it renames keeps its first name: fingerprints stay.
     """
-    found = {}
+    found, first_names = {}, {new: old for old, new in _new_names(type(settings)).items()}
     for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
+        value, name = getattr(settings, field.name), first_names.get(field.name, field.name)
         if dataclasses.is_dataclass(value):
             if inner := deviations(value):
-                found[field.name] = inner
+                found[name] = inner
         elif value != field.default:
-            found[field.name] = list(value) if isinstance(value, tuple) else value
+            found[name] = list(value) if isinstance(value, tuple) else value
     return found
 
 
@@ -316,7 +352,7 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 
 
 def from_dict(kind: type[T], values: Any, source: str) -> T:
-    """Rebuild settings from JSON; what is not there takes its default.
+    """Rebuild settings from JSON; what is not there takes its default, and old names are read.
 
     Raises:
         Refused: a setting does not exist, or its value is not one that it can have; `source` names the file.
@@ -324,6 +360,7 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
     hints = get_type_hints(kind)
     if not isinstance(values, Mapping):
         raise Refused(f"{source} must hold the settings of {kind.__name__} by name, not {values!r:.60}")
+    values = with_current_names(kind, values)
     for name in values:
         if name not in hints:
             near = difflib.get_close_matches(str(name), hints, 1) or sorted(hints)

@@ -13,7 +13,7 @@ from dreamlap.outcome import choose
 from dreamlap.pipeline import learn
 from dreamlap.plan import Run
 from dreamlap.presets import PRESETS
-from dreamlap.settings import scaled
+from dreamlap.settings import current_name, scaled
 
 T = TypeVar("T")
 
@@ -54,7 +54,8 @@ def changed(config: T, settings: Mapping[str, Any]) -> T:
     known = [field.name for field in dataclasses.fields(config)]  # pyright: ignore[reportArgumentType]  # T is a dataclass
     for name in settings:
         if name not in known:
-            raise Refused(f"there is no setting {name!r} in {type(config).__name__}; did you mean {_nearest(name, known)}?")
+            near = _nearest(current_name(type(config), name), known)
+            raise Refused(f"there is no setting {name!r} in {type(config).__name__}; did you mean {near}?")
     values = {
         name: changed(getattr(config, name), value) if isinstance(value, Mapping) else value for name, value in settings.items()
     }

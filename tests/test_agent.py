@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import dreamlap
-from dreamlap.agent import Agent, AgentConfig, Starts, build_agent, load_agent
+from dreamlap.agent import PARTS, Agent, AgentConfig, Starts, build_agent, load_agent
 from dreamlap.control import ControllerConfig, Linear
 from dreamlap.control.linear import Population
 from dreamlap.drivers import AgentDriver
@@ -23,6 +23,7 @@ from dreamlap.memory import MemoryConfig, build_memory
 from dreamlap.mind import Awake, Dream, Mind
 from dreamlap.track import FastCarRacing
 from dreamlap.vision import VisionConfig
+from dreamlap.weights import checksum_of
 
 
 def test_a_loaded_agent_drives_the_stock_track_as_the_saved_one(agent: Agent, tmp_path: Path):
@@ -90,7 +91,7 @@ def test_a_reservoir_foresees_as_an_lstm_and_shows_c_another():
 
 
 def test_an_agent_with_another_memory_drives_and_dreams(tmp_path: Path):
-    config = AgentConfig(vision=VisionConfig(latent=4), memory=MemoryConfig("gru", hidden=8, mixtures=1, warmup=3))
+    config = AgentConfig(vision=VisionConfig(latent=4), memory=MemoryConfig("gru", hidden=8, mixtures=1, burn_in=3))
     made = build_agent(config)
     made.starts = Starts(torch.zeros(1, 4), made.memory.initial(1))
     made.save(tmp_path)
@@ -298,6 +299,22 @@ def test_agents_of_an_older_version_have_no_checksums_and_load(agent: Agent, tmp
     for path in tmp_path.glob("*.safetensors"):
         save_file(load_file(str(path)), str(path))
     told = json.loads((tmp_path / "agent.json").read_text())
-    del told["config"]["controller"]["state_dependent_std"], told["config"]["memory"]["warmup"]
+    del told["config"]["controller"]["state_dependent_std"], told["config"]["memory"]["burn_in"]
     (tmp_path / "agent.json").write_text(json.dumps(told))
     assert dreamlap.load(tmp_path).fingerprint == agent.fingerprint
+
+
+def test_an_agent_whose_settings_have_old_names_loads_as_the_same_agent(tmp_path: Path):
+    agent = build_agent(AgentConfig(memory=MemoryConfig(hidden=8, burn_in=3)))
+    agent.save(tmp_path)
+    told = json.loads((tmp_path / "agent.json").read_text())
+    told["config"]["memory"]["warmup"] = told["config"]["memory"].pop("burn_in")
+    (tmp_path / "agent.json").write_text(json.dumps(told))
+    assert load_agent(tmp_path).fingerprint == agent.fingerprint
+    weights = {f"{name}.{key}": value for name in PARTS for key, value in getattr(agent, name).state_dict().items()}
+    assert agent.fingerprint == checksum_of(weights, '{"memory": {"hidden": 8, "warmup": 3}}')  # as before the renaming
+
+
+@pytest.mark.parametrize("name", ["champion", "champion-tuned", "unprivileged"])
+def test_the_score_of_an_included_agent_is_found_by_its_fingerprint(name: str):
+    assert load_agent(name).score is not None

@@ -11,7 +11,7 @@ import torch
 
 from dreamlap import outcome, pipeline
 from dreamlap.agent import build_agent, load_agent
-from dreamlap.config.run import AnewConfig, CollectConfig, Config, RoundsConfig, SelectionConfig
+from dreamlap.config.run import CollectConfig, Config, RestartConfig, RoundsConfig, SelectionConfig
 from dreamlap.control import ControllerConfig
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeStore
@@ -23,7 +23,7 @@ from dreamlap.learn.cmaes import CMAESConfig
 from dreamlap.learn.memory import MemoryTraining
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.learn.vision import VisionTraining
-from dreamlap.measure.trust import Promises
+from dreamlap.measure.trust import Predictions
 from dreamlap.memory import MDNRNN, MemoryConfig
 from dreamlap.pipeline import Run, learn
 from dreamlap.track import TrackConfig
@@ -56,7 +56,7 @@ def test_any_v_goes_with_any_m_and_any_c(vision: str, memory: str, controller: t
         memory=MEMORIES[memory],
         memory_training=MemoryTraining(updates=2, batch=2, window=8),
         controller=ControllerConfig(kind, mind),  # pyright: ignore[reportArgumentType]  # product() forgets the literals
-        ppo=PPOConfig(updates=1, minds=2, steps=4, minibatch=4),
+        ppo=PPOConfig(updates=1, num_envs=2, steps=4, minibatch=4),
         cmaes=CMAESConfig(generations=1, population=4, rollouts=1, steps=4, diagonal=True),
         rounds=RoundsConfig(rounds=0),
         workers=1,
@@ -82,7 +82,7 @@ def test_a_run_that_begins_with_an_agent_is_driven_by_it_and_keeps_what_it_does_
         vision_training=VisionTraining(updates=0),
         memory=MEMORIES["lstm"],
         memory_training=MemoryTraining(updates=0),
-        ppo=PPOConfig(updates=1, minds=2, steps=4, minibatch=4),
+        ppo=PPOConfig(updates=1, num_envs=2, steps=4, minibatch=4),
         rounds=RoundsConfig(rounds=0),
         start=str(tmp_path / "grown"),
         workers=1,
@@ -103,7 +103,7 @@ QUICK = Config(
     vision_training=VisionTraining(updates=1, batch=4),
     memory=MEMORIES["lstm"],
     memory_training=MemoryTraining(updates=1, batch=2, window=8),
-    ppo=PPOConfig(updates=3, minds=2, steps=4, minibatch=8),
+    ppo=PPOConfig(updates=3, num_envs=2, steps=4, minibatch=8),
     workers=1,
 )
 """A run that is over in seconds; the tests below say what its rounds are."""
@@ -112,12 +112,12 @@ QUICK = Config(
 def test_controllers_begin_anew_in_the_dream_of_the_last_round(data: Path, tmp_path: Path):
     rounds = RoundsConfig(rounds=1, episodes=1, steps=40, memory_updates=1, controller_updates=1)
     selection = SelectionConfig(candidates=3, tracks=2)
-    config = replace(QUICK, rounds=rounds, anew=AnewConfig(controllers=2, updates=1), selection=selection)
+    config = replace(QUICK, rounds=rounds, restarts=RestartConfig(controllers=2, updates=1), selection=selection)
     run = Run(tmp_path / "run", config, data)
     learn(run)
     stages = [run.stage(number, "controller") for number in range(4)]
     driven = [read_json(stage.folder / "done.json")["steps"] for stage in stages]
-    assert [steps // (config.ppo.minds * config.ppo.steps) for steps in driven] == [3, 1, 8, 8]
+    assert [steps // (config.ppo.num_envs * config.ppo.steps) for steps in driven] == [3, 1, 8, 8]
     assert cost(config).controlled == sum(driven)
     agents = [load_agent(stage.folder / "agent") for stage in stages]
     c = [agent.controller for agent in agents]
@@ -134,19 +134,19 @@ def _moved(one: torch.nn.Module, other: torch.nn.Module) -> float:
 
 
 @pytest.mark.parametrize("vision_updates", [0, 1])
-def test_the_dream_is_doubted_by_what_c_did_last(
+def test_the_dream_is_checked_on_what_c_did_last(
     vision_updates: int, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     rounds = RoundsConfig(rounds=1, episodes=3, steps=60, memory_updates=1, controller_updates=1)
     config = replace(QUICK, rounds=replace(rounds, vision_updates=vision_updates))
     asked: list[Latents] = []
 
-    def promises(memory: MDNRNN, latents: Latents, *how: int) -> Promises:
+    def predictions(memory: MDNRNN, latents: Latents, *how: int) -> Predictions:
         asked.append(latents)
         return ask(memory, latents, *how)
 
-    ask = pipeline.promises
-    monkeypatch.setattr(pipeline, "promises", promises)
+    ask = pipeline.predictions
+    monkeypatch.setattr(pipeline, "predictions", predictions)
     run = Run(tmp_path / "run", config, data)
     learn(run)
     driven = [episode.array("rewards").sum() for episode in pipeline.episodes_of(run, 1)]

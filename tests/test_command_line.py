@@ -34,7 +34,7 @@ HEAVY = (
 )
 TINY = (
     *("--name", "t", "--collect.steps", "60", "--vision-training.updates", "6", "--memory-training.updates", "6"),
-    *("--selection.film-steps", "20", "--workers", "1", "--memory.hidden", "16", "--vision.width", "8"),
+    *("--selection.video-steps", "20", "--workers", "1", "--memory.hidden", "16", "--vision.width", "8"),
 )
 
 
@@ -70,8 +70,8 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int | Non
         "fly",
         "run dmo",
         "run demo --ppo.nothing 3",
-        "run demo --ppo.minds many",
-        "run demo --ppo.minds 0",
+        "run demo --ppo.num_envs many",
+        "run demo --ppo.num_envs 0",
         "collect episodes --episodes 0",
         "evaluate",
     ],
@@ -188,13 +188,13 @@ def test_a_name_is_no_longer_than_a_file_system_takes():
 
 
 PATHS = [
-    *("ppo.gamma", "ppo.lam", "ppo.clip", "ppo.entropy", "ppo.reward-scale", "ppo.learning-rate", "ppo.off-road-price"),
+    *("ppo.gamma", "ppo.lam", "ppo.clip", "ppo.entropy", "ppo.reward-scale", "ppo.learning-rate", "ppo.off-road-penalty"),
     *("cmaes.sigma", "memory-training.clip", "memory-training.fresh", "vision-training.alone", "rounds.decay"),
 ]
 
 
 def test_what_is_not_in_a_name_binds_no_stage_or_only_its_length():
-    lengths = {"rounds.rounds", "anew.controllers", "ppo.updates", "cmaes.generations"}
+    lengths = {"rounds.rounds", "restarts.controllers", "ppo.updates", "cmaes.generations"}
     for setting in FREE:
         one = f"{setting}tracks" if setting.endswith(".") else setting
         bound = any(binds(one, number, stage, False) for number in (0, 1) for stage in ("collect", *PARTS))

@@ -14,9 +14,9 @@ from dreamlap.agent import Starts, build_agent, load
 from dreamlap.control import ActorCritic
 from dreamlap.device import choose_autocast, cores
 from dreamlap.episodes.latents import encode_episodes
-from dreamlap.learn.memory import MemoryTraining, train_memory
+from dreamlap.learn.memory import MemoryTraining, fit_memory
 from dreamlap.learn.ppo import PPOConfig, dreams, train_ppo
-from dreamlap.learn.vision import VisionTraining, train_vision
+from dreamlap.learn.vision import VisionTraining, fit_vision
 from dreamlap.presets import PRESETS
 from dreamlap.run import Stage
 from tests.test_vision import episodes
@@ -43,14 +43,14 @@ def test_cores_do_not_change_what_is_learned(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(parallel, "cores", lambda: count)
         agent, folder = build_agent(CONFIG.agent), tmp_path / str(count)
         data = episodes(tmp_path / f"e{count}", 64)
-        train_vision(Stage(folder / "v"), agent.vision, data, VisionTraining(updates=2, batch=7), True, 0, FULL)
+        fit_vision(Stage(folder / "v"), agent.vision, data, VisionTraining(updates=2, batch=7), True, 0, FULL)
         latents = encode_episodes(agent.vision, data, agent.actions, True)
         shown = torch.ones(len(data), dtype=torch.bool)
         memory = MemoryTraining(updates=2, batch=6, window=12)
-        train_memory(Stage(folder / "m"), agent.memory, latents, shown, 0, memory, 0, FULL)
+        fit_memory(Stage(folder / "m"), agent.memory, latents, shown, 0, memory, 0, FULL)
         agent.starts = Starts(latents.mu[:4], torch.zeros(4, agent.memory.state_size))
         assert isinstance(agent.controller, ActorCritic)
-        minds, ppo = dreams(agent, 5, CONFIG.dream), PPOConfig(updates=2, minds=5, steps=6, minibatch=7)
+        minds, ppo = dreams(agent, 5, CONFIG.dream), PPOConfig(updates=2, num_envs=5, steps=6, minibatch=7)
         train_ppo(Stage(folder / "c"), agent.controller, minds, [ppo], 0, FULL)
         parts = {"vision": agent.vision, "memory": agent.memory, "controller": agent.controller}
         return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}

@@ -28,9 +28,9 @@ from dreamlap.errors import Refused
 from dreamlap.exchange import Format, Recording, episode_of, export_episodes, import_episodes
 from dreamlap.exchange.png import _text, in_order
 from dreamlap.exchange.text import ACTION, numbers
-from dreamlap.learn.memory import MemoryTraining, memory_losses, train_memory
+from dreamlap.learn.memory import MemoryTraining, fit_memory, memory_losses
 from dreamlap.learn.ppo import PPOConfig
-from dreamlap.learn.vision import VisionTraining, train_vision
+from dreamlap.learn.vision import VisionTraining, fit_vision
 from dreamlap.measure.vision import probe_speed
 from dreamlap.pipeline import collect_round
 from dreamlap.plan import Run, check_data
@@ -377,12 +377,12 @@ def test_v_and_m_learn_without_rewards(agent: Agent, tmp_path: Path):
     store.write("a", silent(drive(0, side=64)))
     files = list(store)
     training = VisionTraining(updates=2, batch=4)
-    train_vision(Stage(tmp_path / "v"), agent.vision, files, training, True, 0, FULL)
+    fit_vision(Stage(tmp_path / "v"), agent.vision, files, training, True, 0, FULL)
     assert np.isnan(probe_speed(agent.vision, files, files))
     before = agent.memory.scalar_head.weight.detach().clone()
     latents = encode_episodes(agent.vision, files, PEDAL, bar=True)
     short, shown = MemoryTraining(updates=2, batch=4, window=4), torch.ones(1, dtype=torch.bool)
-    train_memory(Stage(tmp_path / "m"), agent.memory, latents, shown, 0, short, 0, FULL)
+    fit_memory(Stage(tmp_path / "m"), agent.memory, latents, shown, 0, short, 0, FULL)
     changed = (agent.memory.scalar_head.weight != before).any(1)
     assert changed.tolist() == [False, True, True]  # the reward's row was left alone
     metrics = Stage(tmp_path / "m").metrics()
@@ -398,7 +398,7 @@ def test_c_is_refused_a_dream_without_rewards_before_anything_is_done(tmp_path: 
     with pytest.raises(ValueError, match=r"hold no rewards.*dreamlap train memory"):
         check_data(store.folder, Config(), "controller")
     check_data(store.folder, Config(), "memory")
-    check_data(store.folder, Config(controller=ControllerConfig(mind="awake"), ppo=PPOConfig(minds=8)), "controller")
+    check_data(store.folder, Config(controller=ControllerConfig(mind="awake"), ppo=PPOConfig(num_envs=8)), "controller")
     with pytest.raises(ValueError, match=r"are 64x64, and V is to see 48x48: .*--resize 48"):
         check_data(store.folder, Config(track=TrackConfig(size=48)), "memory")
     store.write("b", drive(side=64))

@@ -40,7 +40,7 @@ TINY = ExpertConfig(
     evaluations=2,
     judged=1,
     scored=2,
-    film_steps=20,
+    video_steps=20,
     workers=1,
 )
 CPU = torch.device("cpu")
@@ -66,7 +66,7 @@ def test_practice_is_a_legal_environment_and_a_decision_is_four_steps():
     env = Practice(TINY.reflex, PracticeConfig(random_start=1.0))
     check_env(env, skip_render_check=True, skip_close_check=True)
     track = gym.make("dreamlap/CarRacing-v3", size=64)
-    other = Practice(TINY.reflex, PracticeConfig(random_start=0.0, reward_scale=1.0, off_road_price=0.0))
+    other = Practice(TINY.reflex, PracticeConfig(random_start=0.0, reward_scale=1.0, off_road_penalty=0.0))
     other.reset(seed=1)
     frame, _ = track.reset(seed=_second_draw(1))
     earned = 0.0
@@ -87,7 +87,7 @@ def _second_draw(seed: int) -> int:
 
 
 def test_practice_ends_a_lost_episode_and_prices_off_road():
-    env = Practice(TINY.reflex, PracticeConfig(random_start=0.0, patience=40, off_road_price=50.0))
+    env = Practice(TINY.reflex, PracticeConfig(random_start=0.0, patience=40, off_road_penalty=50.0))
     env.reset(seed=3)
     steps, objectives, over = 0, [], False
     while not over:

@@ -17,7 +17,7 @@ import torch
 
 from dreamlap import outcome, pipeline
 from dreamlap.agent import load_agent
-from dreamlap.config.run import AnewConfig, CollectConfig, Config, ControllerConfig, RoundsConfig, SelectionConfig
+from dreamlap.config.run import CollectConfig, Config, ControllerConfig, RestartConfig, RoundsConfig, SelectionConfig
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.record import collect
@@ -41,9 +41,9 @@ QUICK = Config(
     vision_training=VisionTraining(updates=3, batch=4),
     memory=MemoryConfig("lstm", hidden=8, mixtures=2),
     memory_training=MemoryTraining(updates=3, batch=2, window=8),
-    ppo=PPOConfig(updates=3, minds=2, steps=4, minibatch=8),
+    ppo=PPOConfig(updates=3, num_envs=2, steps=4, minibatch=8),
     rounds=RoundsConfig(rounds=0, episodes=1, steps=40, memory_updates=1, controller_updates=1),
-    selection=SelectionConfig(candidates=1, weighed=60),
+    selection=SelectionConfig(candidates=1, check_steps=60),
     workers=1,
 )
 """A run that is over in seconds."""
@@ -88,8 +88,8 @@ def test_the_same_settings_again_change_nothing(run: Path):
         {"precision": "float32"},
         {"workers": 2},
         {"cmaes": CMAESConfig(sigma=0.5)},  # of the other kind of C
-        {"selection": replace(QUICK.selection, film_steps=30, candidates=2, scored=3)},
-        {"anew": AnewConfig(controllers=0, updates=5)},
+        {"selection": replace(QUICK.selection, video_steps=30, candidates=2, scored=3)},
+        {"restarts": RestartConfig(controllers=0, updates=5)},
     ],
 )
 def test_what_nothing_builds_on_may_change(run: Path, free: dict):
@@ -122,7 +122,7 @@ def test_what_a_stage_builds_on_may_not_change(run: Path, changes: dict, flag: s
 
 
 def test_every_setting_binds_a_stage_or_is_free_on_purpose():
-    free = {"selection", "device", "precision", "workers", "rounds", "anew"}
+    free = {"selection", "device", "precision", "workers", "rounds", "restarts"}
     assert {name.split(".")[0] for name in BINDS} - {"data", "rounds"} == set(Config.__dataclass_fields__) - free
     rounds = {name.split(".")[1] for name in BINDS if name.startswith("rounds.")}
     assert rounds == set(RoundsConfig.__dataclass_fields__) - {"rounds"}
@@ -197,11 +197,11 @@ def test_an_evolution_restarts_too(tmp_path: Path):
 
 
 def test_rounds_do_not_go_on_after_controllers_from_scratch(run: Path):
-    anew = replace(QUICK, anew=AnewConfig(controllers=1, updates=1))
+    anew = replace(QUICK, restarts=RestartConfig(controllers=1, updates=1))
     learn(Run(run, anew))
     with pytest.raises(Refused, match=r"--rounds\.rounds 0 -> 1 \(round-1/controller builds on it\)"):
         Run(run, replace(anew, rounds=replace(QUICK.rounds, rounds=1)))
-    learn(Run(run, replace(anew, anew=AnewConfig(controllers=2, updates=1))))
+    learn(Run(run, replace(anew, restarts=RestartConfig(controllers=2, updates=1))))
     assert (run / "round-2/controller/agent/agent.json").exists()
 
 
@@ -310,7 +310,7 @@ def test_data_are_what_they_hold_not_where_they_lie(tmp_path: Path, monkeypatch:
 def test_a_run_of_an_older_version_goes_on(run: Path):
     """Settings that did not exist then take their defaults; what it did not write down is taken as it is."""
     settings = read_json(run / "config.json")
-    del settings["anew"], settings["controller"]["state_dependent_std"]
+    del settings["restarts"], settings["controller"]["state_dependent_std"]
     write_json(run / "config.json", settings)
     for path in [run / "inputs.json", *run.glob("round-0/*/inputs.json")]:
         path.unlink()
@@ -321,7 +321,20 @@ def test_a_run_of_an_older_version_goes_on(run: Path):
     before = times(run)
     learn(Run(run, QUICK))
     assert times(run) == before
-    assert "anew" in read_json(run / "config.json")
+    assert "restarts" in read_json(run / "config.json")
+
+
+def test_a_run_whose_settings_have_old_names_goes_on(run: Path):
+    settings = read_json(run / "config.json")
+    settings["anew"] = settings.pop("restarts")
+    settings["ppo"]["minds"] = settings["ppo"].pop("num_envs")
+    settings["memory"]["warmup"] = settings["memory"].pop("burn_in")
+    settings["selection"]["weighed"] = settings["selection"].pop("check_steps")
+    write_json(run / "config.json", settings)
+    before = times(run)
+    learn(Run(run, QUICK))
+    assert times(run) == before
+    assert read_json(run / "config.json")["ppo"]["num_envs"] == QUICK.ppo.num_envs
 
 
 @pytest.mark.parametrize(
@@ -345,7 +358,7 @@ def test_choosing_scores_checks_and_films_are_made_again_when_the_agent_changes(
     frames = np.zeros((2, 32, 32, 3), np.uint8)
     monkeypatch.setattr(outcome, "score_kept", lambda *_: asked.append("score"))
     monkeypatch.setattr(outcome, "read_score", lambda _: check_score({"seeds": [1], "returns": [2.0]}, "here"))
-    monkeypatch.setattr(outcome, "population", lambda *_: asked.append("check") or [])
+    monkeypatch.setattr(outcome, "check_policies", lambda *_: asked.append("check") or [])
     films = {"drive": lambda agent, path, seed, steps, label: asked.append("film") or write_video(path, frames, label=label)}
     monkeypatch.setattr(outcome, "FILMS", films)
     monkeypatch.setattr(outcome, "write_report", lambda _: None)
@@ -362,7 +375,7 @@ def test_choosing_scores_checks_and_films_are_made_again_when_the_agent_changes(
     assert label_of(run / "videos/drive.mp4") != first
     assert load_agent(run).fingerprint == load_agent(run / "round-0/controller/agent").fingerprint
     assert (
-        finish(replace(QUICK, ppo=replace(QUICK.ppo, updates=4), selection=replace(QUICK.selection, film_steps=30)))[-1]
+        finish(replace(QUICK, ppo=replace(QUICK.ppo, updates=4), selection=replace(QUICK.selection, video_steps=30)))[-1]
         == "film"
     )
 

@@ -14,9 +14,9 @@ from dreamlap.control import ActorCritic, Linear
 from dreamlap.device import choose_autocast
 from dreamlap.episodes.latents import Latents
 from dreamlap.learn.cmaes import CMAESConfig, search_basis, train_cmaes
-from dreamlap.learn.imitation import imitate
+from dreamlap.learn.distillation import distill
 from dreamlap.learn.loop import run_updates
-from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, remember, train_memory
+from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, fit_memory, remember
 from dreamlap.learn.ppo import PPOConfig, advantages, newly, train_ppo
 from dreamlap.learn.rollouts import awake_fitness, fitness_in
 from dreamlap.memory import MemoryConfig
@@ -101,13 +101,13 @@ def test_advantages_are_the_textbooks():
 def test_ppo_finds_the_best_action(tmp_path: Path):
     torch.manual_seed(0)
     controller = ActorCritic(2, 0, 1, widths=(8,))
-    config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0)
+    config = PPOConfig(updates=40, num_envs=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0)
     train_ppo(Stage(tmp_path), controller, [Corridor(64)], [config], 0, FULL)
     assert controller.act(torch.ones(1, 2)).item() == pytest.approx(0.5, abs=0.1)
 
 
 def test_ppo_takes_its_lessons_one_after_the_other(tmp_path: Path):
-    lesson = PPOConfig(updates=2, minds=4, steps=4, minibatch=16)
+    lesson = PPOConfig(updates=2, num_envs=4, steps=4, minibatch=16)
     courses = {"one": [lesson], "idle": [lesson, lesson.at(1e-30)], "two": [lesson, lesson.at(0.5, updates=1)]}
     learned = {}
     for name, course in courses.items():
@@ -123,7 +123,7 @@ def test_ppo_takes_its_lessons_one_after_the_other(tmp_path: Path):
 def test_noise_grows_where_nothing_depends_on_it(tmp_path: Path):
     torch.manual_seed(0)
     controller = ActorCritic(2, 0, 1, widths=(8,), state_dependent_std=True)
-    config = PPOConfig(updates=40, minds=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0, entropy=0.1)
+    config = PPOConfig(updates=40, num_envs=64, steps=10, minibatch=160, learning_rate=3e-3, reward_scale=1.0, entropy=0.1)
     before = controller.policy(torch.eye(2)).stddev
     assert torch.equal(before, torch.full((2, 1), math.exp(-1.0)))
     train_ppo(Stage(tmp_path), controller, [Crossing(64)], [config], 0, FULL)
@@ -199,16 +199,16 @@ def test_an_evolution_may_search_along_what_c_sees_most_of(tmp_path: Path):
 def test_a_linear_c_learns_to_do_as_another_does(agent: Agent, bias: bool):
     latent, hidden, size = agent.memory.latent, agent.memory.hidden, agent.memory.action
     chance = torch.Generator().manual_seed(0)
-    teacher, pupil, again = (Linear(latent, hidden, size, bias) for _ in range(3))
+    teacher, student, again = (Linear(latent, hidden, size, bias) for _ in range(3))
     for weights in teacher.parameters():
         weights.data = 0.05 * torch.randn(weights.shape, generator=chance)
     mind = Dream(agent, 16)
-    imitate(pupil, teacher, mind, seed=3)
+    distill(student, teacher, mind, seed=3)
     seen = mind.reset(range(16))
-    torch.testing.assert_close(pupil.act(seen), teacher.act(seen), atol=0.02, rtol=0)
+    torch.testing.assert_close(student.act(seen), teacher.act(seen), atol=0.02, rtol=0)
     assert teacher.act(seen).abs().mean().item() > 0.05
-    imitate(again, teacher, mind, seed=3)
-    assert torch.equal(again.layer.weight, pupil.layer.weight)
+    distill(again, teacher, mind, seed=3)
+    assert torch.equal(again.layer.weight, student.layer.weight)
 
 
 def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
@@ -285,7 +285,7 @@ def test_leaving_the_road_costs_once_and_every_step_beside_it_besides():
                 reward=torch.ones(self.num_envs), off_road=torch.full((self.num_envs,), self.beside[self.age - 1])
             )
 
-    config = CMAESConfig(steps=6, leaving_price=10.0, off_road_price=0.5)
+    config = CMAESConfig(steps=6, leaving_penalty=10.0, off_road_penalty=0.5)
     earned = fitness_in(Verge(2), Linear(2, 0, 1), torch.zeros(2, 3), [1], config)
     assert earned.tolist() == [6 - 10 * (0.5 + 0.5 + 1) - 0.5 * 3.5] * 2  # it began beside the road: that is no leaving
 
@@ -333,7 +333,7 @@ def test_memory_learns_what_follows_from_an_action(made_of: MemoryConfig, tmp_pa
     memory = build_agent(AgentConfig(vision=VisionConfig(latent=4), memory=made_of), seed=1).memory
     begun = {name: weights.clone() for name, weights in memory.state_dict().items()}
     config = MemoryTraining(updates=150, batch=16, window=20, learning_rate=1e-2)
-    train_memory(Stage(tmp_path), memory, _latents(), ALL, 0, config, 0, FULL)
+    fit_memory(Stage(tmp_path), memory, _latents(), ALL, 0, config, 0, FULL)
     metrics = Stage(tmp_path).metrics()
     assert metrics[-1]["reward"] < 0.1 * metrics[0]["reward"]
     assert metrics[-1]["z"] < metrics[0]["z"] - 2

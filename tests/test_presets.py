@@ -13,7 +13,7 @@ from benchmarks.seeds import SMALL, page
 from dreamlap import pipeline
 from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
-from dreamlap.config.run import AnewConfig, Config, RoundsConfig
+from dreamlap.config.run import Config, RestartConfig, RoundsConfig
 from dreamlap.control import ControllerConfig, Linear
 from dreamlap.estimate import cost
 from dreamlap.learn.ppo import PPOConfig
@@ -118,19 +118,19 @@ def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, mon
     given: list[PPOConfig] = []
     monkeypatch.setattr(pipeline, "dreams", lambda *_: [])
     monkeypatch.setattr(pipeline, "train_ppo", lambda *arguments: given.extend(arguments[3]))
-    config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(minds=2, off_road_price=16.0))
+    config = replace(PRESETS["debug"].config, rounds=rounds, ppo=PPOConfig(num_envs=2, off_road_penalty=16.0))
     run, agent = pipeline.Run(tmp_path / "run", config), build_agent(config.agent)
     for number in (0, 2, 4):
-        pipeline.train_controller(run, number, run.stage(number, "controller"), agent, 0)
-    assert [ppo.off_road_price for ppo in given] == [16, 16, 16]
+        pipeline.fit_controller(run, number, run.stage(number, "controller"), agent, 0)
+    assert [ppo.off_road_penalty for ppo in given] == [16, 16, 16]
     assert [ppo.learning_rate / given[0].learning_rate for ppo in given] == pytest.approx([1, 0.1, 0.01])
     assert [ppo.entropy / given[0].entropy for ppo in given] == pytest.approx([1, 0.1, 0.01])
 
 
 def test_c_is_trained_from_scratch_in_the_round_of_its_restart():
-    rounds = RoundsConfig(rounds=4, decay=0.01, price=4.0, controller_updates=7, restart=2, restart_updates=5)
-    ppo = PPOConfig(updates=9, learning_rate=1.0, leaving_price=10.0, noise=0.5)
-    told = {n: [(c.updates, c.learning_rate, c.leaving_price, c.noise) for c in rounds.course(ppo, n)] for n in range(4)}
+    rounds = RoundsConfig(rounds=4, decay=0.01, penalty_growth=4.0, controller_updates=7, restart=2, restart_updates=5)
+    ppo = PPOConfig(updates=9, learning_rate=1.0, leaving_penalty=10.0, noise=0.5)
+    told = {n: [(c.updates, c.learning_rate, c.leaving_penalty, c.noise) for c in rounds.curriculum(ppo, n)] for n in range(4)}
     assert told[0] == [(9, 1, 10, 0.5)]
     assert told[1] == [(7, pytest.approx(0.01**0.25), pytest.approx(10 * 4**0.25), None)]
     assert told[2] == [(5, pytest.approx(0.1**s), pytest.approx(10 * 2**s), 0.5) for s in (0, 0.5, 1)]
@@ -150,12 +150,12 @@ def test_a_run_may_begin_with_an_agent_that_is_there():
 
 def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.MonkeyPatch):
     config, champion, asked = PRESETS["linear"].config, load_agent("champion"), []
-    monkeypatch.setattr(pipeline, "imitate", lambda *given: asked.append(given))
+    monkeypatch.setattr(pipeline, "distill", lambda *given: asked.append(given))
     begun = pipeline.first_agent(config)
     assert isinstance(begun.controller, Linear)
     assert sum(part.numel() for part in begun.controller.parameters()) == 578
-    ((pupil, teacher, mind, _),) = asked
-    assert pupil is begun.controller
+    ((student, teacher, mind, _),) = asked
+    assert student is begun.controller
     own, theirs = (parameters_to_vector(c.parameters()) for c in (teacher, champion.controller))
     assert torch.equal(own, theirs)
     assert isinstance(mind, Dream)
@@ -164,12 +164,12 @@ def test_a_linear_c_that_begins_with_an_agent_imitates_it(monkeypatch: pytest.Mo
 
 
 def test_a_controller_that_begins_anew_learns_to_drive_and_then_not_to_miss_a_tile():
-    ppo = PPOConfig(learning_rate=1e-3, entropy=0.01, off_road_price=2.5, updates=25)
-    course = AnewConfig(controllers=1, updates=18, off_road_price=8).course(ppo)
+    ppo = PPOConfig(learning_rate=1e-3, entropy=0.01, off_road_penalty=2.5, updates=25)
+    course = RestartConfig(controllers=1, updates=18, off_road_penalty=8).curriculum(ppo)
     assert [lesson.updates for lesson in course] == [18] * 8
-    assert [lesson.off_road_price for lesson in course] == [2.5] * 5 + [8] * 3
+    assert [lesson.off_road_penalty for lesson in course] == [2.5] * 5 + [8] * 3
     shares = [1, 0.1**0.25, 0.1**0.5, 0.1**0.75, 0.1, 0.1**0.5, 0.1**0.75, 0.1]
     assert [lesson.learning_rate for lesson in course] == pytest.approx([1e-3 * share for share in shares])
     assert [lesson.entropy for lesson in course] == pytest.approx([0.01 * share for share in shares])
-    with pytest.raises(ValueError, match=r"only an actor-critic can begin anew: --anew\.controllers 0"):
-        Config(controller=ControllerConfig(kind="linear"), anew=AnewConfig(controllers=1))
+    with pytest.raises(ValueError, match=r"only an actor-critic can be restarted: --restarts\.controllers 0"):
+        Config(controller=ControllerConfig(kind="linear"), restarts=RestartConfig(controllers=1))

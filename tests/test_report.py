@@ -30,21 +30,21 @@ from dreamlap.show.video import label_of
 
 PNG = b"\x89PNG"
 STILL = {
-    str(n): {"promised": 1.0, "given": 0.0, "correlation": 0.5, "pairs": [[-1.0, 2.0], [1.0, 0.0], [2.0, 2.0]]}
+    str(n): {"predicted": 1.0, "actual": 0.0, "correlation": 0.5, "pairs": [[-1.0, 2.0], [1.0, 0.0], [2.0, 2.0]]}
     for n in (10, 50)
 }
 ROUNDS = {
-    n: {"promised": given, "given": 1.0, "promised_off_road": 0.1, "given_off_road": 0.2, "alarm": alarm}
+    n: {"predicted": given, "actual": 1.0, "predicted_off_road": 0.1, "actual_off_road": 0.2, "alarm": alarm}
     for n, given, alarm in ((1, 1.1, False), (2, 0.2, True), (3, 1.9, True))
 }
-POLICIES = [{"name": name, "dream": 1.0 + i, "real": 0.9 + i} for i, name in enumerate(("round 0", "round 1", "drunk 0.1"))]
+POLICIES = [{"name": name, "dream": 1.0 + i, "real": 0.9 + i} for i, name in enumerate(("round 0", "round 1", "perturbed 0.1"))]
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run with a score whose worst drive is that of track 900001, lost. Its agent is gone, so nothing need be driven."""
     folder = tmp_path / "run"
-    write_json(folder / "config.json", {"controller": {"mind": "dream"}, "selection": {"film_steps": 5}})
+    write_json(folder / "config.json", {"controller": {"mind": "dream"}, "selection": {"video_steps": 5}})
     for number, name, seconds in ((0, "collect", 30.0), (0, "vision", 60.0), (1, "trust", 2.0), (0, "controller", 50.0)):
         Stage(folder / f"round-{number}" / name).finish(seconds=seconds, steps=10)
     write_json(folder / "select" / "done.json", {"seconds": 20.0, "best": 0, "means": {}})
@@ -155,10 +155,23 @@ def test_an_alarm_is_told_with_its_sign(run: Path) -> None:
     assert "Alarm in round 3. The dream is too optimistic" in told
 
 
+def test_files_of_an_older_version_are_read_under_the_names_of_now(tmp_path: Path) -> None:
+    sums = {"10": {"promised": 1.0, "given": 0.0, "correlation": 0.5, "pairs": [[-1.0, 2.0]]}}
+    Stage(tmp_path / "round-0" / "memory").finish(reward_sums=sums)
+    found = {"promised": 1.0, "given": 2.0, "promised_off_road": 0.1, "given_off_road": 0.2, "alarm": True}
+    Stage(tmp_path / "round-1" / "trust").finish(**found)
+    write_json(tmp_path / "config.json", {"anew": {"controllers": 2}, "selection": {"film_steps": 5, "weighed": 60}})
+    run = RunReader(tmp_path)
+    assert list(run.result(1, "trust")) == ["predicted", "actual", "predicted_off_road", "actual_off_road", "alarm"]
+    assert run.result(0, "memory")["reward_sums"]["10"]["predicted"] == 1.0
+    assert (run.restarts, run.video_steps) == (2, 5)
+    assert not run.problems
+
+
 def test_lines_of_good_values_are_drawn_where_they_hold(run: Path) -> None:
     like = {
         "vision": {"kind": "light", "latent": 32}, "vision_training": {"likelihood": "mse", "bar_weight": 5.0},
-        "selection": {"film_steps": 5},
+        "selection": {"video_steps": 5},
     }  # fmt: skip
     assert good_curves(like, "vision") == {"error": ("<", 20.0)}
     assert good_curves({**like, "vision": {"kind": "nvae", "latent": 32}}, "vision") == good_curves(like, "practice") == {}
@@ -180,15 +193,15 @@ def test_lost_drives_are_drawn_in_their_own_colour() -> None:
     "draw",
     [
         lambda: trust.calibrated(STILL),
-        lambda: trust.parting(ROUNDS),
-        lambda: trust.promised(POLICIES),
+        lambda: trust.round_lines(ROUNDS),
+        lambda: trust.policy_dots(POLICIES),
         lambda: figures.dream_strip(a_dream()),
         lambda: figures.score_dots([300.0, 910.0, 911.0, 930.0], [880.0, 920.0]),
         lambda: figures.rounds_curve({0: [900.0, 100.0], 1: [930.0]}, {0: [-50.0], 1: [200.0]}),
         lambda: figures.evolution([[{"best": 1.0, "mean": 0.5, "real": 3.0, "sigma": 0.1}] * 3]),
         lambda: worst.drive_map([(0, 0), (90, 0), (90, 90)], [(0, 0, False), (5, 5, True)]),
     ],
-    ids=["calibrated", "parting", "promised", "dream", "scores", "rounds", "evolution", "map"],
+    ids=["calibrated", "check by round", "check by policy", "dream", "scores", "rounds", "evolution", "map"],
 )
 def test_no_legend_lies_over_data(draw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Figure] = []

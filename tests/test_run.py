@@ -27,9 +27,9 @@ from dreamlap.settings import from_dict, scaled
 TINY = (
     *("debug", "--name", "tiny", "--collect.steps", "40", "--collect.autopilot", "1", "--collect.correlated", "1"),
     *("--collect.random", "0", "--rounds.steps", "40", "--rounds.episodes", "1", "--memory.hidden", "16"),
-    *("--vision-training.updates", "12", "--memory-training.updates", "12", "--ppo.updates", "4", "--ppo.minds", "8"),
+    *("--vision-training.updates", "12", "--memory-training.updates", "12", "--ppo.updates", "4", "--ppo.num_envs", "8"),
     *("--rounds.memory-updates", "6", "--rounds.controller-updates", "2", "--selection.tracks", "1", "--selection.scored", "2"),
-    *("--selection.film-steps", "20", "--selection.weighed", "60"),
+    *("--selection.video-steps", "20", "--selection.check_steps", "60"),
 )
 STAGES = ["collect", "vision", "memory", "controller"]
 
@@ -122,7 +122,7 @@ def test_a_run_leaves_what_it_promises(whole: Path):
     assert agent.about["dream_steps"] == 4 * 8 * 25 + 2 * 8 * 25
     assert agent.about["seconds"] > 0
     weighed = json.loads((run / "trust.json").read_text())
-    assert [one["name"] for one in weighed["controllers"][:3]] == ["round 0", "round 1", "drunk 0.05"]
+    assert [one["name"] for one in weighed["controllers"][:3]] == ["round 0", "round 1", "perturbed 0.05"]
     assert json.loads((run / "round-1/trust/done.json").read_text())["alarm"] in (True, False)
 
 
@@ -164,7 +164,7 @@ def test_other_settings_on_the_same_folder_are_refused(whole: Path):
 def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Trained in the dream: no step of the track enters C's objective. Here the track raises."""
     from dreamlap.files import read_json
-    from dreamlap.pipeline import Run, act
+    from dreamlap.pipeline import Run, train_controller
     from dreamlap.run import Stage
     from dreamlap.track import FastCarRacing
 
@@ -178,7 +178,7 @@ def test_c_learns_in_the_dream_without_the_track(whole: Path, monkeypatch: pytes
     settings.pop("data")
     run = Run(tmp_path / "tiny", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
     agent = load_agent(whole / "runs/tiny/round-0/controller/agent")
-    act(run, 0, Stage(tmp_path / "again"), agent)
+    train_controller(run, 0, Stage(tmp_path / "again"), agent)
     assert Stage(tmp_path / "again").done
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -12,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dreamlap.cli import main
-from dreamlap.config.run import CollectConfig, Config, ControllerConfig
-from dreamlap.config.training import ExpertConfig
+from dreamlap.cli.runs import parse
+from dreamlap.config.parts import MemoryConfig
+from dreamlap.config.run import CollectConfig, Config, ControllerConfig, RestartConfig, RoundsConfig, SelectionConfig
+from dreamlap.config.training import CMAESConfig, ExpertConfig, PracticeConfig
 from dreamlap.episodes import EpisodeStore
 from dreamlap.errors import Refused
 from dreamlap.learn.ppo import PPOConfig
@@ -22,6 +25,7 @@ from dreamlap.presets import PRESETS
 from dreamlap.settings import Bounds, SettingError, checked, deviations, differences, from_dict, least, scaled, settings, span
 from dreamlap.show.video import preview_video
 from dreamlap.track import TrackConfig
+from dreamlap.training import changed
 
 
 def numbers(kind: type, prefix: str = "") -> dict[str, tuple[type, str, Any, Bounds | None]]:
@@ -93,9 +97,9 @@ def test_a_pair_is_in_order(low: int, high: int):
 
 @pytest.mark.parametrize("value", [np.int64(3), np.int32(3)])
 def test_whole_numbers_of_numpy_are_whole_numbers(value: int):
-    assert PPOConfig(minds=value).minds == 3
+    assert PPOConfig(num_envs=value).num_envs == 3
     with pytest.raises(SettingError):
-        PPOConfig(minds=True)
+        PPOConfig(num_envs=True)
 
 
 @pytest.mark.parametrize(
@@ -115,16 +119,16 @@ def test_whole_numbers_of_numpy_are_whole_numbers(value: int):
         (["--track.size", "60"], "--track.size 60: the light V"),
         (["--vision.kind", "conv", "--track.size", "96"], "--track.size 96: the ConvVAE"),
         (["--vision.kind", "nvae", "--vision.groups", "0", "--track.size", "50"], "--track.size 50: an NVAE"),
-        (["--controller.mind", "awake", "--ppo.minds", "129"], "--ppo.minds is 129: at most 128 real environments"),
+        (["--controller.mind", "awake", "--ppo.num_envs", "129"], "--ppo.num_envs is 129: at most 128 real environments"),
         (
             ["--controller.kind", "linear", "--controller.mind", "awake", "--cmaes.rollouts", "129"],
             "--cmaes.rollouts is 129: at most 128 real environments",
         ),
         (["--controller.kind", "linear", "--cmaes.directions", "999"], "--cmaes.directions 999: C sees 96 numbers"),
-        (["--ppo.minds", "1", "--ppo.steps", "3", "--ppo.minibatch", "2"], "--ppo.minibatch 2: of 1 x 3 steps"),
-        (["--selection.weighed", "16"], "--selection.weighed 16"),
-        (["--memory.warmup", "200"], "--selection.weighed 120"),
-        (["--memory.warmup", "100", "--collect.steps", "100"], "--collect.steps 100: M is believed after 100 steps"),
+        (["--ppo.num_envs", "1", "--ppo.steps", "3", "--ppo.minibatch", "2"], "--ppo.minibatch 2: of 1 x 3 steps"),
+        (["--selection.check_steps", "16"], "--selection.check_steps 16"),
+        (["--memory.burn_in", "200"], "--selection.check_steps 120"),
+        (["--memory.burn_in", "100", "--collect.steps", "100"], "--collect.steps 100: the burn-in of M takes 100 steps"),
         (["--collect.steps", "5"], "--collect.steps 5"),
         (["--rounds.steps", "10"], "--rounds.steps 10"),
         (
@@ -137,7 +141,7 @@ def test_whole_numbers_of_numpy_are_whole_numbers(value: int):
         (["--track.dream", "nowhere"], "no agent in nowhere"),
         (["--data", "nowhere"], "no episodes in nowhere"),
         (["--device", "cuda"], "--device cuda: torch sees no CUDA GPU"),
-        (["--anew.controllers", "1", "--controller.kind", "linear"], "--anew.controllers 0"),
+        (["--restarts.controllers", "1", "--controller.kind", "linear"], "--restarts.controllers 0"),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_flag_and_leaves_nothing(
@@ -218,8 +222,8 @@ def test_every_preset_can_be_trained_in_the_real_environment_or_says_what_to_cha
     told = []
     for name, preset in PRESETS.items():
         with_kind = dataclasses.replace(preset.config.controller, mind="awake")
-        fits = (preset.config.ppo.minds if with_kind.kind == "actor-critic" else preset.config.cmaes.rollouts) <= 128
-        with nullcontext() if fits else pytest.raises(Refused, match=r"Use --(ppo\.minds|cmaes\.rollouts) 16"):
+        fits = (preset.config.ppo.num_envs if with_kind.kind == "actor-critic" else preset.config.cmaes.rollouts) <= 128
+        with nullcontext() if fits else pytest.raises(Refused, match=r"Use --(ppo\.num_envs|cmaes\.rollouts) 16"):
             dataclasses.replace(preset.config, controller=with_kind)
         told.append((name, fits))
     assert ("demo", False) in told
@@ -267,13 +271,62 @@ def test_what_differs_from_the_defaults_and_from_each_other_is_told():
     assert told == ["--collect.random 0 -> 3", "--collect.steps 1000 -> 90", "--seed 3 -> 0"]
 
 
+OLD = {
+    "ppo": {"minds": 64, "leaving_price": 1.0, "off_road_price": 2.0},
+    "cmaes": {"off_road_price": 3.0},
+    "rounds": {"price": 4.0},
+    "anew": {"controllers": 2, "off_road_price": 5.0},
+    "selection": {"weighed": 90, "film_steps": 30},
+    "memory": {"warmup": 20},
+}
+"""Settings under the names that they had once."""
+
+
+def test_settings_under_their_old_names_are_read_from_files():
+    assert from_dict(Config, OLD, "here") == Config(
+        ppo=PPOConfig(num_envs=64, leaving_penalty=1.0, off_road_penalty=2.0),
+        cmaes=CMAESConfig(off_road_penalty=3.0),
+        rounds=RoundsConfig(penalty_growth=4.0),
+        restarts=RestartConfig(controllers=2, off_road_penalty=5.0),
+        selection=SelectionConfig(check_steps=90, video_steps=30),
+        memory=MemoryConfig(burn_in=20),
+    )
+    practice = PracticeConfig(off_road_penalty=2.0, lost_penalty=3.0)
+    old = {"practice": {"off_road_price": 2.0, "lost_price": 3.0}, "film_steps": 40}
+    assert from_dict(ExpertConfig, old, "here") == ExpertConfig(practice=practice, video_steps=40)
+
+
+def test_what_fingerprints_are_made_of_keeps_the_old_names():
+    assert deviations(from_dict(Config, OLD, "here")) == OLD
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--ppo.minds", "64"], "--ppo.minds has another name: it is now --ppo.num-envs"),
+        (["--seed", "1", "--ppo.leaving-price=3"], "--ppo.leaving-price has another name: it is now --ppo.leaving-penalty"),
+        (["--anew.off_road_price", "3"], "it is now --restarts.off-road-penalty"),
+        (["--anew.controllers", "3"], "it is now --restarts.controllers"),
+        (["--memory.warmup", "3"], "it is now --memory.burn-in"),
+    ],
+)
+def test_an_old_flag_is_refused_with_the_new_one(flags: list[str], told: str):
+    with pytest.raises(Refused, match=re.escape(told)):
+        parse("run", ["debug", *flags])
+
+
+def test_an_old_name_is_refused_with_the_new_one_in_python():
+    with pytest.raises(Refused, match=r"no setting 'minds' in PPOConfig; did you mean num_envs\?"):
+        changed(Config(), {"ppo": {"minds": 3}})
+
+
 @pytest.mark.parametrize("factor", [1e-6, 0.01, 0.3, 3])
 def test_a_scaled_preset_is_one_that_can_be_trained(factor: float):
     """What `--scale` makes keeps to the bounds, and drives stay longer than what M must have seen."""
     for name, preset in PRESETS.items():
         config = scaled(preset.config, factor)
-        assert config.memory.warmup < config.collect.steps <= 1000, name
-        assert config.memory.warmup < config.selection.weighed <= 1000, name
+        assert config.memory.burn_in < config.collect.steps <= 1000, name
+        assert config.memory.burn_in < config.selection.check_steps <= 1000, name
 
 
 @pytest.mark.parametrize(

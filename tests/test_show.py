@@ -306,7 +306,7 @@ def run(tmp_path: Path, agent: Agent) -> Path:
     folder = tmp_path / "a run & <b>more"
     write_json(
         folder / "config.json",
-        {"name": HOSTILE, "controller": {"mind": "dream"}, "anew": {"controllers": 2}, "selection": {"film_steps": 5}},
+        {"name": HOSTILE, "controller": {"mind": "dream"}, "restarts": {"controllers": 2}, "selection": {"video_steps": 5}},
     )
     write_json(folder / "versions.json", {"machine": HOSTILE})
     for number in range(2):
@@ -389,18 +389,18 @@ ODD = [
     ("round-0/memory/done.json", '{"pixels": {"dream": {"1": 2.0}}}', "is not all of dream, floor, still"),
     (
         "round-0/memory/done.json",
-        '{"reward_sums": {"1": {"promised": 1, "given": 1, "correlation": 1, "pairs": 5}}}',
+        '{"reward_sums": {"1": {"predicted": 1, "actual": 1, "correlation": 1, "pairs": 5}}}',
         "5 is not a list",
     ),
     ("round-1/collect/done.json", '{"steps": "many", "returns": ["high", "low"]}', "(and 1 more such)"),
-    ("round-1/trust/done.json", '{"promised": 1.0, "alarm": "yes"}', "is not true or false"),
+    ("round-1/trust/done.json", '{"predicted": 1.0, "alarm": "yes"}', "is not true or false"),
     ("select/done.json", '{"means": [1, 2]}', "[1, 2] is not an object"),
     ("select/done.json", "{", "is not valid JSON"),
     ("practice/done.json", '"done"', "is not an object"),
     ("trust.json", '{"controllers": [{"name": "round 0", "dream": 1.0, "real": "good"}]}', "&#x27;good&#x27; is not a number"),
     ("config.json", "null", ""),
     ("config.json", "[1]", "is not an object"),
-    ("config.json", '{"controller": "awake", "start": 5, "anew": []}', "5 is not a text"),
+    ("config.json", '{"controller": "awake", "start": 5, "restarts": []}', "5 is not a text"),
     ("versions.json", "[" * 100_000, "is not valid JSON"),
     ("round-0/controller/agent/agent.json", "[]", "a list where an object is expected"),
     ("round-0/memory/metrics.jsonl", '{"update": 1, "z": "low"}\n[1]\n{"update": 2, "z": 1e400}\n' + "[" * 10_000, ""),

@@ -1,4 +1,4 @@
-"""The tables that commands make of raw figures, and the agents that come along."""
+"""The tables that commands make of raw figures, and the included agents."""
 
 import json
 from pathlib import Path

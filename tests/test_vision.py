@@ -17,7 +17,7 @@ from dreamlap.device import choose_autocast
 from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes
 from dreamlap.errors import Refused
-from dreamlap.learn.vision import VisionTraining, balance, pixel_weights, train_vision
+from dreamlap.learn.vision import VisionTraining, balance, fit_vision, pixel_weights
 from dreamlap.measure.vision import bits_per_dimension, eyesight, laplace_bits
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Dream
@@ -153,7 +153,7 @@ def test_nvae_learns_and_no_group_collapses(tmp_path: Path):
     torch.manual_seed(0)
     vision, data, stage = NVAE(4, 32, 8, (2, 3, 3)), episodes(tmp_path / "e", 32), Stage(tmp_path / "v")
     config = VisionTraining(updates=60, batch=8, kl_warmup=8, learning_rate=3e-3)
-    train_vision(stage, vision, data[:1], config, False, 0, FULL)
+    fit_vision(stage, vision, data[:1], config, False, 0, FULL)
     logged = stage.metrics()
     assert logged[-1]["error"] < 0.5 * logged[0]["error"]
     groups = {name: value for name, value in logged[-1].items() if name.startswith("kl/")}
@@ -169,13 +169,13 @@ def test_an_interrupted_training_of_nvae_ends_as_an_unbroken_one(tmp_path: Path,
     data, config = episodes(tmp_path / "e", 32), VisionTraining(updates=4, batch=11, kl_warmup=2)
     whole, broken = (NVAE(3, 32, 8, (1, 1)) for _ in range(2))
     broken.load_state_dict(whole.state_dict())
-    train_vision(Stage(tmp_path / "a"), whole, data, config, False, 0, FULL)
+    fit_vision(Stage(tmp_path / "a"), whole, data, config, False, 0, FULL)
     spectral, left = broken.spectral, [0, 1]
     monkeypatch.setattr(broken, "spectral", lambda: (left.pop(), spectral())[1])  # once an update
     with pytest.raises(IndexError):  # in the third update
-        train_vision(Stage(tmp_path / "b"), broken, data, config, False, 0, FULL)
+        fit_vision(Stage(tmp_path / "b"), broken, data, config, False, 0, FULL)
     monkeypatch.undo()
-    train_vision(Stage(tmp_path / "b"), broken, data, config, False, 0, FULL)
+    fit_vision(Stage(tmp_path / "b"), broken, data, config, False, 0, FULL)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), broken.parameters(), strict=True))
 
 
@@ -210,7 +210,7 @@ def test_a_thousand_latents_and_cross_entropy(tmp_path: Path):
     torch.manual_seed(0)
     vision, stage = build_vision(VisionConfig("conv", latent=1024), 64), Stage(tmp_path / "v")
     config = VisionTraining(updates=3, batch=4, likelihood="bce")
-    train_vision(stage, vision, episodes(tmp_path / "e", 64), config, True, 0, FULL)
+    fit_vision(stage, vision, episodes(tmp_path / "e", 64), config, True, 0, FULL)
     assert stage.metrics()[-1]["error"] < stage.metrics()[0]["error"]
     assert vision.decode(vision.encode(frames(2)).mu).shape == (2, 64, 64, 3)
 

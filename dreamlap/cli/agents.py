@@ -14,7 +14,7 @@ from dreamlap.errors import Failed, Refused, explain
 from dreamlap.progress import console, print_for_programs
 from dreamlap.settings import SEED, WORKERS, least
 
-Film = Literal["drive", "dream", "prediction", "beside", "reconstruction"]
+Video = Literal["drive", "dream", "prediction", "beside", "reconstruction"]
 STDOUT = Path("-")
 """What to give for a file in order to have its content printed."""
 
@@ -42,7 +42,7 @@ def evaluate(
         json: File for the score with its raw returns; `-` prints it. What was driven when it is interrupted is kept there:
             the same command drives the rest.
         track: A score comes from the `stock` track. `fast` is for quick looks, `dream` or the folder of another agent asks
-            what M promises in its dream.
+            what M predicts in its dream.
         exam: The robustness exam (Tang, Nguyen & Ha 2020): tracks whose colours are shifted, with black bars at the sides, with
             a red square beside the car. Three scores of 100 tracks, in FILE-colours.json, FILE-bars.json and FILE-blob.json.
     """
@@ -201,14 +201,14 @@ def _tracks_for(scores: list[dict[str, Any] | None], seeds: str, final: bool) ->
 
 def video(
     agent: AgentPath,
-    what: Annotated[Film | None, DisallowNone] = None,
+    what: Annotated[Video | None, DisallowNone] = None,
     out: File = None,
     seed: Annotated[int, SEED] = 900_000,
     steps: Annotated[int, least(1, 100_000)] = 1000,
     first: File = None,
     at: Annotated[Step, least(0, 100_000)] = None,
 ) -> None:
-    """Film an agent on the track or in its dream.
+    """Record a video of an agent on the track or in its dream.
 
     Or a drive beside what M dreams of it, or beside what V draws of it. These two need no trained C: where there is none yet,
     the autopilot drives.
@@ -224,13 +224,13 @@ def video(
             `dream`: the agent in its own dream.
             `prediction`: a drive, V's reconstruction, and M's dream: M is given the actions, and a real frame every 50 steps.
             `beside`: the same from one frame on. `reconstruction`: a drive beside V's reconstruction.
-        out: File to write; by default the name of what is filmed. The suffix decides the format: `.mp4`, or a looping picture,
+        out: File to write; by default the name of what is shown. The suffix decides the format: `.mp4`, or a looping picture,
             `.gif` or `.webp`.
         seed: Track, or dream, to drive.
         steps: The most steps.
         first: For `beside`: an episode file, whose actions M is told, or a picture, from which C drives the dream on; by
             default the agent drives the track.
-        at: For `beside`: the step of the episode from which M dreams; by default, as soon as M is warm. Not with a picture.
+        at: For `beside`: the step of the episode from which M dreams; by default, after M's burn-in. Not with a picture.
     """
     from dreamlap.agent import PARTS, load, load_agent, trained_parts
     from dreamlap.episodes.store import SUFFIX
@@ -240,7 +240,7 @@ def video(
         check_video(out or Path(f"{what}.mp4"))
     if what != "beside" and (first or at is not None):
         raise Refused("--first and --at say where a dream begins: use them with --what beside")
-    what = what or _most_to_film(trained_parts(agent))
+    what = what or _most_to_show(trained_parts(agent))
     check_video(out := out or Path(f"{what}.mp4"))
     if what == "beside":
         picture_first = first is not None and first.suffix.lower() != SUFFIX
@@ -252,7 +252,7 @@ def video(
     console.print(f"wrote {out}")
 
 
-def _most_to_film(trained: Sequence[str]) -> Film:
+def _most_to_show(trained: Sequence[str]) -> Video:
     """The most there is to see of an agent with these parts."""
     if "controller" in trained:
         return "drive"
@@ -275,7 +275,7 @@ def picture(
 
     Args:
         agent: Folder of the agent, or of its run; or an included one: `unprivileged`, `champion`, `champion-tuned`, `expert`.
-        what: `reconstructions`: frames over V's drawings of them; `samples`: drawings of z from its prior; `traversals`:
+        what: `reconstructions`: frames over V's reconstructions of them; `samples`: decoded z from its prior; `traversals`:
             one frame with one number of its z moved at a time.
         out: File to write; by default the name of what is drawn.
         seed: Of the track that is driven, and of the samples.

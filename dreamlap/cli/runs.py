@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from dreamlap.cli.listing import preset_called
-from dreamlap.cli.words import COLUMNS, Folder, about, parsed
+from dreamlap.cli.words import COLUMNS, Folder, about, parsed, refuse_old_flags
 from dreamlap.config.run import Config
 from dreamlap.config.training import ExpertConfig
 from dreamlap.errors import Refused
@@ -46,7 +46,7 @@ class ExpertCommand:
     name: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
     """Name of the run: its folder is runs/NAME. By default, `expert` and what differs: runs/expert-seed1."""
     scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
-    """Multiplies updates, tracks of a score and the film's length: 0.01 makes hours into a minute."""
+    """Multiplies updates, tracks of a score and the video's length: 0.01 makes hours into a minute."""
 
 
 Command = TypeVar("Command", PresetCommand, ExpertCommand)
@@ -104,7 +104,7 @@ def train_vision(args: Sequence[str]) -> None:
 
 
 def train_memory(args: Sequence[str]) -> None:
-    """Train V and M, and film what M predicts.
+    """Train V and M, and record a video of what M predicts.
 
     Examples:
         dreamlap train memory demo
@@ -154,6 +154,7 @@ def train_expert(args: Sequence[str]) -> None:
 
 
 def _parse_expert(args: Sequence[str], scale: float) -> ExpertCommand:
+    refuse_old_flags(ExpertConfig, args)
     default = ExpertCommand(scaled(ExpertConfig(), scale))
     with deferred():
         command = parsed(ExpertCommand, "train expert", args, about(train_expert), default=default)
@@ -205,6 +206,7 @@ def parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
     Its name is the one that was given, or the preset's with what differs from it.
     """
     preset = preset_called(args[0], verb)
+    refuse_old_flags(Config, args[1:])
     asked = scaled(PRESETS[preset].config, scale)
     told = textwrap.fill(f"{preset}: {PRESETS[preset].about}.", COLUMNS)
     told += f"\n\nExamples:\n  dreamlap {verb} {preset}\n  dreamlap {verb} {preset} --seed 1"
@@ -214,7 +216,10 @@ def parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
     return replace(command, name=command.name or run_name(preset, asked, command))
 
 
-FREE = ("device", "precision", "workers", "selection.", "rounds.rounds", "anew.controllers", "ppo.updates", "cmaes.generations")
+FREE = (
+    *("device", "precision", "workers", "selection."),
+    *("rounds.rounds", "restarts.controllers", "ppo.updates", "cmaes.generations"),
+)
 """Settings that are not part of a run's name: they change neither what is trained nor where it goes on."""
 LONGEST = 100
 """Characters of a run's name."""

@@ -13,8 +13,9 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro.conf import Positional
 
+from dreamlap.errors import Refused
 from dreamlap.progress import console
-from dreamlap.settings import checked, deferred
+from dreamlap.settings import checked, current_name, deferred
 
 T = TypeVar("T")
 
@@ -47,6 +48,18 @@ def parsed(kind: Callable[..., T], name: str, args: Sequence[str], told: str, **
     if "-h" in args or "--help" in args:
         console.print(f"{told}\n")
     return tyro.cli(kind, prog=f"dreamlap {name}", args=list(args), description="", **how)
+
+
+def refuse_old_flags(kind: type, args: Sequence[str]) -> None:
+    """Refuse the flag of a setting of `kind` that has another name now.
+
+    Raises:
+        Refused: the message tells the new flag.
+    """
+    for flag in (word.partition("=")[0] for word in args if word.startswith("--")):
+        name = flag.removeprefix("--").replace("-", "_")
+        if (now := current_name(kind, name)) != name:
+            raise Refused(f"{flag} has another name: it is now --{now.replace('_', '-')}")
 
 
 def headline(thing: Any) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dreamlap.errors import Refused
-from dreamlap.settings import least, settings, span
+from dreamlap.settings import least, renamed, settings, span
 
 MOST_SIDE = 512
 """Pixels a side of the frames that V, or an expert, can be asked to see: stock's have 96."""
@@ -64,6 +64,7 @@ class VisionConfig:
             raise Refused(f"--vision.width {self.width}: an NVAE (--vision.kind nvae) needs a multiple of 8, such as 16 or 32")
 
 
+@renamed(warmup="burn_in")
 @settings
 class MemoryConfig:
     """What M is made of."""
@@ -75,8 +76,8 @@ class MemoryConfig:
     """How many numbers h has."""
     mixtures: Annotated[int, least(1, 1024)] = 5
     """Gaussians in the mixture of every latent dimension; of 1,000 dimensions, 1 each makes M three times as fast as 5."""
-    warmup: Annotated[int, least(0, 1000)] = 16
-    """Real steps that M has seen before what it expects is believed: dreams, measures and films begin no earlier."""
+    burn_in: Annotated[int, least(0, 1000)] = 16
+    """Burn-in: real steps that M has seen before its predictions count. Dreams, measures and videos begin no earlier."""
 
 
 @settings

@@ -14,7 +14,7 @@ from dreamlap.config.parts import (
 )
 from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
 from dreamlap.errors import Refused
-from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, settings, span
+from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, renamed, settings, span
 
 
 @settings
@@ -24,14 +24,14 @@ class CollectConfig:
     random: Annotated[int, least(0)] = count(0, least=0)
     """Episodes of independent uniform actions, the paper's."""
     correlated: Annotated[int, least(0)] = count(8, least=0)
-    """Episodes of wandering actions: they leave the road and show what that is like."""
+    """Episodes of a random-walk policy (Ornstein-Uhlenbeck noise): they leave the road and show what that is like."""
     autopilot: Annotated[int, least(0)] = count(104, least=0)
     """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
     expert: Annotated[int, least(0)] = count(0, least=0)
     """Episodes of an agent that is there already: the PPO expert, or any other."""
     expert_folder: str = ""
     """Folder of that agent, such as the `runs/expert` that `dreamlap train expert` leaves; empty: the agent that the run begins
-    with (`start`), or else the expert that comes along."""
+    with (`start`), or else the included expert."""
     steps: Annotated[int, least(1, LIMIT)] = count(1000, least=40)
     """The most steps of an episode."""
     random_start: Annotated[float, SHARE] = 0.5
@@ -42,6 +42,7 @@ class CollectConfig:
     """How the autopilot drives."""
 
 
+@renamed(price="penalty_growth")
 @settings
 class RoundsConfig:
     """What happens again and again once there is an agent: collect with it, train M on, train C on."""
@@ -66,8 +67,8 @@ class RoundsConfig:
     decay: Annotated[float, above(0, 1)] = 0.1
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
     equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
-    price: Annotated[float, above(0, 100)] = 1.0
-    """PPO's price of leaving the road in the last round, as a multiple of that in the first; it changes by equal factors: C
+    penalty_growth: Annotated[float, above(0, 100)] = 1.0
+    """PPO's penalty of leaving the road in the last round, as a multiple of that in the first. It grows by equal factors: C
     first learns to drive, then not to miss a tile."""
     vision_updates: Annotated[int, least(0)] = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
@@ -75,7 +76,7 @@ class RoundsConfig:
     """The round in which C is trained from scratch; 0: none. What it learned in the first, poor dreams it may never unlearn
     (Nikishin et al. 2022, *The Primacy Bias in Deep Reinforcement Learning*)."""
     restart_updates: Annotated[int, least(1)] = count(25, least=1)
-    """Updates of PPO in each of that training's three stages: learning rate and price go from the first round's to this one's.
+    """Updates of PPO in each of its three stages: learning rate and penalty go from those of round 0 to those of this round.
     (CMA-ES has as many generations as in the first round.)"""
 
     def rate(self, number: int) -> float:
@@ -86,18 +87,19 @@ class RoundsConfig:
         """Whether C is trained from scratch in round `number`."""
         return number == 0 or number == self.restart
 
-    def course(self, ppo: PPOConfig, number: int) -> list[PPOConfig]:
+    def curriculum(self, ppo: PPOConfig, number: int) -> list[PPOConfig]:
         """How PPO trains C in round `number`, one stage after the other."""
-        rate, price = self.rate(number), self.price ** (number / max(1, self.rounds))
+        rate, penalty = self.rate(number), self.penalty_growth ** (number / max(1, self.rounds))
         if not self.from_scratch(number):
-            return [ppo.at(rate, updates=self.controller_updates, noise=None, leaving_price=ppo.leaving_price * price)]
+            return [ppo.at(rate, updates=self.controller_updates, noise=None, leaving_penalty=ppo.leaving_penalty * penalty)]
         shares, updates = ((0.0, 0.5, 1.0), self.restart_updates) if number else ((0.0,), ppo.updates)
-        return [ppo.at(rate**s, updates=updates, leaving_price=ppo.leaving_price * price**s) for s in shares]
+        return [ppo.at(rate**s, updates=updates, leaving_penalty=ppo.leaving_penalty * penalty**s) for s in shares]
 
 
+@renamed(off_road_price="off_road_penalty")
 @settings
-class AnewConfig:
-    """Controllers that begin anew once the rounds are over, in the dream that they have made.
+class RestartConfig:
+    """Restarts after the rounds: C is trained from scratch in the dream of the last round.
 
     What a C learned in the first, poor dreams, such as to stand still before a corner, it may never unlearn (Nikishin et al.
     2022, *The Primacy Bias in Deep Reinforcement Learning*).
@@ -106,35 +108,37 @@ class AnewConfig:
     controllers: Annotated[int, least(0, 9)] = count(0, least=0)
     """How many, each with other weights and other dreams; nothing is driven and neither V nor M learn in between."""
     updates: Annotated[int, least(1)] = count(18, least=1)
-    """Updates of each of a controller's eight lessons."""
-    off_road_price: Annotated[float, least(0)] = 8.0
-    """Price of the last three lessons: those before are to find the way round, these not to miss a tile."""
+    """Updates of each of the eight stages of a controller's curriculum."""
+    off_road_penalty: Annotated[float, least(0)] = 8.0
+    """Penalty in the last three stages: the ones before teach to find the way round, these not to miss a tile."""
 
-    def course(self, ppo: PPOConfig) -> list[PPOConfig]:
-        """Eight lessons: five at `ppo`'s price, whose rates fall to a tenth by equal factors, and the last three of them again
-        at the higher price.
+    def curriculum(self, ppo: PPOConfig) -> list[PPOConfig]:
+        """Eight stages: five with `ppo`'s penalty, whose rates fall to a tenth by equal factors. Then the last three of them
+        again, with the higher penalty.
         """
         shares = [0.1 ** (n / 4) for n in range(5)]
-        lessons = [(share, ppo.off_road_price) for share in shares] + [(share, self.off_road_price) for share in shares[2:]]
-        return [ppo.at(share, updates=self.updates, off_road_price=price) for share, price in lessons]
+        stages = [(share, ppo.off_road_penalty) for share in shares] + [(share, self.off_road_penalty) for share in shares[2:]]
+        return [ppo.at(share, updates=self.updates, off_road_penalty=penalty) for share, penalty in stages]
 
 
+@renamed(weighed="check_steps", film_steps="video_steps")
 @settings
 class SelectionConfig:
     """How the agent that a run leaves behind is chosen among its rounds, and scored."""
 
     candidates: Annotated[int, least(1, 10)] = 4
-    """The last agents to choose from, those that began anew among them; at most 10 by the protocol."""
+    """The last agents to choose from, restarts among them; at most 10 by the protocol."""
     tracks: Annotated[int, least(1, 1000)] = count(32, least=2)
     """Selection tracks that each candidate drives, on the fast track."""
     scored: Annotated[int, least(2, 1000)] = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""
-    weighed: Annotated[int, least(1, LIMIT)] = count(400, least=60)
-    """Steps that each controller drives when dream and track are compared at the end."""
-    film_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
+    check_steps: Annotated[int, least(1, LIMIT)] = count(400, least=60)
+    """Steps that each policy drives when the dream is checked at the end."""
+    video_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
     """The most steps of the videos."""
 
 
+@renamed(anew="restarts")
 @settings
 class Config:
     """Everything that a run depends on."""
@@ -150,7 +154,7 @@ class Config:
     ppo: PPOConfig = PPOConfig()
     cmaes: CMAESConfig = CMAESConfig()
     rounds: RoundsConfig = RoundsConfig()
-    anew: AnewConfig = AnewConfig()
+    restarts: RestartConfig = RestartConfig()
     selection: SelectionConfig = SelectionConfig()
     start: str = ""
     """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
@@ -169,23 +173,23 @@ class Config:
         """Refuse settings that cannot go together."""
         _ = self.agent  # which checks that this V can see these frames
         awake, linear = self.controller.mind == "awake", self.controller.kind == "linear"
-        if self.anew.controllers and linear:
-            raise Refused("only an actor-critic can begin anew: --anew.controllers 0, or --controller.kind actor-critic")
-        name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.minds", self.ppo.minds)
+        if self.restarts.controllers and linear:
+            raise Refused("only an actor-critic can be restarted: --restarts.controllers 0, or --controller.kind actor-critic")
+        name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.num_envs", self.ppo.num_envs)
         if awake and environments > MOST_AWAKE:
             raise Refused(
                 f"--{name} is {environments}: at most {MOST_AWAKE} real environments fit in one process. Use --{name} 16"
             )
-        if not awake and self.selection.weighed <= self.memory.warmup:
+        if not awake and self.selection.check_steps <= self.memory.burn_in:
             raise Refused(
-                f"--selection.weighed {self.selection.weighed}: M is believed after {self.memory.warmup} steps "
-                f"(--memory.warmup), and only beyond can dream and track be compared. Use {self.memory.warmup + 100}"
+                f"--selection.check_steps {self.selection.check_steps}: the burn-in of M takes {self.memory.burn_in} steps "
+                f"(--memory.burn_in), and dream and track are compared after it. Use {self.memory.burn_in + 100}"
             )
 
     @property
     def last(self) -> int:
-        """The number of the last C: of the last round, or of those that begin anew after it."""
-        return self.rounds.rounds + self.anew.controllers
+        """The number of the last C: of the last round, or of the restarts after it."""
+        return self.rounds.rounds + self.restarts.controllers
 
     @property
     def agent(self) -> AgentConfig:

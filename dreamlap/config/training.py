@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from dreamlap.config.parts import LIMIT, ReflexConfig
 from dreamlap.errors import Refused
-from dreamlap.settings import ANY, SEED, SHARE, SIZE, WORKERS, above, count, least, settings
+from dreamlap.settings import ANY, SEED, SHARE, SIZE, WORKERS, above, count, least, renamed, settings
 
 
 @settings
@@ -68,27 +68,28 @@ class DreamConfig:
 
     horizon: Annotated[int, least(1)] = 30
     """Steps until a dream is cut off, and C's own estimate stands for the rest. At full speed the car is by then where the real
-    frame ended that the dream began with: what M invents beyond is kinder than the track. (A branched rollout: Janner et al.
-    2019, *When to Trust Your Model*, section 4.2.)"""
+    frame ended that the dream began with: what M invents beyond is too optimistic. (A branched rollout: Janner et al. 2019,
+    *When to Trust Your Model*, section 4.2.)"""
     temperature: Annotated[float, above(0, 100)] = 1.0
     """Tau: above 1 the dream is less certain than M is, which makes it harder to cheat."""
     from_start: Annotated[float, SHARE] = 0.1
-    """Share of the dreams that begin with the first frame of an episode; the others begin once M is warm (--memory.warmup).
-    Training chooses the agent's moments by it; a `Dream` of moments that are chosen already takes a share of its own."""
+    """Share of the dreams that begin with the first frame of an episode; the others begin after the burn-in (--memory.burn_in).
+    Training draws the agent's initial states by it; a `Dream` of given initial states takes a share of its own."""
 
 
+@renamed(minds="num_envs", leaving_price="leaving_penalty", off_road_price="off_road_penalty")
 @settings
 class PPOConfig:
     """How PPO trains C."""
 
     updates: Annotated[int, least(1)] = count(25, least=1)
     """Rounds of rolling out and learning from it."""
-    minds: Annotated[int, SIZE] = 512
-    """Minds side by side (dreams, or tracks when awake)."""
+    num_envs: Annotated[int, SIZE] = 512
+    """Environments side by side: dreams, or real tracks."""
     steps: Annotated[int, SIZE] = 50
-    """Steps of each mind an update."""
+    """Steps of each environment an update."""
     reset_every: Annotated[int, least(1)] = 2
-    """Updates after which all minds begin anew; checkpoints fall there, so a resumed run meets the same minds."""
+    """Updates after which all environments are reset. Checkpoints fall there, so a resumed run meets the same ones."""
     learning_rate: Annotated[float, above(0)] = 5e-4
     """Of Adam."""
     gamma: Annotated[float, SHARE] = 0.99
@@ -103,24 +104,24 @@ class PPOConfig:
     """Steps a gradient step."""
     entropy: Annotated[float, least(0)] = 1e-3
     """Weight of the entropy bonus; through the rounds it falls as the learning rate does."""
-    leaving_price: Annotated[float, least(0)] = 30.0
-    """What leaving the road costs C once, while it learns (never in a score): a tile that is missed costs the lap."""
-    off_road_price: Annotated[float, least(0)] = 0.2
-    """What every step wholly off the road costs C besides. A high price makes it give up: whoever expects to leave the road for
-    long saves most by ending the episode."""
+    leaving_penalty: Annotated[float, least(0)] = 30.0
+    """Penalty of leaving the road, once, in training alone (never in a score): a tile that is missed costs the lap."""
+    off_road_penalty: Annotated[float, least(0)] = 0.2
+    """Further penalty of every step wholly off the road. A high one makes C give up: if it expects to leave the road for long,
+    ending the episode saves most."""
     noise: Annotated[float | None, above(0)] = None
     """Standard deviation of the exploring noise that C begins with; none: as C brings it along, 0.37 if it is a fresh one."""
     limit: Annotated[int, least(1, LIMIT)] = 1000
-    """The most steps of an episode when awake: after the lap nothing is left to earn, which a critic cannot see coming."""
+    """The most steps of an episode in the real environment: after the lap nothing is left to earn, which no critic foresees."""
     reward_scale: Annotated[float, above(0)] = 0.1
     """Rewards are multiplied by this, so that returns have the size of a network's outputs."""
 
     def __post_init__(self) -> None:
         """Refuse a minibatch of a single step: its advantage cannot be normalised."""
-        if self.minds * self.steps % self.minibatch == 1:
+        if self.num_envs * self.steps % self.minibatch == 1:
             raise Refused(
-                f"--ppo.minibatch {self.minibatch}: of {self.minds} x {self.steps} steps (--ppo.minds, --ppo.steps) one is "
-                f"left over. Use --ppo.minibatch {self.minds * self.steps + 1}, or another --ppo.steps"
+                f"--ppo.minibatch {self.minibatch}: of {self.num_envs} x {self.steps} steps (--ppo.num_envs, --ppo.steps) one "
+                f"is left over. Use --ppo.minibatch {self.num_envs * self.steps + 1}, or another --ppo.steps"
             )
 
     def at(self, share: float, **other: Any) -> "PPOConfig":
@@ -128,6 +129,7 @@ class PPOConfig:
         return replace(self, learning_rate=self.learning_rate * share, entropy=self.entropy * share, **other)
 
 
+@renamed(off_road_price="off_road_penalty")
 @settings
 class CMAESConfig:
     """How CMA-ES trains C."""
@@ -153,14 +155,15 @@ class CMAESConfig:
     matter. 0: along all weights, as the paper. C is the same matrix either way."""
     diagonal: bool = False
     """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
-    leaving_price: Annotated[float, least(0)] = 0.0
+    leaving_penalty: Annotated[float, least(0)] = 0.0
     """What leaving the road costs C once, while it learns (never in a score)."""
-    off_road_price: Annotated[float, least(0)] = 0.0
+    off_road_penalty: Annotated[float, least(0)] = 0.0
     """What a step with the car wholly off the road costs C besides."""
     target: Annotated[float | None, ANY] = None
     """Mean return of the best candidate at which evolution stops early."""
 
 
+@renamed(off_road_price="off_road_penalty", lost_price="lost_penalty")
 @settings
 class PracticeConfig:
     """How practising differs from driving for a score."""
@@ -169,14 +172,15 @@ class PracticeConfig:
     """Share of the episodes that begin on a random tile of the track."""
     patience: Annotated[int, least(1)] = 100
     """Steps of the track without a new tile after which an episode is lost and ends."""
-    lost_price: Annotated[float, least(0)] = 100.0
-    """What that costs: as much as leaving the playfield."""
-    off_road_price: Annotated[float, least(0)] = 1.0
-    """What a step with the car wholly off the road costs. Above 1 it learns to stand still instead of driving."""
+    lost_penalty: Annotated[float, least(0)] = 100.0
+    """Penalty of a lost episode: as much as leaving the playfield."""
+    off_road_penalty: Annotated[float, least(0)] = 1.0
+    """Penalty of a step with the car wholly off the road. Above 1 it learns to stand still instead of driving."""
     reward_scale: Annotated[float, above(0)] = 0.005
     """Rewards are multiplied by this: with returns far above 1 the critic spoils the features that it shares with the actor."""
 
 
+@renamed(film_steps="video_steps")
 @settings
 class ExpertConfig:
     """How an expert is made."""
@@ -190,7 +194,7 @@ class ExpertConfig:
     steps: Annotated[int, least(2)] = 128
     """Decisions on each track an update."""
     reset_every: Annotated[int, least(1)] = 20
-    """Updates after which all tracks begin anew; checkpoints fall there, so a resumed run meets the same tracks."""
+    """Updates after which all tracks are reset. Checkpoints fall there, so a resumed run meets the same tracks."""
     epochs: Annotated[int, least(1)] = 6
     """Passes over what was driven."""
     minibatch: Annotated[int, least(2)] = 128
@@ -219,7 +223,7 @@ class ExpertConfig:
     """Mean return there at which the training stops early."""
     scored: Annotated[int, least(2, 1000)] = count(20, least=2)
     """Other selection tracks that the kept expert drives at the end, on the stock track."""
-    film_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
+    video_steps: Annotated[int, least(1, LIMIT)] = count(1000, least=20)
     """The most steps of the video."""
     workers: Annotated[int, WORKERS] = 2
     """Processes that drive for the score."""

@@ -61,7 +61,7 @@ class Autopilot:
         wheel: Wheel | None = None,
         limits: Limits | None = None,
     ) -> None:
-        """How it drives; a pair of numbers is drawn between anew for every episode.
+        """How it drives; a pair of numbers is drawn between again for every episode.
 
         Args:
             noise: strength of the disturbance of its actions; 0 is none, 1 leaves the road often.

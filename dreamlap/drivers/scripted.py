@@ -19,10 +19,10 @@ class RandomDriver:
 
 
 class CorrelatedDriver:
-    """Steer and pedal wander (Ornstein-Uhlenbeck) with a bias to gas: the car gets going, turns, leaves the road."""
+    """Random-walk steer and pedal (Ornstein-Uhlenbeck) with a bias to gas: the car gets going, turns, leaves the road."""
 
     def __init__(self, memory: float = 0.9, spread: tuple[float, float] = (0.15, 0.3), gas: float = 0.1) -> None:
-        """How it wanders.
+        """Its noise.
 
         Args:
             memory: share of the deviation that is left after a step.

@@ -47,11 +47,11 @@ def train_expert(stage: Stage, config: ExpertConfig, device: torch.device, judge
     def update(i: int) -> dict[str, float]:
         nonlocal rate
         rate = config.learning_rate * half_cosine(i / config.updates)
-        anew = i % config.reset_every == 0
+        restart = i % config.reset_every == 0
         set_random_seed(derive(config.seed, "update", i) % 2**32)  # Stable-Baselines3 draws from the global generators
-        if anew:
+        if restart:
             tracks.seed(derive(config.seed, "tracks", i) % 2**31)
-        model.learn(config.tracks * config.steps, reset_num_timesteps=anew, log_interval=2)  # an update is one: never
+        model.learn(config.tracks * config.steps, reset_num_timesteps=restart, log_interval=2)  # an update is one: never
         due = (i + 1) % every == 0 or i + 1 == config.updates
         return learned(model) | ({"score": judge(expert, i + 1)} if due else {})
 

@@ -1,4 +1,4 @@
-"""How M is trained: to expect what came next, in windows of real episodes."""
+"""How M is trained: to predict what came next, in windows of real episodes."""
 
 from dataclasses import fields
 
@@ -21,7 +21,7 @@ SHARDS = 4
 """Into how many shards a batch is cut, to be learned from side by side."""
 
 
-def train_memory(
+def fit_memory(
     stage: Stage,
     memory: MDNRNN,
     latents: Latents,
@@ -54,7 +54,7 @@ def train_memory(
 
         return {name: value.item() for name, value in descend(loss, parts, parameters, optimizer, config.clip).items()}
 
-    run_updates(stage, "M learns to expect", config.updates, {"memory": memory, "optimizer": optimizer}, update, previous)
+    run_updates(stage, "M learns to predict", config.updates, {"memory": memory, "optimizer": optimizer}, update, previous)
 
 
 def choose(chance: Tensor, latents: Latents, shown: Tensor, first_fresh: int, config: MemoryTraining) -> tuple[Tensor, Tensor]:
@@ -124,9 +124,9 @@ def remember(memory: MDNRNN, latents: Latents) -> Tensor:
 
 
 def dream_starts(
-    memory: MDNRNN, latents: Latents, warmup: int, from_start: float, first_fresh: int, fresh: float, count: int, seed: int
+    memory: MDNRNN, latents: Latents, burn_in: int, from_start: float, first_fresh: int, fresh: float, count: int, seed: int
 ) -> Starts:
-    """`count` real moments for dreams to go on from: a share at the start of episodes, the others after `warmup` steps or more.
+    """`count` initial states of dreams: a share at the start of episodes, the others after `burn_in` steps or more.
 
     A share `fresh` of the others comes from the episodes from number `first_fresh` on: where the present C gets to.
     """
@@ -139,12 +139,12 @@ def dream_starts(
         rows = torch.nonzero(among)[:, 0]
         return rows[torch.randint(len(rows), (round(count * share),), generator=chance).to(rows.device)] if len(rows) else rows
 
-    late = acted & (step >= warmup)
+    late = acted & (step >= burn_in)
     rest = 1 - from_start
     rows = torch.cat([draw(step == 0, from_start), draw(late & latest, rest * fresh), draw(late, rest * (1 - fresh))])
     if not len(rows):
         raise Failed(
-            f"no episode is longer than {warmup} steps (--memory.warmup), so there is nothing to dream from. V and M are kept: "
+            f"no episode is longer than {burn_in} steps (--memory.burn_in), so no dream can begin. V and M are kept: "
             "the same command with --dream.from-start 0.1 goes on from here"
         )
     rows = rows[torch.randperm(len(rows), generator=chance).to(rows.device)]

@@ -42,24 +42,24 @@ def train_ppo(
     stage: Stage,
     controller: ActorCritic,
     minds: Sequence[Mind],
-    course: Sequence[PPOConfig],
+    curriculum: Sequence[PPOConfig],
     seed: int,
     autocast: Autocast,
     previous: Stage | None = None,
 ) -> None:
-    """Train `controller` in place in `minds`, dreaming or awake: the lessons of `course`, one after the other. The minds are
+    """Train `controller` in place in `minds`, dreaming or awake: the stages of `curriculum`, one after the other. The minds are
     lived in side by side.
     """
-    first, firsts = course[0], np.cumsum([0, *(mind.num_envs for mind in minds)]).tolist()
+    first, firsts = curriculum[0], np.cumsum([0, *(mind.num_envs for mind in minds)]).tolist()
     if first.noise is not None:
         controller.explore(first.noise)
     parameters = list(controller.parameters())
     optimizer = torch.optim.Adam(parameters, first.learning_rate, eps=1e-5, fused=True)
-    lessons = [lesson for lesson in course for _ in range(lesson.updates)]
+    updates = [stage_config for stage_config in curriculum for _ in range(stage_config.updates)]
     observations = [torch.empty(0)] * len(minds)
 
     def update(i: int) -> dict[str, float]:
-        config, begins = lessons[i], i % first.reset_every == 0
+        config, begins = updates[i], i % first.reset_every == 0
         set_rate(optimizer, config.learning_rate)
 
         def live(part: int) -> tuple[Rollout, dict[str, Tensor]]:
@@ -79,7 +79,7 @@ def train_ppo(
         return lived | improve(controller, optimizer, rollout, config, generator(seed, "ppo", i), autocast)
 
     parts = {"controller": controller, "optimizer": optimizer}
-    run_updates(stage, "C learns to drive", len(lessons), parts, update, previous, first.reset_every)
+    run_updates(stage, "C learns to drive", len(updates), parts, update, previous, first.reset_every)
 
 
 def dreams(agent: Agent, count: int, config: DreamConfig) -> list[Dream]:
@@ -111,7 +111,7 @@ def roll_out(
         following[ended] = controller.value(torch.stack([step.final_observation for step in steps])[ended])
     following[terminated] = 0.0
     leaving = newly(off_road, ended)
-    objective = config.reward_scale * (reward - config.off_road_price * off_road - config.leaving_price * leaving)
+    objective = config.reward_scale * (reward - config.off_road_penalty * off_road - config.leaving_penalty * leaving)
     advantage = advantages(objective, value[:-1], following, ended, config.gamma, config.lam)
     action = torch.stack(actions)
     log_prob = normal(torch.stack(means), torch.stack(deviations)).log_prob(action)

@@ -38,13 +38,13 @@ class Practice(gym.Env[np.ndarray, np.ndarray]):
         return self._look(frame), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Decide: the reward is what the steps earned, less the price of leaving the road, scaled."""
+        """Decide: the reward is what the steps earned, less the penalty of leaving the road, scaled."""
         tiles, steps = self.core.tile_visited_count, self.reflex.track.repeat
         frame, earned, terminated, truncated, _ = self.track.step(self.form.to_stock(action))
         self._idle = 0 if self.core.tile_visited_count > tiles else self._idle + steps
         under = float(off_road(frame[None], self.reflex.track.bar)[0])
         lost = self._idle >= self.config.patience
-        objective = float(earned) - self.config.off_road_price * steps * under - self.config.lost_price * lost
+        objective = float(earned) - self.config.off_road_penalty * steps * under - self.config.lost_penalty * lost
         objective *= self.config.reward_scale
         return self._look(frame), objective, terminated or lost, truncated, {}
 

@@ -90,8 +90,8 @@ def _open(config: TrackConfig, count: int) -> list[Track]:
 def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> np.ndarray:
     """The mean objective of candidates (P, D) over the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P,).
 
-    A rollout counts until its first end, or until it has earned nothing for `patience` steps. C pays `leaving_price` whenever
-    it leaves the road, as PPO's does, and `off_road_price` for every step beside it.
+    A rollout counts until its first end, or until it has earned nothing for `patience` steps. C pays `leaving_penalty` whenever
+    it leaves the road, as PPO's does, and `off_road_penalty` for every step beside it.
     """
     drivers = Population(like, candidates.to(mind.device), len(seeds))
     observation = mind.reset(seeds * len(candidates))
@@ -102,7 +102,7 @@ def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], c
     for _ in range(config.steps):
         step = mind.step(drivers.act(observation))
         leaving, off = step.off_road * (1 - off), step.off_road
-        total[rows] += step.reward - config.leaving_price * leaving - config.off_road_price * off
+        total[rows] += step.reward - config.leaving_penalty * leaving - config.off_road_penalty * off
         idle = torch.where(step.reward > 0, 0.0, idle + 1)
         on = ~(step.terminated | step.truncated) & (idle < patience)
         observation = step.observation

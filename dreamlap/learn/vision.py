@@ -17,7 +17,7 @@ SHARDS = 4
 """Into how many shards a batch is cut, to be learned from side by side."""
 
 
-def train_vision(
+def fit_vision(
     stage: Stage,
     vision: VAE,
     episodes: list[EpisodeFile],

@@ -1,7 +1,7 @@
 """What M has learned, measured on episodes that it was never shown: how likely it held the truth, how far its dreams stray.
 
 The error of a dream is told in z, and in pixels, so that agents with different V and M can be compared. Beside it stand what V
-alone would get, which no dream can better, and what a world that stands still would.
+alone would get, which no dream can better, and the copy-last-frame baseline.
 
 Letters: T steps, P places that a dream starts from, H horizon, Z latent, S side of a frame.
 """
@@ -43,14 +43,14 @@ def foresight(agent: Agent, episodes: Sequence[EpisodeFile], seed: int = 0) -> d
     Returns:
         `nll_per_dim`: -log P(z_{t+1}) a step and latent dimension, in nats, z drawn from V's posterior. `reward_rmse`: of a
         step, if rewards were recorded. `pixels`, in grey levels, and `z`, in its own units: the error (RMS) of the `dream`,
-        of V alone, the `floor`, and of a world that stands `still`, by steps dreamed, as far as episodes are long enough.
+        of V alone, the `floor`, and of the copy-last-frame baseline, `still`, by dream steps, as far as episodes reach.
     """
     chosen = episodes[:: -(-len(episodes) // EPISODES)]
     errors = []
     with meter("M is measured", len(chosen)) as bar:
         likelihood = _likelihood(agent, chosen, seed)
         for i, file in enumerate(chosen):
-            if len(file) > agent.config.memory.warmup:
+            if len(file) > agent.config.memory.burn_in:
                 errors.append(open_loop(agent, file.episode(), HORIZONS[-1], PLACES, seed + i))
             bar.advance()
     return {
@@ -88,7 +88,7 @@ class OpenLoop:
     """A dream that is told the actions of a real drive, beside that drive. Index 0 is the last real moment.
 
     An error is the root of the mean square over P places, (H + 1,), of the `dream`; of the `floor`, which is what V alone gets
-    of the real frame (its drawing; the deviation of its posterior); and of the frame at 0, held `still`.
+    of the real frame (its reconstruction; the deviation of its posterior); and of the frame at 0, held `still`.
     """
 
     real: np.ndarray  # (H + 1, S, S, 3) uint8, what the track showed
@@ -104,12 +104,12 @@ def open_loop(agent: Agent, episode: Episode, horizon: int = 100, places: int = 
     Raises:
         ValueError: the episode is too short to dream in.
     """
-    warmup = agent.config.memory.warmup
-    horizon = min(horizon, len(episode) - warmup)
+    burn_in = agent.config.memory.burn_in
+    horizon = min(horizon, len(episode) - burn_in)
     if horizon < 1:
-        raise Refused(f"an episode of {len(episode)} steps is too short: a dream starts after {warmup} real ones")
+        raise Refused(f"an episode of {len(episode)} steps is too short: a dream starts after {burn_in} real ones")
     z, states, actions = lived(agent, episode)
-    start = torch.from_numpy(np.linspace(warmup, len(episode) - horizon, places).astype(np.int64))
+    start = torch.from_numpy(np.linspace(burn_in, len(episode) - horizon, places).astype(np.int64))
     along = start[:, None] + torch.arange(horizon + 1)  # (P, H + 1)
     dreamed = dream_along(agent.memory, z[start], states[start], actions[along[:, :-1]], seed).z
     real, drawn = episode.frames[along.numpy()], draw(agent, dreamed)  # both (P, H + 1, S, S, 3)
@@ -141,7 +141,7 @@ class Along(NamedTuple):
 
     z: Tensor  # (P, H + 1, Z), drawn from what M expected; the first is the last real one
     reward: Tensor  # (P, H), expected
-    off_road: Tensor  # (P, H), how far off the road it expects the car, 0 to 1
+    off_road: Tensor  # (P, H), how far off the road it predicts the car, 0 to 1
 
 
 @torch.no_grad()
@@ -167,7 +167,7 @@ def see(agent: Agent, frames: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def draw(agent: Agent, z: Tensor) -> np.ndarray:
-    """z (..., Z) -> V's drawings (..., S, S, 3) uint8."""
+    """z (..., Z) -> V's reconstructions (..., S, S, 3) uint8."""
     drawn = [agent.vision.decode(part).cpu().numpy() for part in z.flatten(0, -2).split(TOGETHER)]
     return np.concatenate(drawn).reshape(*z.shape[:-1], *drawn[0].shape[1:])
 

@@ -1,13 +1,14 @@
-"""Whether a dream can be trusted: what it promises beside what the track gives, from the same moments on.
+"""The check of the dream: its predictions beside what the track gives, from the same initial states on.
 
-A dream that is wrong about something is exploited: the promise rises while the score falls (Ha & Schmidhuber 2018, section
-"Cheating the world model"). Two questions:
+C exploits what a dream gets wrong: the predicted reward rises while the score falls (Ha & Schmidhuber 2018, section
+"Cheating the world model"). There are two checks:
 
-- Told what a driver did, does M promise what came of it? Nobody need drive for that, so it is asked in every round, of what C
-  has just done and M has not yet learned from (`promises`, `verdict`).
-- Left to itself, does C earn in the dream what it earns on the track? Asked of many controllers, good and bad (`population`).
+- M is given the actions of a drive. Does it predict the rewards of that drive? This needs no further driving. So every round
+  checks it on the drives of C that M has not yet learned from (`predictions`, `compare_rewards`).
+- C acts in the dream. Does it earn there what it earns on the track? The end of a run checks good and bad policies
+  (`check_policies`).
 
-Letters: P moments, H steps.
+Letters: P initial states, H steps.
 """
 
 from collections.abc import Mapping
@@ -30,20 +31,20 @@ from dreamlap.seeds import derive, generator, training_track
 SIGHT = 25
 """Steps after which a car at full speed is where the frame at the start ended: what is there then, a dream must invent."""
 SUMS = (10, 50)
-"""Steps over which rewards are summed to see how well M foretells them: when a single tile counts is a matter of luck."""
+"""Steps over which rewards are summed for the calibration: when a single tile counts is a matter of luck."""
 EVERY = 10
-"""Steps between the moments of a drive from which M is asked."""
+"""Steps of a drive between the initial states of M's predictions."""
 TOLERANCE = 0.3
-"""How far a step the promise may be from what came, before it is an alarm. A step of good driving earns 1.4."""
-DRUNK = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Strength of the noise on the weights of the last C that makes worse controllers of it, as a share of each layer's own."""
+"""How far the predicted reward of a step may be from the actual one without an alarm. A step of good driving earns 1.4."""
+PERTURBATIONS = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Strength of the noise on the weights of a perturbed policy, as a share of each layer's own deviation."""
 TRACKS = 8
-"""Tracks that each controller drives."""
+"""Tracks that each policy drives."""
 
 
 @dataclass(frozen=True)
-class Promises:
-    """What M promised of drives whose actions it was told, beside what the track gave. NaN where rewards were not recorded."""
+class Predictions:
+    """What M predicted of drives when given their actions, and the actual values. NaN where rewards were not recorded."""
 
     reward: np.ndarray  # (P, H)
     off_road: np.ndarray  # (P, H)
@@ -52,55 +53,55 @@ class Promises:
 
 
 @torch.no_grad()
-def promises(memory: MDNRNN, latents: Latents, steps: int, warmup: int, seed: int = 0) -> Promises:
-    """Let M dream `steps` steps along the drives in `latents`, from every tenth moment once it has seen `warmup` steps."""
+def predictions(memory: MDNRNN, latents: Latents, steps: int, burn_in: int, seed: int = 0) -> Predictions:
+    """Let M dream `steps` steps along the drives in `latents`, from every tenth of their steps after the burn-in."""
     step = latents.step
-    rows = torch.nonzero((step >= warmup) & (step % EVERY == 0) & (latents.left >= steps))[:, 0]
+    rows = torch.nonzero((step >= burn_in) & (step % EVERY == 0) & (latents.left >= steps))[:, 0]
     along = rows[:, None] + torch.arange(steps, device=rows.device)  # (P, H)
     dreamed = dream_along(memory, latents.mu[rows], remember(memory, latents)[rows], latents.action[along], seed)
     told = (dreamed.reward, dreamed.off_road, latents.reward[along], latents.off_road[along + 1])
-    return Promises(*(part.cpu().numpy() for part in told))
+    return Predictions(*(part.cpu().numpy() for part in told))
 
 
-def calibration(made: Promises) -> dict[str, Any]:
-    """How the promised sum of rewards and the real one go together, over the first `SUMS` steps.
+def calibration(made: Predictions) -> dict[str, Any]:
+    """How the predicted sum of rewards agrees with the actual one, over the first `SUMS` steps.
 
     Returns:
         By number of steps: the two means, the correlation, and at most 500 pairs to draw; nothing if rewards are not known.
     """
     found = {}
     for steps in SUMS:
-        promised, given = made.reward[:, :steps].sum(1), made.real_reward[:, :steps].sum(1)
-        if made.reward.shape[1] >= steps and len(given) > 1 and np.isfinite(given).all():
-            pairs = np.stack([promised, given], 1)[:: -(-len(given) // 500)]
+        predicted, actual = made.reward[:, :steps].sum(1), made.real_reward[:, :steps].sum(1)
+        if made.reward.shape[1] >= steps and len(actual) > 1 and np.isfinite(actual).all():
+            pairs = np.stack([predicted, actual], 1)[:: -(-len(actual) // 500)]
             found[str(steps)] = {
-                "promised": float(promised.mean()),
-                "given": float(given.mean()),
-                "correlation": _correlation(promised, given),
+                "predicted": float(predicted.mean()),
+                "actual": float(actual.mean()),
+                "correlation": _correlation(predicted, actual),
                 "pairs": pairs.round(2).tolist(),
             }
     return found
 
 
-def verdict(made: Promises, off_road_price: float) -> dict[str, Any]:
-    """Whether promise and truth have parted: means a step, of the reward less the price of leaving the road, as C is taught.
+def compare_rewards(made: Predictions, off_road_penalty: float) -> dict[str, Any]:
+    """Predicted and actual means a step, of C's objective: the reward less the penalty of a step off the road.
 
     Returns:
-        `promised`, `given`, how far off the road in both, and `alarm`: they differ by more than `TOLERANCE`. Nothing but
-        `alarm`, False, if no drive was long enough to ask.
+        `predicted`, `actual`, how far off the road in both, and `alarm`: they differ by more than `TOLERANCE`. Nothing but
+        `alarm`, False, if no drive was long enough.
     """
     if not len(made.reward):
         return {"alarm": False}
-    promised = float((made.reward - off_road_price * made.off_road).mean())
-    given = float((made.real_reward - off_road_price * made.real_off_road).mean())
-    off_road = {"promised_off_road": float(made.off_road.mean()), "given_off_road": float(made.real_off_road.mean())}
-    return {"promised": promised, "given": given, **off_road, "alarm": abs(promised - given) > TOLERANCE}
+    predicted = float((made.reward - off_road_penalty * made.off_road).mean())
+    actual = float((made.real_reward - off_road_penalty * made.real_off_road).mean())
+    off_road = {"predicted_off_road": float(made.off_road.mean()), "actual_off_road": float(made.real_off_road.mean())}
+    return {"predicted": predicted, "actual": actual, **off_road, "alarm": abs(predicted - actual) > TOLERANCE}
 
 
 def advice(found: Mapping[str, Any]) -> str:
-    """What an alarm of `verdict` means, and what to change. C can only exploit a dream that is too optimistic."""
-    optimistic = found["promised"] > found["given"]
-    told = f"M predicted {found['promised']:.2f} a step, and the track gave {found['given']:.2f} (reward less the penalty of "
+    """What an alarm of `compare_rewards` means, and what to change. C can only exploit a dream that is too optimistic."""
+    optimistic = found["predicted"] > found["actual"]
+    told = f"M predicted {found['predicted']:.2f} a step, and the track gave {found['actual']:.2f} (reward less the penalty of "
     if optimistic:
         return (
             f"The dream is too optimistic: {told}leaving the road). C may learn to exploit that. If it goes on, give M more to "
@@ -113,10 +114,10 @@ def advice(found: Mapping[str, Any]) -> str:
     )
 
 
-def population(
+def check_policies(
     agent: Agent, controllers: Mapping[str, Mapping[str, Tensor]], driven: int, horizon: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Let controllers drive awake, and dream on from where that brought them -> by controller, what either earned a step.
+    """Let policies drive in the real environment, and dream on from their drives -> by policy, the rewards of a step in both.
 
     Args:
         agent: its V and M are everyone's; what C it has is put back in the end.
@@ -126,35 +127,35 @@ def population(
         seed: of the dreams and the tracks, which are training tracks and the same for all.
     """
     own, asked = {name: weights.clone() for name, weights in agent.controller.state_dict().items()}, []
-    with meter("controllers drive and dream", len(controllers)) as bar:
+    with meter("policies drive and dream", len(controllers)) as bar:
         for name, weights in controllers.items():
             agent.controller.load_state_dict(weights)
-            asked.append({"name": name, **promise_and_truth(agent, driven, horizon, seed)})
+            asked.append({"name": name, **dream_and_track(agent, driven, horizon, seed)})
             bar.advance()
     agent.controller.load_state_dict(own)
     return asked
 
 
 @torch.no_grad()
-def promise_and_truth(agent: Agent, driven: int, horizon: int, seed: int) -> Mapping[str, float | None]:
-    """C drives without noise, and dreams on from moments of that drive -> a step, in both: reward, and how far off the road.
+def dream_and_track(agent: Agent, driven: int, horizon: int, seed: int) -> Mapping[str, float | None]:
+    """C drives without noise, and dreams on from states of that drive -> a step, in both: reward, and how far off the road.
 
     All are None if no drive was long enough.
     """
     awake = Awake(agent, TRACKS)
     observation = awake.reset([training_track("trust", i, seed=seed) for i in range(TRACKS)])
-    moments, rewards, off_road, alive = [], [], [], [torch.ones(TRACKS, dtype=torch.bool, device=observation.device)]
+    states, rewards, off_road, alive = [], [], [], [torch.ones(TRACKS, dtype=torch.bool, device=observation.device)]
     for _ in range(driven):
-        moments.append(awake.moments)
+        states.append(awake.moments)
         step = awake.step(agent.controller.act(observation))
         observation = step.observation
         rewards.append(step.reward)
         off_road.append(step.off_road)
         alive.append(alive[-1] & ~step.terminated & ~step.truncated)
     awake.close()
-    lived, warmup = torch.stack(alive), agent.config.memory.warmup
-    asked = [(t, lived[t + horizon]) for t in range(warmup, driven - horizon + 1, EVERY)]
-    starts = Starts(*(torch.cat([moments[t][part][whole] for t, whole in asked]) for part in (0, 1)))
+    lived, burn_in = torch.stack(alive), agent.config.memory.burn_in
+    asked = [(t, lived[t + horizon]) for t in range(burn_in, driven - horizon + 1, EVERY)]
+    starts = Starts(*(torch.cat([states[t][part][whole] for t, whole in asked]) for part in (0, 1)))
     if not len(starts.z):
         return dict.fromkeys(("real", "dream", "real_off_road", "dream_off_road"))
     real = [torch.cat([torch.stack(what[t : t + horizon])[:, whole] for t, whole in asked], 1) for what in (rewards, off_road)]
@@ -177,7 +178,7 @@ def dream_on(agent: Agent, starts: Starts, steps: int, seed: int, dreams: int = 
 
 
 def agreement(asked: list[dict[str, Any]]) -> dict[str, float]:
-    """Of a `population`: Spearman's rank correlation of dream and real returns, and the mean of dream less real."""
+    """Of checked policies: Spearman's rank correlation of dream and real returns, and the mean of dream less real."""
     known = [(one["dream"], one["real"]) for one in asked if one["real"] is not None and np.isfinite(one["real"])]
     if len(known) < 3:
         return {}
@@ -186,8 +187,8 @@ def agreement(asked: list[dict[str, Any]]) -> dict[str, float]:
     return {"rank_correlation": _correlation(*ranks), "bias": float((dream - real).mean())}
 
 
-def drunk(controller: nn.Module, strength: float, seed: int) -> dict[str, Tensor]:
-    """The weights of `controller`, each disturbed by a share `strength` of its tensor's own deviation."""
+def perturbed(controller: nn.Module, strength: float, seed: int) -> dict[str, Tensor]:
+    """The weights of a perturbed policy: `controller`'s, with noise of a share `strength` of each tensor's own deviation."""
     chance = generator(seed, "drunk", round(1000 * strength))
     return {
         name: weights + strength * weights.std(correction=0) * torch.randn(weights.shape, generator=chance).to(weights.device)

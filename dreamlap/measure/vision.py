@@ -47,7 +47,7 @@ def bits_per_dimension(vision: VAE, seen: list[Tensor], unseen: list[Tensor], se
     """What it costs to say a frame by way of V, in bits for each of its D numbers: an upper bound of -log2 p(x) / D.
 
     All latents are sampled from their posteriors and paid for by their KL divergence; then every number of the frame, given
-    V's drawing, by a Laplace distribution on the 256 levels. Its scale is V's mean absolute error on frames that it was
+    V's reconstruction, by a Laplace distribution on the 256 levels. Its scale is V's mean absolute error on frames that it was
     trained on (the estimate of maximum likelihood): so no V is favoured by the likelihood that it was trained with.
 
     Returns:
@@ -65,7 +65,7 @@ def bits_per_dimension(vision: VAE, seen: list[Tensor], unseen: list[Tensor], se
 
 
 def _drawn(vision: VAE, frames: Tensor, chance: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-    """The error of V's drawing of sampled latents (N, 3, S, S) in grey levels, and the nats of every group of them."""
+    """The error of V's reconstruction from sampled latents (N, 3, S, S) in grey levels, and the nats of every group of them."""
     terms = vision.terms(frames, chance)
     error = (pixels(frames).double() - terms.logits.double().sigmoid()) * 255
     return error, {name: group.sum().item() for name, group in terms.kl.items()}
@@ -85,7 +85,7 @@ def laplace_bits(level: Tensor, error: Tensor, scale: float) -> Tensor:
 
 @torch.no_grad()
 def rms(draw: Callable[[Tensor], Tensor], batches: list[Tensor], device: torch.device) -> float:
-    """Root mean squared error of drawings of frames, in grey levels."""
+    """Root mean squared error of reconstructions of frames, in grey levels."""
     squares = [(draw(batch.to(device)).cpu().float() - batch.float()).square().mean((1, 2, 3)) for batch in batches]
     return float(torch.cat(squares).mean().sqrt())
 

@@ -1,7 +1,7 @@
 """M: the MDN-RNN, which predicts the next latent, the reward, the end of the episode and how far the car is off the road.
 
 Ha & Schmidhuber (2018), section "MDN-RNN": P(z_{t+1} | a_t, z_t, h_t). The reward and the end make M a world of its own;
-how far the car leaves the road (read off the next frame) lets C's objective price what that really costs.
+how far the car leaves the road (read off the next frame) lets C's objective set a penalty for it.
 
 Letters: B batch, T time, Z latent, A action, H hidden, K mixtures, S state. The recurrent state is one tensor (B, S) that
 begins with h, so that whoever carries it about need not know what kind of M it belongs to.
@@ -18,7 +18,7 @@ from dreamlap.memory.mixture import Mixture
 
 
 class Prediction(NamedTuple):
-    """What M expects of the step that it has just been told of."""
+    """What M predicts of the step that it has just been told of."""
 
     z: Mixture  # of z_{t+1}: (..., K, Z)
     reward: Tensor  # (...), expected r_t
@@ -60,7 +60,7 @@ class MDNRNN(nn.Module, ABC):
         return state[..., : self.hidden]
 
     def foresee(self, state: Tensor) -> Prediction:
-        """What M expects of the step that led to `state` (B, S)."""
+        """What M predicts of the step that led to `state` (B, S)."""
         return self.predict(self.h(state))
 
     def predict(self, h: Tensor) -> Prediction:

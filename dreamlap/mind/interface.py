@@ -15,7 +15,7 @@ class Step(NamedTuple):
     """One step of N minds. A mind whose episode ended has already begun the next one (auto-reset in the same step)."""
 
     observation: Tensor  # (N, Z + H), what C sees next
-    reward: Tensor  # (N,), the track's, or what M expects it to be
+    reward: Tensor  # (N,), the track's, or what M predicts
     terminated: Tensor  # (N,) bool: the track, or M, ended the episode
     truncated: Tensor  # (N,) bool: the clock ended it
     off_road: Tensor  # (N,), how far the car has left the road, 0 to 1: see `dreamlap.track.marks.off_road`

@@ -35,7 +35,7 @@ class DreamTrack:
         return self.mind.render(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """A stock action (3,) -> the frame that follows (S, S, 3) uint8, what M expects to be earned, whether M ends it."""
+        """A stock action (3,) -> the frame that follows (S, S, 3) uint8, the reward that M predicts, whether M ends it."""
         own = torch.from_numpy(self.agent.actions.from_stock(STOCK.read(action))).to(self.mind.device)
         step = sound(self.mind.step(own[None]))
         with torch.no_grad():

@@ -10,9 +10,9 @@ from dreamlap.show.good import RANKS, RMS, SPEED_R2, good_curves, told
 from dreamlap.show.page import Html, bars, figure, join, missing, panels, paragraph, section, table, video
 from dreamlap.show.reading import RunReader
 from dreamlap.show.sight import SHEETS
-from dreamlap.show.trust import calibrated, parting, promised
+from dreamlap.show.trust import calibrated, policy_dots, round_lines
 
-CHECK_OF_DREAM = {"promised", "given", "promised_off_road", "given_off_road", "alarm"}
+CHECK_OF_DREAM = {"predicted", "actual", "predicted_off_road", "actual_off_road", "alarm"}
 """What the check of a round's dream leaves if a drive was long enough."""
 UNITS = {"pixels": "grey levels", "z": "z"}
 """In what the error of a dream is told."""
@@ -113,7 +113,7 @@ def _errors(error: dict[str, Any], unit: str) -> Html:
 def _calibration(measured: dict[str, Any]) -> Html:
     if not (sums := {steps: one for steps, one in measured.get("reward_sums", {}).items() if one["pairs"]}):
         return Html("")
-    means = "; ".join(f"over {n} steps {one['promised']:.1f} predicted, {one['given']:.1f} actual" for n, one in sums.items())
+    means = "; ".join(f"over {n} steps {one['predicted']:.1f} predicted, {one['actual']:.1f} actual" for n, one in sums.items())
     caption = f"Calibration: sums of rewards on the same episodes. M is given the actions and dreams the rest. Means: {means}."
     return figure(lambda theme: calibrated(sums, theme), "predicted and actual rewards", caption)
 
@@ -125,10 +125,10 @@ def dream_check(run: RunReader) -> Html:
     rounds = {number: found for number, found in run.results("trust").items() if found.keys() >= CHECK_OF_DREAM}
     checked, parts = run.trust, []
     if rounds:
-        parts.append(figure(lambda theme: parting(rounds, theme), "predicted and actual by round", _by_round(rounds)))
+        parts.append(figure(lambda theme: round_lines(rounds, theme), "predicted and actual by round", _by_round(rounds)))
         parts += [paragraph(f"Alarm in round {n}. {advice(found)}") for n, found in rounds.items() if found["alarm"]]
     if checked.get("controllers"):
-        parts.append(figure(lambda theme: promised(checked["controllers"], theme), "dream and track", _by_policy(checked)))
+        parts.append(figure(lambda theme: policy_dots(checked["controllers"], theme), "dream and track", _by_policy(checked)))
     nothing = missing("Nothing has been compared yet: that is done from round 1 on, and at the end of the run.")
     return section("Check of the dream", *(parts or [nothing]))
 
@@ -154,7 +154,7 @@ def _by_policy(checked: dict[str, Any]) -> str:
 def _dream(run: RunReader) -> Html:
     if run.agent is None or run.drive is None:
         return missing("No dream yet: it is made with the first agent that has a trained C.")
-    if len(run.drive) <= run.agent.config.memory.warmup:
+    if len(run.drive) <= run.agent.config.memory.burn_in:
         return missing("No dream: the agent's drive ended before M's burn-in did.")
     dream = open_loop(run.agent, run.drive)
     caption = "Above: a drive on a track that M was not trained on. Below: M's dream. From the first of these frames on, M is "
@@ -199,7 +199,7 @@ def _returns(run: RunReader) -> Html:
     caption += "before; its episodes may be shorter than a lap, so only model selection can reach 900."
     if 0 < run.restart <= max(run.rounds):
         caption += f" In round {run.restart} C was trained from scratch."
-    if run.anew:
-        caption += f" After the rounds come {run.anew} restarts: C is trained from scratch in the same dream. They collect "
+    if run.restarts:
+        caption += f" After the rounds come {run.restarts} restarts: C is trained from scratch in the same dream. They collect "
         caption += "nothing."
     return figure(lambda theme: rounds_curve(candidates, collected, theme), "returns by round", caption)

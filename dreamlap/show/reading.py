@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dreamlap.agent import Agent, load
+from dreamlap.config.run import Config
+from dreamlap.config.training import ExpertConfig
 from dreamlap.episodes import Episode
 from dreamlap.errors import Refused, explain
 from dreamlap.expert import Expert
@@ -16,6 +18,7 @@ from dreamlap.history import NAME as HISTORY_FILE
 from dreamlap.history import history
 from dreamlap.run import Stage
 from dreamlap.scores import read_score
+from dreamlap.settings import with_current_names
 from dreamlap.show.figures import Metrics
 from dreamlap.show.glimpse import unseen_drive
 from dreamlap.show.shapes import CONFIG, DONE, HISTORY, MISSING, TRUST, WORST, fitted
@@ -40,12 +43,12 @@ class RunReader:
             self._read[name] = self._or_problem(lambda: read_json(self.folder / name))
         return self._read[name]
 
-    def _object(self, name: str, shape: Any) -> dict[str, Any]:
-        """What of an object in a JSON file can be shown."""
+    def _object(self, name: str, shape: Any, renewed: Callable[[Any], Any] = lambda value: value) -> dict[str, Any]:
+        """What of an object in a JSON file can be shown. `renewed` gives it the names that it would have now."""
         key = f"{name} as shown"
         if key not in self._read:
             value = self.json(name)
-            found = MISSING if value is None else fitted(value, shape, name, self.complain)
+            found = MISSING if value is None else fitted(renewed(value), shape, name, self.complain)
             self._read[key] = {} if found is MISSING else found
         return self._read[key]
 
@@ -69,7 +72,7 @@ class RunReader:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The settings, as far as the report knows them."""
-        return self._object("config.json", CONFIG)
+        return self._object("config.json", CONFIG, _current_settings)
 
     @property
     def mind(self) -> str:
@@ -87,13 +90,13 @@ class RunReader:
         return self.config.get("rounds", {}).get("restart", 0)
 
     @property
-    def anew(self) -> int:
-        """How many Cs were to begin anew after the rounds."""
-        return self.config.get("anew", {}).get("controllers", 0)
+    def restarts(self) -> int:
+        """How many Cs were to be trained from scratch after the rounds."""
+        return self.config.get("restarts", {}).get("controllers", 0)
 
     @cached_property
     def rounds(self) -> list[int]:
-        """The numbers of the rounds that have begun; the last of them may be Cs that begin anew."""
+        """The numbers of the rounds that have begun; the last of them may be restarts of C."""
         names = (re.fullmatch(r"round-(\d+)", path.name) for path in self.folder.glob("round-*"))
         return sorted(int(name[1]) for name in names if name)
 
@@ -168,9 +171,9 @@ class RunReader:
         return self._object("trust.json", TRUST)
 
     @property
-    def film_steps(self) -> int:
+    def video_steps(self) -> int:
         """How long the run's videos are, in steps."""
-        return self.config.get("film_steps") or self.config.get("selection", {}).get("film_steps", 1000)
+        return self.config.get("video_steps") or self.config.get("selection", {}).get("video_steps", 1000)
 
     @property
     def judged(self) -> dict[str, Any] | None:
@@ -230,3 +233,8 @@ class RunReader:
         """The path of a video, if it was made."""
         path = self.folder / "videos" / f"{name}.mp4"
         return path if path.exists() else None
+
+
+def _current_settings(told: Any) -> Any:
+    """The settings of a run, or of an expert's, under the names that they have now."""
+    return with_current_names(ExpertConfig, with_current_names(Config, told))

@@ -160,7 +160,7 @@ def _worst(run: RunReader) -> Html:
     score = run.judged
     if score is None or run.chosen is None:
         return Html("")
-    film_worst(run.chosen, score, run.folder / "videos", run.film_steps)
+    film_worst(run.chosen, score, run.folder / "videos", run.video_steps)
     lowest = int(np.argmin(score["returns"]))
     words = f"The worst of {counted(len(score['returns']), 'scored drive')}: track {score['seeds'][lowest]}, return "
     words += f"{score['returns'][lowest]:.0f}. " + ("A lost drive." if score["returns"][lowest] < LOST else "Not lost.")

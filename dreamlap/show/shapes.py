@@ -8,6 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 Complain = Callable[[str], None]
+RENAMED = {
+    "promised": "predicted", "given": "actual", "promised_off_road": "predicted_off_road", "given_off_road": "actual_off_road",
+}  # fmt: skip
+"""Names in files of older versions -> what they are called now."""
 MISSING = object()
 """Nothing was there, or nothing that could be shown."""
 
@@ -18,10 +22,10 @@ class Whole(dict[str, Any]):
 
 NUMBERS = {str: float}
 SPACE = Whole(dream=NUMBERS, floor=NUMBERS, still=NUMBERS)
-PAIRED = Whole(promised=float, given=float, correlation=float, pairs=[(float, float)])
+PAIRED = Whole(predicted=float, actual=float, correlation=float, pairs=[(float, float)])
 DONE = {
     **dict.fromkeys(("seconds", "mean", "speed_r2", "bits_per_dimension", "rms", "nll_per_dim", "reward_rmse"), float),
-    **dict.fromkeys(("promised", "given", "promised_off_road", "given_off_road"), float),
+    **dict.fromkeys(("predicted", "actual", "predicted_off_road", "actual_off_road"), float),
     **{"alarm": bool, "best": int, "steps": int, "returns": [float], "kl": NUMBERS, "means": NUMBERS},
     **{"pixels": SPACE, "z": SPACE, "reward_sums": {str: PAIRED}},
 }
@@ -35,10 +39,10 @@ CONFIG = {
     **{
         "start": str,
         "rounds": {"restart": int},
-        "anew": {"controllers": int},
+        "restarts": {"controllers": int},
         "practice": {},
-        "film_steps": int,
-        "selection": {"film_steps": int},
+        "video_steps": int,
+        "selection": {"video_steps": int},
     },
     **{"controller": {"mind": str, "kind": str}, "dream": {"horizon": int}, "memory": {"kind": str, "hidden": int}},
     **{"vision": {"kind": str, "latent": int}, "vision_training": {"likelihood": str, "bar_weight": float}},
@@ -53,7 +57,8 @@ WORST = Whole(seed=int, road=[(float, float)], path=[(float, float, bool)])
 def fitted(value: Any, shape: Any, where: str, complain: Complain) -> Any:
     """What of `value` has the shape, or MISSING. `where` begins every complaint.
 
-    Other parts of an object stay as they are. NaN and null mean that something is unknown: nobody complains.
+    Old names are replaced by those of now. Other parts of an object stay as they are. NaN and null are unknown values: nobody
+    complains.
     """
     if isinstance(shape, type):
         return _simple(value, shape, where, complain)
@@ -72,6 +77,7 @@ def fitted(value: Any, shape: Any, where: str, complain: Complain) -> Any:
         return MISSING if MISSING in found else found
     if not isinstance(value, dict):
         return _complained(value, "an object", where, complain)
+    value = {RENAMED.get(name, name): one for name, one in value.items()}
     each = dict.fromkeys(value, shape[str]) if str in shape else shape
     parts = {name: fitted(value[name], part, f"{where}: {name}", complain) for name, part in each.items() if name in value}
     if isinstance(shape, Whole) and any(parts.get(name, MISSING) is MISSING for name in shape):

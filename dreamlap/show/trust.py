@@ -32,11 +32,11 @@ def calibrated(sums: Mapping[str, Mapping[str, Any]], theme: Theme = LIGHT) -> b
     return picture(draw, 4.05 * len(sums), 3.4, theme)
 
 
-def promised(asked: Sequence[Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
-    """What `population` found: reward a step in the dream against the track, a dot for every policy."""
+def policy_dots(asked: Sequence[Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
+    """What `check_policies` found: reward a step in the dream against the track, a dot for every policy."""
     known = [one for one in asked if one["real"] is not None and np.isfinite(one["real"])]
     kinds = {"policy of a round": [one for one in known if one["name"].startswith("round")]}
-    kinds["perturbed policy"] = [one for one in known if one["name"].startswith("drunk")]
+    kinds["perturbed policy"] = [one for one in known if not one["name"].startswith("round")]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -52,19 +52,19 @@ def promised(asked: Sequence[Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
     return picture(draw, 8.1, 4, theme)
 
 
-def parting(rounds: Mapping[int, Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
-    """What `verdict` found, round by round: predicted and actual, of the objective and of how far off the road."""
+def round_lines(rounds: Mapping[int, Mapping[str, Any]], theme: Theme = LIGHT) -> bytes:
+    """What `compare_rewards` found, round by round: predicted and actual, of the objective and of how far off the road."""
     numbers = sorted(rounds)
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
         beside = np.repeat(numbers, 2) + np.tile([-0.1, 0.1], len(numbers))  # so that one round has a band, too
-        actual = np.repeat([rounds[n]["given"] for n in numbers], 2)
+        actual = np.repeat([rounds[n]["actual"] for n in numbers], 2)
         within = {"color": theme.series[2], "alpha": 0.15, "linewidth": 0, "label": "good: no alarm"}
         left.fill_between(beside, actual - TOLERANCE, actual + TOLERANCE, **within)
         for axes, names, title in (
-            (left, ("promised", "given"), "reward less the penalty of leaving the road, a step"),
-            (right, ("promised_off_road", "given_off_road"), "how far off the road"),
+            (left, ("predicted", "actual"), "reward less the penalty of leaving the road, a step"),
+            (right, ("predicted_off_road", "actual_off_road"), "how far off the road"),
         ):
             for name, label, color in zip(names, ("predicted", "actual"), theme.series, strict=False):
                 axes.plot(numbers, [rounds[n][name] for n in numbers], "o-", color=color, markersize=4, label=label)

@@ -164,7 +164,7 @@ def beside_video(
         return write_video(path, DreamFilm(agent, seed, steps, board, first_frame(first, agent.config.track)))
     file = _episode_for(first, side) if first else None
     if at is None:
-        at = _first_shown(agent) if file is None or len(file) > _first_shown(agent) else agent.config.memory.warmup
+        at = _first_shown(agent) if file is None or len(file) > _first_shown(agent) else agent.config.memory.burn_in
     drive = file or drive_on(agent, seed, at + steps)
     if not 0 <= at < len(drive):
         raise Refused(f"there is no step {at} in an episode of {len(drive)} steps: use --at 0 to --at {len(drive) - 1}")
@@ -173,7 +173,7 @@ def beside_video(
 
 def _first_shown(agent: Agent) -> int:
     """The first frame of a drive from which a dream is shown: M has seen enough, and the zoom is over."""
-    return max(agent.config.memory.warmup, zoomed(agent.config.track))
+    return max(agent.config.memory.burn_in, zoomed(agent.config.track))
 
 
 def _episode_for(path: Path, side: int) -> Episode:

@@ -23,7 +23,7 @@ class Posterior(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What a V is trained by: its drawing of the frames, and what the latents behind it cost."""
+    """What a V is trained by: its reconstruction of the frames, and what the latents behind it cost."""
 
     logits: Tensor  # (B, 3, S, S)
     kl: dict[str, Tensor]  # by group of latents, z first: the nats of each of its dimensions, averaged over the batch
@@ -77,7 +77,7 @@ class VAE(nn.Module):
         return to_frames(self.logits(z)) if z.ndim > 1 else self.decode(z[None])[0]
 
     def reconstruct(self, frames: Tensor | np.ndarray) -> Tensor:
-        """Frames (B, S, S, 3) uint8, or one -> V's best drawings of them, of their shape, from all that it can keep."""
+        """Frames (B, S, S, 3) uint8, or one -> V's best reconstructions of them, of their shape, from all that it can keep."""
         return self.decode(self.encode(frames).mu)
 
     def imagine(self, z: Tensor, chance: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""How a linear C begins where another C stands: least squares on what that one would do, in states that the pupil reaches.
+"""Distillation: a linear C, the student, is fitted to the actions of another C by least squares, in states that it reaches.
 
 Ross, Gordon & Bagnell (2011), *A Reduction of Imitation Learning and Structured Prediction to No-Regret Online Learning*
 (DAgger).
@@ -12,7 +12,7 @@ from dreamlap.progress import meter
 from dreamlap.seeds import derive, generator
 
 PASSES = 4
-"""The teacher leads the first, the pupil the others."""
+"""The teacher leads the first, the student the others."""
 STEPS = 120
 """Steps of each mind a pass."""
 NOISE = 0.2
@@ -24,17 +24,17 @@ FULL = 0.97
 
 
 @torch.no_grad()
-def imitate(pupil: Linear, teacher: ActorCritic | Linear, mind: Mind, seed: int) -> None:
-    """Set the weights of `pupil` in place: the ridge regression of atanh(the teacher's action) on [z, h]."""
-    biased, leader = pupil.layer.bias is not None, teacher
-    size, chance = pupil.inputs + biased, generator(seed, "imitate", device=mind.device)
+def distill(student: Linear, teacher: ActorCritic | Linear, mind: Mind, seed: int) -> None:
+    """Set the weights of `student` in place: the ridge regression of atanh(the teacher's action) on [z, h]."""
+    biased, leader = student.layer.bias is not None, teacher
+    size, chance = student.inputs + biased, generator(seed, "imitate", device=mind.device)
     gram = RIDGE * torch.eye(size, dtype=torch.float64, device=mind.device)
     moment = gram.new_zeros(size, mind.action_size)
-    with meter("C imitates", PASSES) as bar:
+    with meter("C is distilled", PASSES) as bar:
         for number in bar.over(range(PASSES)):
             observation = mind.reset([derive(seed, "imitate", number, i) for i in range(mind.num_envs)])
             for _ in range(STEPS):
-                seen = observation[:, : pupil.inputs].double()
+                seen = observation[:, : student.inputs].double()
                 seen = torch.cat([seen, seen.new_ones(len(seen), 1)], -1) if biased else seen
                 gram += seen.T @ seen
                 moment += seen.T @ teacher.act(observation).clamp(-FULL, FULL).double().atanh()
@@ -42,7 +42,7 @@ def imitate(pupil: Linear, teacher: ActorCritic | Linear, mind: Mind, seed: int)
                 noise = torch.randn(action.shape, generator=chance, device=mind.device)
                 observation = mind.step(action + NOISE * noise).observation
             solution = torch.linalg.solve(gram, moment).float().T
-            pupil.layer.weight.copy_(solution[:, : pupil.inputs])
+            student.layer.weight.copy_(solution[:, : student.inputs])
             if biased:
-                pupil.layer.bias.copy_(solution[:, -1])
-            leader = pupil
+                student.layer.bias.copy_(solution[:, -1])
+            leader = student
