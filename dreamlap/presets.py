@@ -11,9 +11,9 @@ CHAMPION = Config(
     controller=ControllerConfig(state_dependent_std=True),
     memory_training=MemoryTraining(off_road_weight=16.0),
     ppo=PPOConfig(entropy=0.01),
-    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, penalty_growth=4.0, restart=8),
+    rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, penalty_growth=4.0, restart=(4, 9)),
 )
-DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=6, restart=4), selection=SelectionConfig(candidates=3))
+DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=9, restart=(4, 7)), selection=SelectionConfig(candidates=3))
 UNPRIVILEGED = replace(
     CHAMPION,
     collect=replace(CHAMPION.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
@@ -179,10 +179,10 @@ PRESETS: dict[str, Preset] = {
     "demo": Preset("a car that learned in its dream, in ten minutes on two cores", DEMO, "our own", *FAST),
     "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own", *FAST),
     "champion": Preset(
-        "the demo with twice the rounds: the best score from the dream alone",
+        "the demo with more rounds: the best score from the dream alone",
         CHAMPION,
         "our own",
-        "the demo with twice the rounds",
+        "the demo with more rounds",
         "31 min",
         "927*",
     ),

@@ -166,7 +166,7 @@ def test_more_rounds_go_on_after_the_last(run: Path):
 
 
 def test_a_restart_forgets_the_c_before_it_and_goes_on_where_it_was_broken_off(tmp_path: Path):
-    def trained(name: str, rounds: int, **changes: int) -> dict[str, torch.Tensor]:
+    def trained(name: str, rounds: int, **changes: tuple[int, ...]) -> dict[str, torch.Tensor]:
         config = replace(QUICK, rounds=replace(QUICK.rounds, rounds=rounds, restart_updates=2, **changes))
         learn(Run(tmp_path / name, config))
         return load_agent(tmp_path / name / f"round-{rounds}/controller/agent").controller.state_dict()
@@ -175,18 +175,18 @@ def test_a_restart_forgets_the_c_before_it_and_goes_on_where_it_was_broken_off(t
         return sum(float((one[name] - other[name]).square().sum()) for name in one) ** 0.5
 
     first = trained("grown", 0)
-    grown, restarted = trained("grown", 1), trained("restarted", 1, restart=1)
+    grown, restarted = trained("grown", 1), trained("restarted", 1, restart=(1,))
     assert moved(grown, first) < moved(restarted, first) / 5
     stage = tmp_path / "restarted/round-1/controller"
     (stage / "checkpoint.pt").unlink()
-    again = trained("restarted", 1, restart=1)
+    again = trained("restarted", 1, restart=(1,))
     assert all(torch.equal(again[name], restarted[name]) for name in again)
-    with pytest.raises(Refused, match=r"--rounds\.restart 1 -> 0 \(round-1/controller builds on it\)"):
+    with pytest.raises(Refused, match=r"--rounds\.restart \[1\] -> \[\] \(round-1/controller builds on it\)"):
         trained("restarted", 1)
 
 
 def test_an_evolution_restarts_too(tmp_path: Path):
-    rounds = replace(QUICK.rounds, rounds=3, restart=2, controller_updates=2)
+    rounds = replace(QUICK.rounds, rounds=3, restart=(2,), controller_updates=2)
     linear = replace(QUICK, controller=ControllerConfig("linear"), cmaes=CMAESConfig(3, 4, 1, 20), rounds=rounds)
     learn(Run(tmp_path / "run", linear))
     lines = [(tmp_path / f"run/round-{n}/controller/metrics.jsonl").read_text().count("\n") for n in range(4)]

@@ -128,7 +128,7 @@ def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, mon
 
 
 def test_c_is_trained_from_scratch_in_the_round_of_its_restart():
-    rounds = RoundsConfig(rounds=4, decay=0.01, penalty_growth=4.0, controller_updates=7, restart=2, restart_updates=5)
+    rounds = RoundsConfig(rounds=4, decay=0.01, penalty_growth=4.0, controller_updates=7, restart=(2,), restart_updates=5)
     ppo = PPOConfig(updates=9, learning_rate=1.0, leaving_penalty=10.0, noise=0.5)
     told = {n: [(c.updates, c.learning_rate, c.leaving_penalty, c.noise) for c in rounds.curriculum(ppo, n)] for n in range(4)}
     assert told[0] == [(9, 1, 10, 0.5)]

@@ -72,9 +72,9 @@ class RoundsConfig:
     first learns to drive, then not to miss a tile."""
     vision_updates: Annotated[int, least(0)] = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
-    restart: Annotated[int, least(0)] = count(0, least=0)
-    """The round in which C is trained from scratch; 0: none. What it learned in the first, poor dreams it may never unlearn
-    (Nikishin et al. 2022, *The Primacy Bias in Deep Reinforcement Learning*)."""
+    restart: Annotated[tuple[int, ...], least(1)] = ()
+    """The rounds in which C is trained from scratch. What it learned in the first, poor dreams it may never unlearn (Nikishin
+    et al. 2022, *The Primacy Bias in Deep Reinforcement Learning*)."""
     restart_updates: Annotated[int, least(1)] = count(25, least=1)
     """Updates of PPO in each of its three stages: learning rate and penalty go from those of round 0 to those of this round.
     (CMA-ES has as many generations as in the first round.)"""
@@ -85,7 +85,7 @@ class RoundsConfig:
 
     def from_scratch(self, number: int) -> bool:
         """Whether C is trained from scratch in round `number`."""
-        return number == 0 or number == self.restart
+        return number == 0 or number in self.restart
 
     def curriculum(self, ppo: PPOConfig, number: int) -> list[PPOConfig]:
         """How PPO trains C in round `number`, one stage after the other."""

@@ -197,8 +197,8 @@ def _returns(run: RunReader) -> Html:
         return Html("")  # a curve of one point says nothing that the table does not
     caption = "Every episode, and the mean. Round 0 collects with other drivers, every later round with the agent of the round "
     caption += "before; its episodes may be shorter than a lap, so only model selection can reach 900."
-    if 0 < run.restart <= max(run.rounds):
-        caption += f" In round {run.restart} C was trained from scratch."
+    if begun := [str(number) for number in run.restart if number in run.rounds]:
+        caption += f" In round {' and '.join(begun)} C was trained from scratch."
     if run.restarts:
         caption += f" After the rounds come {run.restarts} restarts: C is trained from scratch in the same dream. They collect "
         caption += "nothing."

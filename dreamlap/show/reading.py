@@ -85,9 +85,9 @@ class RunReader:
         return self.config.get("start", "")
 
     @property
-    def restart(self) -> int:
-        """The round in which C is trained from scratch; 0: none."""
-        return self.config.get("rounds", {}).get("restart", 0)
+    def restart(self) -> list[int]:
+        """The rounds in which C is trained from scratch."""
+        return self.config.get("rounds", {}).get("restart", [])
 
     @property
     def restarts(self) -> int:

@@ -38,7 +38,7 @@ TRUST = {
 CONFIG = {
     **{
         "start": str,
-        "rounds": {"restart": int},
+        "rounds": {"restart": [int]},
         "restarts": {"controllers": int},
         "practice": {},
         "video_steps": int,
