@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -471,3 +472,16 @@ def test_drives_below_800_are_lost(tmp_path: Path):
     assert made["lost_interval"] == pytest.approx([0.15, 0.85], abs=0.01)
     told = headline(made | {"seeds": [1, 2, 3, 4], "track": "fast", "laps": 1, "caveats": []})
     assert "lost drives 2 of 4, 95 % interval 15.0 to 85.0 %" in told
+
+
+def test_the_page_of_the_included_agents_has_their_scores():
+    page = (Path(__file__).parents[1] / "docs/agents.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| (.*) \|$", page, re.MULTILINE))
+    scores = {name: load(name).score for name in ("unprivileged", "champion", "champion-tuned")}
+    for name, kept in scores.items():
+        assert kept
+        assert len(kept["seeds"]) == 100
+        returns = np.array(kept["returns"])
+        told = f"{returns.mean():.1f} ± {returns.std(ddof=1):.1f} | {returns.min():.1f} | {kept['laps']}"
+        assert rows[name] == f"{told} | {(returns < 800).sum()}"
+    assert rows.keys() == scores.keys()
