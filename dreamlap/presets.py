@@ -172,7 +172,7 @@ class Preset(NamedTuple):
     """Mean return in the real environment, from the files in scores/; * if an older recipe made it."""
 
 
-FAST = ("a driving car, soon", "7 min", "926")
+FAST = ("a driving car, soon", "11 min", "926")
 """Title, time and score of `demo` and `sprint`."""
 
 PRESETS: dict[str, Preset] = {
