@@ -29,11 +29,11 @@ from dreamlap.scores import told
 
 TRACKS = range(921_000, 921_100)
 RAW, PAGE, FIGURE = Path("scores/real_steps"), Path("docs/real-steps.md"), Path("docs/real-steps.png")
-ROUNDS = {25: 4, 50: 8, 100: 16, 166: 32}
-"""Thousands of real steps -> the agent's drives of a round, of at most 300 steps; there are six rounds."""
-AUTOPILOT = {25: 17, 50: 33, 100: 66, 166: 104}
+ROUNDS = {25: 4, 50: 8, 100: 16, 198: 32}
+"""Thousands of real steps -> the agent's drives of a round, of at most 300 steps; there are nine rounds."""
+AUTOPILOT = {25: 13, 50: 26, 100: 53, 198: 104}
 """... -> the autopilot's drives, of at most 1,000 steps."""
-CORRELATED = {25: 58, 50: 115, 100: 235, 166: 370}
+CORRELATED = {25: 47, 50: 95, 100: 189, 198: 373}
 """... -> drives of correlated random actions, of at most 300 steps, where there is no autopilot."""
 KINDS = {"autopilot": "with the autopilot", "alone": "without"}
 

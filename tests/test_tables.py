@@ -134,7 +134,7 @@ def test_a_recipe_drives_as_much_as_its_name_says(kind: str, amount: int):
     recipe = real_steps.recipe(kind, amount)
     assert 0.97 < cost(recipe).real / 1000 / amount < 1.03
     assert bool(recipe.collect.autopilot) == (kind == "autopilot")
-    if (kind, amount) == ("autopilot", 166):
+    if (kind, amount) == ("autopilot", 198):
         assert recipe == PRESETS["demo"].config
 
 
