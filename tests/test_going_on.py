@@ -193,6 +193,7 @@ def test_an_evolution_restarts_too(tmp_path: Path):
     assert lines == [3, 2, 3, 2]
     stages = [Run(tmp_path / "run", linear).stage(n, "controller").load() for n in range(4)]
     assert [len(stage["fitness"]) for stage in stages if stage] == [3, 5, 3, 5]
+    assert stages[2]
     assert not stages[2]["start"].any()
 
 

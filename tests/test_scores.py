@@ -477,7 +477,7 @@ def test_drives_below_800_are_lost(tmp_path: Path):
 def test_the_page_of_the_included_agents_has_their_scores():
     page = (Path(__file__).parents[1] / "docs/agents.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| `([\w-]+)` \| (.*) \|$", page, re.MULTILINE))
-    scores = {name: load(name).score for name in ("unprivileged", "champion", "champion-tuned")}
+    scores = {name: load_agent(name).score for name in ("unprivileged", "champion", "champion-tuned")}
     for name, kept in scores.items():
         assert kept
         assert len(kept["seeds"]) == 100
