@@ -110,8 +110,8 @@ class Awake:
     @torch.no_grad()
     def _observe(self) -> Tensor:
         with self.autocast():
-            self._z = self.agent.vision.encode(torch.from_numpy(self._frames).to(self.device)).mu.float()
-        return torch.cat([self._z, self.agent.memory.h(self._state)], -1)
+            self._z, observation = self.agent.perceive(self._frames, self._state)
+        return observation
 
     def _begin_where(self, ended: np.ndarray, observation: Tensor) -> Tensor:
         if not (self.restart and ended.any()):
