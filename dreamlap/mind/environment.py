@@ -54,7 +54,8 @@ class View:
     @torch.no_grad()
     def __call__(self, observation: Tensor) -> np.ndarray:
         """[z, h] (N, Z + H) as it is, or frames (N, S, S, 3) uint8."""
-        seen = self.agent.vision.decode(observation[:, : self.agent.vision.latent]) if self.drawn else observation
+        with one_thread():
+            seen = self.agent.vision.decode(observation[:, : self.agent.vision.latent]) if self.drawn else observation
         return seen.cpu().numpy()
 
 
