@@ -140,7 +140,7 @@ class Agent:
         """
         alpha = self.config.controller.smoothing
         action = wish if alpha == 0 else (1 - alpha) * wish + alpha * last
-        if self.actions.name == "discrete":
+        if self.actions.discrete:
             return F.one_hot(action.argmax(-1), self.actions.size).to(action)
         return bounded(action, self.actions)
 

@@ -1,5 +1,6 @@
 """The same function on many items: on threads, or in many processes (joblib's, so that a cluster it knows of will do too)."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -59,3 +60,13 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> I
 @cache
 def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, "dreamlap", initializer=torch.set_num_threads, initargs=(1,))
+
+
+def _after_fork() -> None:
+    """A forked process has none of its parent's threads, neither ours nor torch's: it would wait for them forever."""
+    _threads.cache_clear()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -10,9 +10,9 @@ def register() -> None:
     _register("dreamlap/CarRacing-v3", "dreamlap.track:FastCarRacing", max_episode_steps=1000, reward_threshold=900)
     for kind in ("Stock", "Fast"):
         _register(f"dreamlap/{kind}Exam-v3", f"dreamlap.track.exam:{kind}Exam", max_episode_steps=1000, reward_threshold=900)
-    for name, kind in (("dreamlap/Dream-v0", "dream"), ("dreamlap/Awake-v0", "awake")):
-        make = "dreamlap.mind.environment:make_"
-        _register(name, f"{make}{kind}", vector_entry_point=f"{make}{kind}_vector", order_enforce=True)
+    for kind in ("Dream", "Awake"):
+        many = f"dreamlap.mind.vector:{kind}VectorEnv"
+        _register(f"dreamlap/{kind}-v0", f"dreamlap.mind.environment:{kind}Env", vector_entry_point=many)
 
 
 def _register(name: str, entry_point: str, **settings: Any) -> None:

@@ -44,6 +44,11 @@ def training_track(*names: int | str, seed: int) -> int:
     return derive(seed, *names) % SELECTION_SEEDS
 
 
+def seed_of_dream(seed: int) -> int:
+    """A seed of any size as one of 63 bits, which a dream computes with; those that fit stay as they are."""
+    return int(seed) if abs(seed) < 2**63 else derive(abs(seed), "dream")
+
+
 def _mix(x: torch.Tensor) -> torch.Tensor:
     """A bijection of int64 that scatters neighbouring numbers (the finalizer of SplitMix64: Steele et al. 2014, OOPSLA)."""
     x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * -4658895280553007687

@@ -172,7 +172,7 @@ def test_both_minds_have_one_interface(agent: Agent):
         step = mind.step(torch.zeros(2, mind.action_size))
         assert observation.shape == step.observation.shape == (2, mind.observation_size)
         assert step.reward.shape == step.off_road.shape == (2,)
-        assert mind.render().shape == (64, 64, 3)
+        assert mind.render().shape == (2, 64, 64, 3)
 
 
 def test_a_dream_needs_real_moments(agent: Agent):

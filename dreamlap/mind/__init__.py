@@ -7,7 +7,20 @@ Letters: N minds side by side, Z latent, H hidden, A action.
 
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream, DreamConfig
-from dreamlap.mind.environment import MindEnv, MindVectorEnv
+from dreamlap.mind.environment import AwakeEnv, DreamEnv, MindEnv
 from dreamlap.mind.interface import Mind, Step
+from dreamlap.mind.vector import AwakeVectorEnv, DreamVectorEnv, MindVectorEnv
 
-__all__ = ["Awake", "Dream", "DreamConfig", "Mind", "MindEnv", "MindVectorEnv", "Step"]
+__all__ = [
+    "Awake",
+    "AwakeEnv",
+    "AwakeVectorEnv",
+    "Dream",
+    "DreamConfig",
+    "DreamEnv",
+    "DreamVectorEnv",
+    "Mind",
+    "MindEnv",
+    "MindVectorEnv",
+    "Step",
+]

@@ -50,22 +50,25 @@ class Awake:
         self.random_start, self.reverse, self.restart, self.autocast = random_start, reverse, restart, autocast
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
-    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None) -> Tensor:
-        """Begin N episodes on the tracks `seeds`. `options`: those of the track's reset, for these episodes alone; what they
-        do not say is left to `random_start` and `reverse`."""
+    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None, rows: Tensor | None = None) -> Tensor:
+        """Begin N episodes on the tracks `seeds`, or with `rows`, a mask (N,) bool, those of some, on as many. `options`: those
+        of the track's reset, for these episodes alone; what they do not say is left to `random_start` and `reverse`."""
         told = read_options(options)
         if told and self.agent.config.track.dream:
             raise Refused(f"a dream has no option {', '.join(map(repr, told))}: it begins with a moment that its seed draws")
-        self._seeds = list(seeds)
-        self._episodes = np.zeros(self.num_envs, np.int64)
-        self._age = np.zeros(self.num_envs, np.int64)
-        self._state = self.agent.memory.initial(self.num_envs)
-        self._action = self._state.new_zeros(self.num_envs, self.action_size)
-        for i, seed in enumerate(self._seeds):
-            self._begin(i, seed, told)
-        return self._observe()
+        if rows is None:
+            self._seeds = [0] * self.num_envs
+            self._episodes, self._age = np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs, np.int64)
+            self._state = self.agent.memory.initial(self.num_envs)
+            self._action = self._state.new_zeros(self.num_envs, self.action_size)
+            rows = torch.ones(self.num_envs, dtype=torch.bool)
+        begun = np.flatnonzero(rows.cpu().numpy())
+        for i, seed in zip(begun, seeds, strict=True):
+            self._seeds[i], self._episodes[i] = seed, 0
+            self._start(int(i), seed, told)
+        return self._forget(rows)
 
-    def _begin(self, i: int, seed: int, told: dict[str, Any]) -> None:
+    def _start(self, i: int, seed: int, told: dict[str, Any]) -> None:
         options = ways_to_begin(numpy_generator(seed, "awake"), self.random_start, self.reverse) | told
         self._frames[i], _ = self.tracks[i].reset(seed=seed, options=options)
 
@@ -80,9 +83,27 @@ class Awake:
         self._age += 1
         truncated = (self._age >= self.limit) & ~terminated
         under = self._tensor(off_road(self._frames, self.agent.config.track.bar))
-        final = self._observe()
-        observation = self._begin_where(terminated | truncated, final)
+        observation = final = self._observe()
+        ended = terminated | truncated
+        if self.restart and ended.any():
+            observation = self.begin(torch.from_numpy(ended))
         return Step(observation, self._tensor(reward), self._tensor(terminated), self._tensor(truncated), under, final)
+
+    @torch.no_grad()
+    def begin(self, rows: Tensor) -> Tensor:
+        """Begin the next episodes of some minds, a mask (N,) bool, on training tracks -> observation (N, Z + H)."""
+        for i in np.flatnonzero(rows.cpu().numpy()):
+            self._episodes[i] += 1
+            self._start(int(i), training_track("awake", int(self._episodes[i]), seed=self._seeds[i]), {})
+        return self._forget(rows)
+
+    def _forget(self, rows: Tensor) -> Tensor:
+        """M remembers nothing of the episodes before -> what is seen now."""
+        self._age[rows.cpu().numpy()] = 0
+        begun = rows.to(self.device)[:, None]
+        self._state = torch.where(begun, 0.0, self._state)
+        self._action = torch.where(begun, 0.0, self._action)
+        return self._observe()
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some of the tracks, in their order: a mask (N,) bool. The others stand still, and stay open."""
@@ -99,8 +120,8 @@ class Awake:
         return Starts(self._z, self._state)
 
     def render(self) -> np.ndarray:
-        """The first track's frame, as V sees it."""
-        return self._frames[0].copy()
+        """The frames that V sees: (N, S, S, 3) uint8."""
+        return self._frames.copy()
 
     def close(self) -> None:
         """Close the tracks."""
@@ -112,18 +133,6 @@ class Awake:
         with self.autocast():
             self._z, observation = self.agent.perceive(self._frames, self._state)
         return observation
-
-    def _begin_where(self, ended: np.ndarray, observation: Tensor) -> Tensor:
-        if not (self.restart and ended.any()):
-            return observation
-        for i in np.flatnonzero(ended):
-            self._episodes[i] += 1
-            self._begin(int(i), training_track("awake", int(self._episodes[i]), seed=self._seeds[i]), {})
-        self._age[ended] = 0
-        begun = self._tensor(ended)[:, None]
-        self._state = torch.where(begun, 0.0, self._state)
-        self._action = torch.where(begun, 0.0, self._action)
-        return self._observe()
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -16,7 +16,7 @@ from dreamlap.config.training import DreamConfig
 from dreamlap.errors import Refused
 from dreamlap.memory.mixture import sample
 from dreamlap.mind.interface import Step
-from dreamlap.seeds import normals, uniforms
+from dreamlap.seeds import normals, seed_of_dream, uniforms
 from dreamlap.settings import SHARE, SIZE, bounded
 
 
@@ -31,9 +31,11 @@ class Dream:
         config: DreamConfig | None = None,
         starts: Starts | None = None,
         from_start: Annotated[float | None, SHARE] = None,
+        restart: bool = True,
     ):
         """`starts`: the moments that dreams go on from, by default those that the agent carries along. `from_start`: share of
-        the dreams that begin with the first frame of an episode, by default as many as there are among the moments.
+        the dreams that begin with the first frame of an episode, by default as many as there are among the moments. `restart`:
+        whether a dream that ended is followed by another.
 
         Raises:
             Refused: there are no such moments, or a number is out of its bounds.
@@ -43,11 +45,12 @@ class Dream:
             raise Refused("this agent has no real moments to dream from (its folder lacks starts.safetensors)")
         self.agent, self.memory, self.starts = agent, agent.memory, starts
         self.config = config or DreamConfig()
+        self.limit = self.config.horizon
         self.num_envs = num_envs
         self.observation_size = self.memory.latent + self.memory.hidden
         self.action_size = self.memory.action
         self.device = self.starts.z.device
-        self.from_start = from_start
+        self.from_start, self.restart = from_start, restart
         if from_start is not None:
             self._split(from_start)
 
@@ -60,18 +63,27 @@ class Dream:
                 raise Refused(f"Dream: `from_start` is {from_start:g}, but no {what} is among the agent's {len(first)} moments")
 
     @torch.no_grad()
-    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None) -> Tensor:
-        """Begin N dreams, one for each seed; dream i is the same whatever its place and neighbours, given its seed. There are
-        no `options`."""
+    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None, rows: Tensor | None = None) -> Tensor:
+        """Begin N dreams, one for each seed; dream i is the same whatever its place and neighbours, given its seed. With
+        `rows`, a mask (N,) bool, only those begin, from as many seeds. There are no `options`."""
         if options:
             raise Refused(f"a dream has no option {', '.join(map(repr, options))}: it begins with a moment that its seed draws")
-        self.num_envs = len(seeds)
-        self._seeds = torch.tensor(seeds, dtype=torch.int64, device=self.device)
-        self._clock = torch.zeros_like(self._seeds)  # steps since the reset: with the seed it names every draw of chance
-        self._age = torch.zeros_like(self._seeds)  # steps since the present dream began
-        self._z, self._state = self._moments(uniforms(self._seeds, self._clock - 1, 1)[:, 0])
-        self._action = self._z.new_zeros(self.num_envs, self.action_size)
-        return self._observation()
+        begun = torch.tensor([seed_of_dream(seed) for seed in seeds], dtype=torch.int64, device=self.device)
+        clock = torch.zeros_like(begun)
+        if rows is None:
+            self.num_envs = len(begun)
+            self._seeds, self._clock = begun, clock  # steps since the reset: with the seed they name every draw of chance
+            self._age = clock  # steps since the present dream began
+            self._z, self._state = self._moments(self._first_chance())
+            self._action = self._z.new_zeros(self.num_envs, self.action_size)
+            return self._observation()
+        at = (rows.to(self.device),)
+        self._seeds, self._clock = self._seeds.index_put(at, begun), self._clock.index_put(at, clock)
+        self._chance = self._first_chance()
+        return self.begin(rows)
+
+    def _first_chance(self) -> Tensor:
+        return uniforms(self._seeds, self._clock - 1, 1)[:, 0]
 
     @torch.no_grad()
     def step(self, action: Tensor) -> Step:
@@ -84,10 +96,23 @@ class Dream:
         self._z = sample(expected.z, chance[:, :latent], normals(chance[:, latent : 2 * latent]), self.config.temperature)
         self._clock, self._age = self._clock + 1, self._age + 1
         terminated = chance[:, -2] < expected.end.sigmoid()
-        truncated = (self._age >= self.config.horizon) & ~terminated
-        final = self._observation()
-        self._begin_where(terminated | truncated, chance[:, -1])
-        return Step(self._observation(), expected.reward, terminated, truncated, expected.off_road.sigmoid(), final)
+        truncated = (self._age >= self.limit) & ~terminated
+        observation = final = self._observation()
+        self._chance, ended = chance[:, -1], terminated | truncated
+        if self.restart and ended.any():
+            observation = self.begin(ended)
+        return Step(observation, expected.reward, terminated, truncated, expected.off_road.sigmoid(), final)
+
+    @torch.no_grad()
+    def begin(self, rows: Tensor) -> Tensor:
+        """Begin the next of some dreams, a mask (N,) bool, by their own chance -> observation (N, Z + H)."""
+        rows = rows.to(self.device)
+        z, state = self._moments(self._chance)
+        self._z = torch.where(rows[:, None], z, self._z)
+        self._state = torch.where(rows[:, None], state, self._state)
+        self._action = torch.where(rows[:, None], 0.0, self._action)
+        self._age = torch.where(rows, 0, self._age)
+        return self._observation()
 
     def keep(self, rows: Tensor) -> None:
         """Go on with some of the dreams, in their order: a mask (N,) bool."""
@@ -101,9 +126,12 @@ class Dream:
         return Starts(self._z, self._state)
 
     def render(self) -> np.ndarray:
-        """The first dream's frame as V draws it: (S, S, 3) uint8."""
+        """What V draws of each dream: (N, S, S, 3) uint8."""
         with torch.no_grad():
-            return self.agent.vision.decode(self._z[:1])[0].cpu().numpy()
+            return self.agent.vision.decode(self._z).cpu().numpy()
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _observation(self) -> Tensor:
         return torch.cat([self._z, self.memory.h(self._state)], -1)
@@ -122,14 +150,6 @@ class Dream:
         rows[first] = _pick(self._firsts, chance[first] / share) if share else rows[first]
         rows[~first] = _pick(self._later, (chance[~first] - share) / (1 - share)) if share < 1 else rows[~first]
         return rows
-
-    def _begin_where(self, ended: Tensor, chance: Tensor) -> None:
-        if ended.any():
-            z, state = self._moments(chance)
-            self._z = torch.where(ended[:, None], z, self._z)
-            self._state = torch.where(ended[:, None], state, self._state)
-            self._action = torch.where(ended[:, None], 0.0, self._action)
-            self._age = torch.where(ended, 0, self._age)
 
 
 def _pick(rows: Tensor, chance: Tensor) -> Tensor:

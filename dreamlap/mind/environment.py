@@ -1,5 +1,6 @@
-"""A mind as a Gymnasium environment, single or vectorized, for whatever speaks Gymnasium rather than tensors."""
+"""A mind as a Gymnasium environment, for whatever speaks Gymnasium rather than tensors. Many side by side: `mind.vector`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -7,44 +8,40 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import ResetNeeded
 from torch import Tensor
 
 from dreamlap.agent import Agent, load_agent
 from dreamlap.errors import Refused
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream, DreamConfig
-from dreamlap.mind.interface import Mind, sound
+from dreamlap.mind.interface import sound
+from dreamlap.mind.shards import Shards
 from dreamlap.parallel import one_thread
 
 FPS = 50
 
-
 Observation = Literal["zh", "frame"]
 """What an environment shows: [z, h], or the frame that V draws from z."""
 
+SHARDS, SHARDED = 4, 256
+"""Into how many shards dreams are cut, and how many there must be: never by the cores, which must not change the result."""
 
-def read_actions(mind: Mind, actions: Any, *batch: int) -> Tensor:
-    """Actions (*batch, A) from outside, for a mind: arrays, lists and tuples of numbers.
-
-    Raises:
-        Refused: they have another shape, or hold something else than finite numbers.
-    """
-    with np.errstate(over="ignore"):  # what is too large for float32 is out of bounds, and the mind clips it
-        numbers = mind.agent.actions.read(actions, *batch).astype(np.float32)
-    return torch.from_numpy(numbers).to(mind.device)
+BEFORE = "call reset() first: {}"
 
 
 class View:
-    """Turns what a mind gives into what its environment shows."""
+    """How a mind meets an environment's user: its spaces, what it shows, the actions and seeds that it takes."""
 
-    def __init__(self, mind: Mind, observation: Observation):
+    def __init__(self, mind: Awake | Dream | Shards, observation: Observation, render_mode: str | None):
         if observation not in (known := get_args(Observation)):
             raise Refused(f"an observation is one of {', '.join(known)}, not {observation!r}")
-        self.agent, self.drawn = mind.agent, observation == "frame"
+        if render_mode not in (None, "rgb_array"):
+            raise Refused(f"render_mode is 'rgb_array' or None here, not {render_mode!r}")
+        self.mind, self.agent, self.drawn = mind, mind.agent, observation == "frame"
         form, side = mind.agent.actions, mind.agent.vision.size
-        self.action_space = spaces.Box(form.low, form.high, dtype=np.float32)
+        self.action_space = spaces.Discrete(form.size) if form.discrete else spaces.Box(form.low, form.high, dtype=np.float32)
         self.observation_space = (
             spaces.Box(0, 255, (side, side, 3), np.uint8)
             if self.drawn
@@ -58,127 +55,152 @@ class View:
             seen = self.agent.vision.decode(observation[:, : self.agent.vision.latent]) if self.drawn else observation
         return seen.cpu().numpy()
 
-
-class MindVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """N minds as a vector environment: observations [z, h] (N, Z + H) float32, actions (N, A) in the agent's own form.
-
-    An episode that ends is followed by the next in the same step (`AutoresetMode.SAME_STEP`): its last observation is
-    `info["final_obs"]`. `info["off_road"]` (N,) is how far the car has left the road.
-    """
-
-    def __init__(self, mind: Awake | Dream, render_mode: str | None = None, observation: Observation = "zh"):
-        self.mind, self.num_envs, self.render_mode = mind, mind.num_envs, render_mode
-        self.view = View(mind, observation)
-        self.metadata = {
-            "render_modes": ["rgb_array"],
-            "render_fps": FPS,
-            "autoreset_mode": AutoresetMode.SAME_STEP,
-        }
-        self.single_observation_space, self.single_action_space = self.view.observation_space, self.view.action_space
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-
-    def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin N episodes: environment i from seed + i, or from the i-th of a list of seeds. `options`: see the mind's."""
-        super().reset(seed=seed if isinstance(seed, int) else None, options=options)
-        given = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
-        seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in given]
-        with one_thread():
-            return self.view(self.mind.reset(seeds, options)), {}
-
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Act in every mind: (N, A), in the agent's own form; what is out of bounds is clipped.
+    def actions(self, actions: Any, *batch: int) -> Tensor:
+        """Actions from outside (*batch, A), for a mind: arrays, lists and tuples of numbers. A discrete agent also takes the
+        number of what it does (*batch,).
 
         Raises:
-            Refused: the actions have another shape or are no finite numbers, or the agent is broken.
+            Refused: they have another shape, or hold something else than finite numbers.
         """
-        with one_thread():
-            step = sound(self.mind.step(read_actions(self.mind, actions, self.num_envs)))
-        reward, terminated, truncated, off_road = (part.cpu().numpy() for part in step[1:5])
-        info: dict[str, Any] = {"off_road": off_road}
-        ended = terminated | truncated
-        if ended.any():
-            info |= {"final_obs": self.view(step.final_observation), "_final_obs": ended}
-        return self.view(step.observation), reward, terminated, truncated, info
-
-    def render(self) -> tuple[np.ndarray, ...] | None:
-        """The first mind's frame, as the one element of a tuple."""
-        return (self.mind.render(),) if self.render_mode == "rgb_array" else None
+        with np.errstate(over="ignore"):  # what is too large for float32 is out of bounds, and the mind clips it
+            numbers = self.agent.actions.read(actions, *batch).astype(np.float32)
+        return torch.from_numpy(numbers).to(self.mind.device)
 
 
-class MindEnv(gym.Env[np.ndarray, np.ndarray]):
-    """One mind as an environment: observation [z, h] (Z + H,) float32, action (A,) in the agent's own form."""
+def read_seed(seed: Any) -> int:
+    """A seed from outside: a whole number from 0 on, of any size and of Python's or NumPy's kind.
 
-    def __init__(self, mind: Awake | Dream, render_mode: str | None = None, observation: Observation = "zh"):
-        self.mind, self.render_mode = mind, render_mode
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}
-        self.view = View(mind, observation)
+    Raises:
+        Refused: it is none.
+    """
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0:
+        return int(seed)
+    raise Refused(f"a seed is a whole number from 0 on, not {seed!r:.60}")
+
+
+def with_limit(spec: EnvSpec | None, mind: Awake | Dream | Shards) -> EnvSpec | None:
+    """The specification of an environment that states when the clock ends an episode, and names its agent by its folder."""
+    if spec is None:
+        return None
+    given = spec.kwargs.get("agent")
+    if isinstance(given, Agent) and given.origin and given.origin[1] == given.fingerprint:
+        given = given.origin[0]
+    named = {"agent": str(given)} if isinstance(given, Path) else {}
+    return replace(spec, max_episode_steps=mind.limit, kwargs=spec.kwargs | named)
+
+
+class MindEnv(gym.Env[np.ndarray, Any]):
+    """One mind as an environment: observation [z, h] (Z + H,) float32, action (A,) in the agent's own form.
+
+    A discrete agent takes the number of what it does. `info["off_road"]` is how far the car has left the road, 0 to 1.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012
+
+    def __init__(self, mind: Awake | Dream | Shards, render_mode: str | None = None, observation: Observation = "zh"):
+        self.view = View(mind, observation, render_mode)
+        self.mind, self.render_mode, mind.restart = mind, render_mode, False
         self.observation_space, self.action_space = self.view.observation_space, self.view.action_space
+        self._spec: EnvSpec | None = None
+        self._needed = BEFORE.format("no episode has begun")
+        """Why the next thing to do is a reset; empty during an episode."""
+
+    @property
+    def spec(self) -> EnvSpec | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What `gymnasium.make` was told."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._spec = with_limit(spec, self.mind)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin an episode. `options`: awake, those of the track's reset (`start_tile`, `reverse`, `randomize`); no others."""
-        super().reset(seed=seed, options=options)
-        seed = int(self.np_random.integers(2**31)) if seed is None else seed
-        with one_thread():
-            return self.view(self.mind.reset([seed], options))[0], {}
+        """Begin an episode. `options`: awake, those of the track's reset (`start_tile`, `reverse`, `randomize`); no others.
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        `np_random_seed` is a seed too: it begins the first episode again, and those after it.
+        """
+        fresh = seed is not None or self._np_random is None
+        super().reset(seed=None if seed is None else read_seed(seed), options=options)
+        own = self.np_random_seed if fresh else int(self.np_random.integers(2**31))
+        with one_thread():
+            observation = self.mind.reset([own], options)
+        self._needed = ""
+        return self.view(observation)[0], {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Act: (A,), in the agent's own form; what is out of bounds is clipped.
 
         Raises:
             Refused: the action has another shape or is no finite number, or the agent is broken.
+            ResetNeeded: no episode has begun, or it has ended.
         """
+        if self._needed:
+            raise ResetNeeded(self._needed)
         with one_thread():
-            step = sound(self.mind.step(read_actions(self.mind, action)[None]))
+            step = sound(self.mind.step(self.view.actions(action)[None]))
+        terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
+        if terminated or truncated:
+            self._needed = BEFORE.format("the episode has ended")
         info = {"off_road": float(step.off_road[0])}
-        return (
-            self.view(step.final_observation)[0],
-            float(step.reward[0]),
-            bool(step.terminated[0]),
-            bool(step.truncated[0]),
-            info,
-        )
+        return self.view(step.observation)[0], float(step.reward[0]), terminated, truncated, info
 
     def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The frame, (S, S, 3) uint8."""
-        return self.mind.render() if self.render_mode == "rgb_array" else None
+        """The frame, (S, S, 3) uint8.
+
+        Raises:
+            ResetNeeded: no episode has begun.
+        """
+        if self._np_random is None:
+            raise ResetNeeded(self._needed)
+        with one_thread():
+            return self.mind.render()[0] if self.render_mode else None
+
+    def close(self) -> None:
+        """Close the track, if there is one."""
+        self.mind.close()
 
 
-def make_dream(
-    agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh", **settings: Any
-) -> MindEnv:
+class DreamEnv(MindEnv):
     """`gymnasium.make("dreamlap/Dream-v0", agent=PATH)`: one dream; `settings` are those of `DreamConfig`.
 
     Without `from_start`, dreams begin with the agent's moments as they come.
     """
-    return MindEnv(_dream(agent, 1, settings), render_mode, observation)
+
+    def __init__(
+        self, agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh", **settings: Any
+    ):
+        super().__init__(open_dream(agent, 1, settings), render_mode, observation)
 
 
-def make_dream_vector(
-    num_envs: int, agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh", **settings: Any
-) -> MindVectorEnv:
-    """`gymnasium.make_vec("dreamlap/Dream-v0", num_envs=1024, agent=PATH)`."""
-    return MindVectorEnv(_dream(agent, num_envs, settings), render_mode, observation)
-
-
-def make_awake(agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh") -> MindEnv:
+class AwakeEnv(MindEnv):
     """`gymnasium.make("dreamlap/Awake-v0", agent=PATH)`: the fast track through the agent's V and M."""
-    return MindEnv(Awake(_agent(agent), 1), render_mode, observation)
+
+    def __init__(self, agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh"):
+        super().__init__(Awake(open_agent(agent), 1), render_mode, observation)
 
 
-def make_awake_vector(
-    num_envs: int, agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh"
-) -> MindVectorEnv:
-    """`gymnasium.make_vec("dreamlap/Awake-v0", num_envs=8, agent=PATH)`."""
-    return MindVectorEnv(Awake(_agent(agent), num_envs), render_mode, observation)
+def open_dream(agent: Any, num_envs: Any, settings: dict[str, Any], limit: Any = None) -> Dream | Shards:
+    """Dreams of an agent, or of that in a folder; `settings` are those of `DreamConfig`, and `limit` bounds the horizon.
 
-
-def _dream(agent: str | Path | Agent, num_envs: int, settings: dict[str, Any]) -> Dream:
+    Many are cut into shards, which use all cores.
+    """
     config = DreamConfig(**settings)
-    return Dream(_agent(agent), num_envs, config, from_start=config.from_start if "from_start" in settings else None)
+    config = replace(config, horizon=min(config.horizon, limit)) if limit is not None else config
+    agent, from_start = open_agent(agent), config.from_start if "from_start" in settings else None
+    if not isinstance(num_envs, int) or num_envs < SHARDED or agent.state.device.type != "cpu":
+        return Dream(agent, num_envs, config, from_start=from_start)
+    parts = [num_envs // SHARDS + (part < num_envs % SHARDS) for part in range(SHARDS)]
+    return Shards([Dream(agent, part, config, from_start=from_start) for part in parts])
 
 
-def _agent(agent: str | Path | Agent) -> Agent:
-    return agent if isinstance(agent, Agent) else load_agent(agent)
+def open_agent(agent: Any) -> Agent:
+    """The agent itself, or the one that is named.
+
+    Raises:
+        Refused: it is neither.
+    """
+    if isinstance(agent, Agent):
+        return agent
+    if not isinstance(agent, str | Path) or not str(agent):
+        raise Refused(f"agent is {agent!r:.60}: give an agent, its folder, or the name of an included one, such as 'champion'")
+    return load_agent(agent)

@@ -33,7 +33,7 @@ class DreamTrack:
         are read as a track's, and change nothing."""
         read_options(options)
         self.mind.reset([seed])
-        return self.mind.render(), {}
+        return self.mind.render()[0], {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """A stock action (3,) -> the frame that follows (S, S, 3) uint8, the reward that M predicts, whether M ends it."""

@@ -110,7 +110,7 @@ class DreamFilm:
                 with torch.no_grad():
                     action = self.agent.controller.act(observation)
                 shown = self.agent.actions.to_stock(action[0].cpu().numpy())
-                yield self.board.compose([*beside, dream.render()], _words(step, self.reward), shown)
+                yield self.board.compose([*beside, dream.render()[0]], _words(step, self.reward), shown)
                 observation, reward = dream.step(action)[:2]
                 self.reward += float(reward[0])
                 bar.advance(note=f"reward {self.reward:.0f}")

@@ -36,6 +36,11 @@ class ActionForm:
         """How many numbers an action has."""
         return len(self.low)
 
+    @property
+    def discrete(self) -> bool:
+        """Whether one of them is done, and not all."""
+        return self.name == "discrete"
+
     def to_stock(self, a: np.ndarray) -> np.ndarray:
         """(..., size) to (..., 3) float32 in [steer, gas, brake]; what is out of bounds is clipped.
 
@@ -55,7 +60,7 @@ class ActionForm:
     def read(self, action: Any, *batch: int) -> np.ndarray:
         """An action (size,) from outside, or many (*batch, size), as numbers of the kind that they came in.
 
-        Arrays, lists and tuples of whole or other numbers are taken.
+        Arrays, lists and tuples of whole or other numbers are taken. For the discrete form, so is the number of what is done.
 
         Raises:
             Refused: it has another shape, or holds something else than finite numbers. Clipping would let NaN pass, and the
@@ -65,9 +70,13 @@ class ActionForm:
             a = np.asarray(action)
         except (ValueError, TypeError, RuntimeError):  # lists of different lengths; a tensor that wants its gradient
             a = np.empty(0, object)
+        if self.discrete and a.shape == batch and a.dtype.kind in "iu" and ((a >= 0) & (a < self.size)).all():
+            return np.eye(self.size, dtype=np.float32)[a]
         if a.dtype.kind in KINDS and a.shape == (*batch, self.size) and _all_finite(a):
             return a
         names = ", ".join(self.numbers)
+        if self.discrete and a.shape == batch:
+            raise Refused(f"an action is a whole number from 0 to {self.size - 1} ({names}), not {action!r:.60}")
         wanted = f"actions have shape {(*batch, self.size)}" if batch else f"an action has {self.size} numbers"
         raise Refused(f"{wanted} ({names}), not {_shown(action, a)}")
 

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.box2d.car_dynamics import SIZE, WHEELPOS
 from gymnasium.envs.box2d.car_racing import SCALE, ZOOM, CarRacing
+from gymnasium.error import ResetNeeded
 from gymnasium.utils import EzPickle
 
 from dreamlap.errors import Refused
@@ -103,7 +104,10 @@ class FastCarRacing(CarRacing):
 
         Raises:
             Refused: the action is not one: steer, gas and brake, all finite, or with `continuous=False` one of five.
+            ResetNeeded: no episode has begun.
         """
+        if self.car is None:
+            raise ResetNeeded("call reset() first: no episode has begun")
         if self._new:  # stock's reset steps once, without an action, when it has built the car
             self._new = False
             self._prepare_car()
@@ -155,7 +159,8 @@ class FastCarRacing(CarRacing):
             self._ground.repaint(tile.idx, self.road_color)
 
     def _render(self, mode: str) -> Any:
-        return self._observe() if mode == "state_pixels" else super()._render(mode)
+        drawn = mode == "state_pixels" and self.car is not None
+        return self._observe() if drawn else super()._render(mode)
 
     def _observe(self) -> np.ndarray:
         """(size, size, 3) uint8."""
