@@ -26,7 +26,7 @@ from dreamlap.expert import Expert
 from dreamlap.files import place, write_json
 from dreamlap.mind.world import open_world
 from dreamlap.parallel import in_parallel
-from dreamlap.progress import console, meter
+from dreamlap.progress import meter, notes
 from dreamlap.run import commit, versions
 from dreamlap.scores import labelled, read_score, score
 from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
@@ -170,7 +170,7 @@ def _begun(file: Path | None, label: dict[str, Any], together: int) -> dict[str,
         or len(kept["returns"]) % together
     ):
         return {}
-    console.print(f"{file}: goes on after {len(kept['returns'])} of {len(label['seeds'])} tracks")
+    notes.print(f"{file}: goes on after {len(kept['returns'])} of {len(label['seeds'])} tracks")
     return {name: kept[name] for name in ("returns", "steps", "laps")}
 
 
@@ -207,7 +207,7 @@ def score_kept(path: Path, agent: Path, seeds: Sequence[int], workers: int, trac
         try:
             kept = read_score(path, whole=False)
         except Refused as error:
-            console.print(f"{error}: it is made again")
+            notes.print(f"{error}: it is made again")
         else:
             same = kept["complete"] and kept["seeds"] == list(seeds) and kept["track"] == track
             if same and kept["fingerprint"] in (None, load(agent).fingerprint):

@@ -33,7 +33,7 @@ from dreamlap.measure.trust import SIGHT, SUMS, advice, calibration, compare_rew
 from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
 from dreamlap.plan import Run, begun_with, distills, first_drives, length
-from dreamlap.progress import console, meter
+from dreamlap.progress import meter, notes
 from dreamlap.run import Stage, versions
 from dreamlap.seeds import derive
 from dreamlap.weights import checksum, checksum_of
@@ -136,7 +136,7 @@ def lost_episodes(run: Run, stage: Stage) -> bool:
     """Whether an episode that a stage collected is no longer there as it was. (Older versions did not write them down.)"""
     for name, identity in stage.result.get("episodes", {}).items():
         if name not in run.store or run.store.open(name).identity != identity:
-            console.print(f"{stage.folder} is made again: its episode {name} is missing or has changed")
+            notes.print(f"{stage.folder} is made again: its episode {name} is missing or has changed")
             return True
     return False
 
@@ -233,7 +233,7 @@ def check_dream(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     found = compare_rewards(asked, off_road_penalty(run))
     stage.finish(seconds=time.time() - began, **found)
     if found["alarm"]:
-        console.print(f"Round {number - 1}: {advice(found)}", style="yellow")
+        notes.print(f"Round {number - 1}: {advice(found)}", style="yellow")
 
 
 def off_road_penalty(run: Run) -> float:

@@ -21,7 +21,7 @@ from dreamlap.episodes.record import check_driver
 from dreamlap.errors import Refused
 from dreamlap.files import Owned, check_folder, place
 from dreamlap.mind.world import open_world
-from dreamlap.progress import console
+from dreamlap.progress import notes
 from dreamlap.run import Stage, claim
 from dreamlap.seeds import derive
 from dreamlap.settings import differences
@@ -83,7 +83,7 @@ class Run:
     def _forget(self, setting: str) -> None:
         """Let the stages that build on a setting begin again."""
         for stage in self._bound(setting):
-            console.print(f"{stage.folder} is made again: --{setting} changed")
+            notes.print(f"{stage.folder} is made again: --{setting} changed")
             stage.reset()
 
     def _bound(self, setting: str) -> list[Stage]:
@@ -131,11 +131,11 @@ class Run:
                     f"{stage.folder} was trained when {' and '.join(WORDS[part] for part in changed)} differed from now. "
                     "Add --retrain to train it, and what builds on it, again; or choose another --name"
                 )
-            console.print(f"{stage.folder} is made again: {' and '.join(WORDS[part] for part in changed)} changed")
+            notes.print(f"{stage.folder} is made again: {' and '.join(WORDS[part] for part in changed)} changed")
             stage.reset()
             stage.build_on(inputs)
         if stage.done and (lost := [file for file in LEAVES.get(name, ()) if not (stage.folder / file).exists()]):
-            console.print(f"{stage.folder} is made again: its {lost[0]} is missing")
+            notes.print(f"{stage.folder} is made again: its {lost[0]} is missing")
             stage.reopen()
         return stage
 

@@ -1,12 +1,14 @@
-"""What a person sees while something takes longer than a few seconds: how far, how fast, how long still."""
+"""What is printed: results to standard output; to standard error what goes on meanwhile: how far, how fast, how long still."""
 
 import errno
 import io
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO, TypeVar, cast
+from datetime import timedelta
+from typing import Any, Literal, TextIO, TypeVar, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -24,40 +26,47 @@ T = TypeVar("T")
 
 
 class Steady(io.TextIOBase):
-    """Standard output, as long as somebody reads it. When the reader goes away or its disk is full, work goes on in silence."""
+    """A standard stream, as long as somebody reads it. If the reader goes away, or its disk is full, work goes on."""
+
+    def __init__(self, name: Literal["stdout", "stderr"]):
+        self._name = name
+
+    @property
+    def _stream(self) -> Any:
+        return getattr(sys, self._name)  # as it is now: tests and notebooks put others in its place
 
     @property
     def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Standard output's own."""
-        return getattr(sys.stdout, "encoding", None) or "utf-8"
+        """The stream's own."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
 
     def isatty(self) -> bool:
         """Whether a person looks."""
-        return sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
+        return self._stream is not None and not self._stream.closed and self._stream.isatty()
 
     def fileno(self) -> int:
-        """Standard output's own."""
-        return sys.stdout.fileno()
+        """The stream's own."""
+        return self._stream.fileno()
 
     def write(self, text: str) -> int:
         """Write, if anybody listens; what the encoding lacks becomes a question mark."""
-        if sys.stdout is not None:
+        if self._stream is not None:
             with self._alone():
-                sys.stdout.write(text.encode(self.encoding, "replace").decode(self.encoding))
+                self._stream.write(text.encode(self.encoding, "replace").decode(self.encoding))
         return len(text)
 
     def flush(self) -> None:
         """See `write`."""
-        if sys.stdout is not None:
+        if self._stream is not None:
             with self._alone():
-                sys.stdout.flush()
+                self._stream.flush()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         try:
             yield
         except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
-            _give_up(sys.stdout)
+            _give_up(self._stream)
 
 
 def open_streams() -> None:
@@ -92,8 +101,18 @@ def print_for_programs(text: str) -> None:
         raise OSError(error.errno, error.strerror, "standard output") from error
 
 
-console = Console(highlight=False, markup=False, soft_wrap=True, file=cast(TextIO, Steady()))
-"""Prints texts as they are, square brackets too, and leaves the breaking of lines to the terminal."""
+def _printer(name: Literal["stdout", "stderr"]) -> Console:
+    """Prints texts as they are, square brackets too, and leaves the breaking of lines to the terminal."""
+    return Console(highlight=False, markup=False, soft_wrap=True, file=cast(TextIO, Steady(name)))
+
+
+console = _printer("stdout")
+"""For results: what somebody would keep, or give to another program."""
+notes = _printer("stderr")
+"""For what is only to be seen: progress, what goes on, what went wrong."""
+
+QUIET = 30.0
+"""Seconds between two lines of progress where no terminal shows a bar."""
 
 
 class RateColumn(ProgressColumn):
@@ -106,10 +125,10 @@ class RateColumn(ProgressColumn):
 
 
 class Meter:
-    """One bar: `advance` it, and tell it what to say beside the numbers."""
+    """One bar: `advance` it, and tell it what to say beside the numbers. Without a terminal it prints a line now and then."""
 
     def __init__(self, progress: Progress, title: str, total: float, completed: float):
-        self._progress = progress
+        self._progress, self._told = progress, time.monotonic()
         self._task = progress.add_task(title, total=total, completed=int(completed), note="")
 
     def advance(self, steps: float = 1, note: str | None = None) -> None:
@@ -117,6 +136,21 @@ class Meter:
         if note is not None:
             self._progress.update(self._task, note=note)
         self._progress.advance(self._task, steps)
+        if self._progress.disable and time.monotonic() - self._told >= QUIET:
+            self.tell()
+
+    def tell(self) -> None:
+        """Print how far it is, in a line."""
+        task, self._told = next(task for task in self._progress.tasks if task.id == self._task), time.monotonic()
+        rate = task.finished_speed or task.speed
+        left = None if task.finished else task.time_remaining
+        parts = [
+            f"{task.completed:,.0f} of {task.total:,.0f}",
+            f"{rate:,.{0 if rate >= 10 else 1}f}/s" if rate else "",
+            f"{timedelta(seconds=int(left))} left" if left is not None else "",
+            task.fields["note"],
+        ]
+        notes.print(f"{task.description}: {', '.join(filter(None, parts))}")
 
     def over(self, items: Iterable[T]) -> Iterator[T]:
         """The items themselves, counted as they go by."""
@@ -127,7 +161,7 @@ class Meter:
 
 @contextmanager
 def meter(title: str, total: float, completed: float = 0) -> Iterator[Meter]:
-    """A progress bar; without a terminal, one line when it is done."""
+    """A progress bar; without a terminal, a line every half minute and one when it is done."""
     columns = (
         TextColumn("{task.description:<24}", markup=False),
         BarColumn(bar_width=10),
@@ -136,5 +170,10 @@ def meter(title: str, total: float, completed: float = 0) -> Iterator[Meter]:
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=console) as progress:
-        yield Meter(progress, title, total, completed)
+    with Progress(*columns, console=notes, disable=not notes.is_terminal) as progress:
+        bar = Meter(progress, title, total, completed)
+        try:
+            yield bar
+        finally:
+            if progress.disable:
+                bar.tell()

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import dreamlap
 from dreamlap.agent import PARTS
 from dreamlap.cli import PRESET_VERBS, VERBS, main
 from dreamlap.cli.runs import FREE, PresetCommand, parse
@@ -16,6 +18,7 @@ from dreamlap.cli.words import headline
 from dreamlap.config.parts import TrackConfig
 from dreamlap.config.run import Config
 from dreamlap.plan import binds
+from dreamlap.progress import meter
 from dreamlap.settings import differences
 from dreamlap.track import action_form
 
@@ -229,3 +232,37 @@ def test_what_is_trained_alone_can_be_looked_at(
     made = [*tmp_path.glob("*.*"), *tmp_path.glob("runs/t/pictures/*"), *tmp_path.glob("runs/t/videos/*")]
     kept = {"samples.png", "reconstruction.mp4", "prediction.mp4", "reconstructions.png"}
     assert {path.name for path in made if path.stat().st_size} == kept
+
+
+def test_results_go_to_standard_output_and_all_else_to_standard_error(tmp_path: Path):
+    def call(*words: str) -> tuple[int, list[str], str]:
+        command, narrow = [sys.executable, "-m", "dreamlap", *words], os.environ | {"COLUMNS": "20"}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=narrow)
+        return done.returncode, done.stdout.splitlines(), done.stderr
+
+    status, out, err = call("evaluate", "champion", "--seeds", "900000:900001", "--track", "fast", "--workers", "1")
+    assert status == 0
+    assert len(out) == 1  # at any width
+    assert out[0].endswith("(fast track: a quick look, not a score)")
+    assert "drives fast tracks: 1 of 1" in err
+    for words in (["evaluate", "nowhere"], ["evaluate"], ["nosuch"], ["data", "info", "nowhere"]):
+        status, out, err = call(*words)
+        assert (status, out) in [(1, []), (2, [])]
+        assert err
+    for flag in ("--version", "-V"):
+        assert call(flag) == (0, [f"dreamlap {dreamlap.__version__}"], "")
+
+
+def test_without_a_terminal_progress_is_a_line_every_half_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    now = iter(range(0, 10_000, 10))
+    monkeypatch.setattr("dreamlap.progress.time.monotonic", lambda: next(now))
+    with meter("counts [sheep]", 10) as bar:
+        for i in range(10):
+            bar.advance(note=f"sheep {i}")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) < 10
+    assert lines[0].startswith("counts [sheep]: ")
+    assert "sheep" in lines[0]
+    assert lines[-1].startswith("counts [sheep]: 10 of 10")

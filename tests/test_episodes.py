@@ -254,14 +254,14 @@ def test_other_settings_stand_beside_and_say_so(tmp_path: Path, other: dict, cap
     assert drive(tmp_path) == ["c-00000", "c-00001"]
     before = contents(tmp_path)
     names = drive(tmp_path, **other)
-    said = " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().err.split())
     assert "episodes of that name already, made with other settings" in said
     assert len(set(names) | {"c-00000", "c-00001"}) == 4
     assert {name: content for name, content in contents(tmp_path).items() if name in before} == before
     again = contents(tmp_path)
     assert drive(tmp_path, **other) == names
     assert contents(tmp_path) == again
-    assert "nothing is driven" in capsys.readouterr().out
+    assert "nothing is driven" in capsys.readouterr().err
 
 
 def test_more_episodes_are_driven_beside_those_that_are_there(tmp_path: Path):
@@ -284,7 +284,7 @@ def test_drivers_of_one_name_are_told_apart(tmp_path: Path, agent: Agent, capsys
     (tmp_path / "a").rename(tmp_path / "elsewhere")
     capsys.readouterr()
     drive(tmp_path / "d", kind=str(tmp_path / "elsewhere/agent"))  # the same driver at another place
-    assert "nothing is driven" in capsys.readouterr().out
+    assert "nothing is driven" in capsys.readouterr().err
 
 
 def test_episodes_that_do_not_say_what_made_them_are_taken_at_their_word(tmp_path: Path):

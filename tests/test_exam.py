@@ -101,4 +101,4 @@ def test_the_command_makes_three_scores_and_a_table(tmp_path, capsys: pytest.Cap
     assert "866 ± 112" in told
     with pytest.raises(SystemExit):
         main(["evaluate", "champion", "--exam", "--track", "dream"])
-    assert "--exam disturbs the frames of the stock or of the fast track" in capsys.readouterr().out
+    assert "--exam disturbs the frames of the stock or of the fast track" in capsys.readouterr().err

@@ -425,10 +425,10 @@ def test_by_the_command_that_a_user_types(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "png-v0/episode_0/actions.txt").write_text("[/oops 1]\n")
     with pytest.raises(SystemExit):
         main(["data", "import", "png-v0", "again"])
-    assert "[/oops 1]" in capsys.readouterr().out.replace("\n", "")
+    assert "[/oops 1]" in capsys.readouterr().err.replace("\n", "")
     with pytest.raises(SystemExit):  # 32x32, and V is to see 64x64
         main(["train", "vision", "debug", "--data", "ours"])
-    assert "are 32x32" in capsys.readouterr().out.replace("\n", " ")
+    assert "are 32x32" in capsys.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "runs").exists()
 
 

@@ -193,7 +193,7 @@ def test_exceptions_become_messages_in_one_place(
         main(["report", "[x]"])
     said = capsys.readouterr()
     assert ended.value.code == status
-    assert words in " ".join(said.out.split())
+    assert words in " ".join(said.err.split())
     assert ("Traceback" in said.err) == (status == 70)
 
 
@@ -208,7 +208,7 @@ def test_what_is_said_after_an_interruption_is_true(
     with pytest.raises(SystemExit) as ended:
         main([verb, "a b"])
     assert ended.value.code == 130
-    assert words in capsys.readouterr().out
+    assert words in capsys.readouterr().err
 
 
 def test_work_goes_on_when_nobody_reads(tmp_path: Path):

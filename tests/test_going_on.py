@@ -211,7 +211,7 @@ def test_a_deleted_checkpoint_is_trained_again_and_alike(run: Path, stage: str, 
     before, learned = times(run), weights(run)
     (run / f"round-0/{stage}/checkpoint.pt").unlink()
     learn(Run(run, QUICK))
-    assert f"{stage} is made again: its checkpoint.pt is missing" in capsys.readouterr().out.replace("\n", " ")
+    assert f"{stage} is made again: its checkpoint.pt is missing" in capsys.readouterr().err.replace("\n", " ")
     assert {name for name, when in times(run).items() if when != before[name]} == {stage}
     assert torch.equal(weights(run), learned)
 

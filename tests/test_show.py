@@ -208,7 +208,7 @@ def test_a_verb_refuses_in_one_line_before_it_looks_for_the_agent(
     with pytest.raises(SystemExit) as left:
         main([verb, "no-such-agent", *words])
     assert left.value.code == 1
-    assert told in " ".join(capsys.readouterr().out.split())
+    assert told in " ".join(capsys.readouterr().err.split())
 
 
 def picture_file(path: Path, **settings: Any) -> Path:
@@ -416,7 +416,7 @@ def test_odd_json_is_named_and_the_rest_is_shown(
     (run / name).parent.mkdir(parents=True, exist_ok=True)
     (run / name).write_text(content)
     page = write_report(run).read_text("utf-8")
-    console = capsys.readouterr().out
+    console = capsys.readouterr().err
     assert "this is a bug" not in page
     assert "Where the time went" in page
     assert "<h2>The score</h2>" in page

@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+import dreamlap
 from dreamlap.cli.agents import compare, evaluate, picture, report, video
 from dreamlap.cli.completion import completion
 from dreamlap.cli.data import data_export, data_import, data_info, data_preview
@@ -19,7 +20,7 @@ from dreamlap.cli.listing import presets
 from dreamlap.cli.runs import run, train_controller, train_expert, train_memory, train_vision
 from dreamlap.cli.words import about, call, headline
 from dreamlap.errors import Failed, Refused, explain
-from dreamlap.progress import console, open_streams
+from dreamlap.progress import console, notes, open_streams
 
 PRESET_VERBS: dict[str, Callable[[Sequence[str]], None]] = {
     "run": run, "train vision": train_vision, "train memory": train_memory, "train controller": train_controller,
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = [*args[1:], "--help"]
     if not args or args[0] in ("-h", "--help"):
         return _help()
+    if args in (["--version"], ["-V"]):
+        return console.print(f"dreamlap {dreamlap.__version__}")
     if argv is None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to stop is to be interrupted, workers and all
     command = shlex.join(["dreamlap", *args])
@@ -77,27 +80,27 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _refuse(verb: str, message: str) -> None:
-    console.print(f"dreamlap {verb}:", style="bold red", end=" ")
-    console.print(message)
+    notes.print(f"dreamlap {verb}:", style="bold red", end=" ")
+    notes.print(message)
     sys.exit(1)
 
 
 def _report_bug(command: str) -> None:
     traceback.print_exc()
-    console.print(BUG)
-    console.print(f"  {command}", style="bold")
+    notes.print(BUG)
+    notes.print(f"  {command}", style="bold")
     sys.exit(70)
 
 
 def _say_what_is_kept(verb: str, command: str, told: str) -> None:
     """`told`: what the interrupted work itself has to say, if anything."""
     if told:
-        console.print(f"\nInterrupted. {told}")
+        notes.print(f"\nInterrupted. {told}")
     elif verb not in RESUMABLE:
-        console.print("\nInterrupted. Nothing was written; the same command begins again.")
+        notes.print("\nInterrupted. Nothing was written; the same command begins again.")
     else:
-        console.print("\nInterrupted. What was finished and the last checkpoint are kept; the same command goes on from there:")
-        console.print(f"  {command}", style="bold")
+        notes.print("\nInterrupted. What was finished and the last checkpoint are kept; the same command goes on from there:")
+        notes.print(f"  {command}", style="bold")
 
 
 def _call(args: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from dreamlap.config.run import Config
 from dreamlap.config.training import ExpertConfig
 from dreamlap.errors import Refused
 from dreamlap.presets import PRESETS
-from dreamlap.progress import console
+from dreamlap.progress import console, notes
 from dreamlap.settings import check_flags, deferred, differences, scaled
 
 
@@ -166,7 +166,7 @@ def _command(verb: str, args: Sequence[str], function: Callable[..., None]) -> "
     """What was typed after a verb of presets; None if it was no more than a call for help, which is given."""
     if args and args[0] not in ("-h", "--help"):
         command = _to_scale(lambda scale: parse(verb, args, scale))
-        console.print(f"{args[0]}: {PRESETS[args[0]].about}")
+        notes.print(f"{args[0]}: {PRESETS[args[0]].about}")
         return command
     if not args:
         raise Refused(f"which preset? `dreamlap {verb} demo`, for example; `dreamlap presets` lists them")
@@ -180,7 +180,7 @@ def _begin(command: PresetCommand, until: str):
 
     display = _display(command)
     begun = Run(Path("runs") / command.name, command.config, command.data, display, until, command.retrain)
-    console.print(estimate(command.config))
+    notes.print(estimate(command.config))
     return begun
 
 

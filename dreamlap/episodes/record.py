@@ -15,7 +15,7 @@ from dreamlap.errors import Refused
 from dreamlap.files import Owned
 from dreamlap.mind.world import DreamTrack, open_world, ways_to_begin
 from dreamlap.parallel import in_parallel
-from dreamlap.progress import console, meter
+from dreamlap.progress import meter, notes
 from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.settings import SEED, SHARE, WORKERS, checked, deviations, differences, least
 from dreamlap.track import ActionForm, FastCarRacing, TrackConfig, action_form
@@ -75,14 +75,14 @@ def _collect(
     places = [_place(store, prefix, i, made, track_seed, driver, track) for i, track_seed in enumerate(tracks)]
     names, found = [place.name for place in places], {place.name for place in places if place.there}
     if other := next((place.other for place in places if place.other is not None), None):
-        console.print(f"{store.folder} holds episodes of that name already, made with other settings ({other}). They stay.")
+        notes.print(f"{store.folder} holds episodes of that name already, made with other settings ({other}). They stay.")
     lots = [
         Lot(store.folder, driver, dict(group), {name for name, _ in group} - found, track, steps, random_start, reverse, made)
         for group in _groups(list(zip(names, tracks, strict=True)), SIDE_BY_SIDE)
         if any(name not in found for name, _ in group)
     ]
     if not lots:
-        console.print(f"all {episodes} episodes are in {store.folder} already: nothing is driven")
+        notes.print(f"all {episodes} episodes are in {store.folder} already: nothing is driven")
         return names
     with meter(f"{driver.name} drives", episodes, len(found)) as bar:
         for driven in in_parallel(drive_lot, lots, workers):

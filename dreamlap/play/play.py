@@ -20,7 +20,7 @@ from dreamlap.play.observer import understands
 from dreamlap.play.place import Place, told
 from dreamlap.play.tally import Outcome, summary
 from dreamlap.play.window import Window
-from dreamlap.progress import console
+from dreamlap.progress import console, notes
 from dreamlap.seeds import training_track
 from dreamlap.settings import SEED, SHARE, checked, least
 from dreamlap.track import TrackConfig
@@ -118,7 +118,7 @@ def keep_somewhere(store: EpisodeStore, name: str, episode: Episode) -> None:
         other = EpisodeStore(tempfile.mkdtemp(prefix="dreamlap-"))
         other.write(name, episode)
         message = f"{explain(error)}. This episode is kept in {other.folder} instead: move it into {store.folder}"
-        console.print(message, style="red")
+        notes.print(message, style="red")
 
 
 def next_number(store: EpisodeStore, prefix: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dreamlap.files import check_writable, place, replacing
-from dreamlap.progress import console
+from dreamlap.progress import notes
 from dreamlap.scores import LOST, REAL, counted, lost_drives, told
 from dreamlap.show.figures import score_dots
 from dreamlap.show.learned import controller, dream_check, memory, training_curves, vision
@@ -70,7 +70,7 @@ def write_report(run_folder: Path) -> Path:
     with replacing(path) as partial:
         partial.write_bytes(re.sub("[\ud800-\udc7f\udd00-\udfff]", "?", whole).encode("utf-8", "surrogateescape"))
     for problem in run.problems:
-        console.print(f"left out of the report: {problem}", style="yellow")
+        notes.print(f"left out of the report: {problem}", style="yellow")
     return path
 
 
