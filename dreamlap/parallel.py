@@ -14,6 +14,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from dreamlap.device import cores
 from dreamlap.errors import Failed
 
+CPU = torch.device("cpu")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -47,14 +48,13 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`function` of every item, in order, on as many threads as there are cores.
-
-    For what torch computes on a CPU: it lets go of the interpreter meanwhile.
+def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], device: torch.device = CPU) -> Iterator[Result]:
+    """`function` of every item, in order: on a CPU on as many threads as there are cores, for torch lets go of the interpreter
+    while it computes. Another device shares its work itself, and is asked from one thread.
 
     How a batch is cut into items must not depend on the cores: then they change the time, and nothing else.
     """
-    return _threads(cores()).map(function, items)
+    return _threads(cores()).map(function, items) if device.type == "cpu" else map(function, items)
 
 
 @cache

@@ -5,6 +5,7 @@ round, the number of the update. So a run that was killed and started again draw
 having to save the state of any generator.
 """
 
+import math
 import zlib
 
 import numpy as np
@@ -69,4 +70,6 @@ def uniforms(seeds: torch.Tensor, step: torch.Tensor, count: int) -> torch.Tenso
 
 def normals(uniform: torch.Tensor) -> torch.Tensor:
     """Standard normal numbers from uniform ones, elementwise (the inverse of the normal distribution)."""
+    if uniform.device.type == "mps":  # which has no ndtri
+        return math.sqrt(2) * torch.erfinv(2 * uniform - 1)
     return torch.special.ndtri(uniform)

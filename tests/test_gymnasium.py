@@ -41,7 +41,7 @@ def path(agent: Agent, tmp_path: Path) -> str:
     return str(tmp_path / "agent")
 
 
-def environment(name: str, path: str, **settings: Any) -> gym.Env[Any, Any]:
+def environment(name: str, path: str, **settings: Any) -> Any:
     settings |= {} if "Car" in name else {"agent": path}
     return gym.make(name, **settings)
 
@@ -124,6 +124,7 @@ def test_episodes_in_shards_are_those_of_one_batch(path: str):
     many, few = (vector("dreamlap/Dream-v0", agent, count, horizon=3) for count in (300, 3))
     assert isinstance(many.mind, Shards)
     actions = np.random.default_rng(0).uniform(-1, 1, (8, 300, 2)).astype(np.float32)
+    o = np.zeros(0)
     a, b = many.reset(seed=7)[0], few.reset(seed=[7 + 100, 7 + 299, 7])[0]
     rows = [100, 299, 0]
     np.testing.assert_allclose(a[rows], b, atol=1e-5)
@@ -272,7 +273,7 @@ def test_an_episode_is_as_long_as_make_vec_is_told(name: str, how: str, path: st
 @pytest.mark.parametrize("name", MINDS)
 @pytest.mark.parametrize("given", [str, Path, load_agent])
 def test_a_specification_survives_json_and_states_the_limit(name: str, given: Callable[[str], Any], path: str):
-    settings = {"horizon": 7} if "Dream" in name else {}
+    settings: Any = {"horizon": 7} if "Dream" in name else {}
     env = gym.make(name, agent=given(path), **settings)
     assert env.spec is not None
     spec = EnvSpec.from_json(env.spec.to_json())
@@ -346,7 +347,7 @@ SINGLE: dict[str, Callable[[Any], Any]] = {
     "RepeatAction": lambda env: wrappers.RepeatAction(env, 2),
     "AddWhiteNoise": lambda env: wrappers.AddWhiteNoise(env, 0.3),
     "ObstructView": lambda env: wrappers.ObstructView(env, 0.3, 5),
-    "TransformReward": lambda env: wrappers.TransformReward(env, lambda reward: 2 * reward),
+    "TransformReward": lambda env: wrappers.TransformReward(env, lambda reward: 2 * float(reward)),
     "GrayscaleObservation": wrappers.GrayscaleObservation,
     "ResizeObservation": lambda env: wrappers.ResizeObservation(env, (32, 32)),
     "ReshapeObservation": lambda env: wrappers.ReshapeObservation(env, (64 * 64 * 3,)),
@@ -402,7 +403,7 @@ VECTOR: dict[str, Callable[[Any], Any]] = {
     "NormalizeReward": vector_wrappers.NormalizeReward,
     "NumpyToTorch": lambda envs: vector_wrappers.NumpyToTorch(envs),
     "RecordEpisodeStatistics": vector_wrappers.RecordEpisodeStatistics,
-    "RescaleAction": lambda envs: vector_wrappers.RescaleAction(envs, np.float32(-1), np.float32(1)),
+    "RescaleAction": lambda envs: vector_wrappers.RescaleAction(envs, -1.0, 1.0),
     "RescaleObservation": lambda envs: vector_wrappers.RescaleObservation(envs, np.float32(0), np.float32(1)),
     "TransformReward": lambda envs: vector_wrappers.TransformReward(envs, lambda reward: 2 * reward),
     "GrayscaleObservation": vector_wrappers.GrayscaleObservation,
@@ -508,7 +509,7 @@ def test_stable_baselines_learns_in_many_dreams(path: str):
     envs.seed(3)
     begun = envs.reset()
     np.testing.assert_array_equal(begun, vector("dreamlap/Dream-v0", path, 8).reset(seed=3)[0])
-    told = [envs.step(np.zeros((8, 2), np.float32)) for _ in range(5)][-1]
+    told: Any = [envs.step(np.zeros((8, 2), np.float32)) for _ in range(5)][-1]
     assert told[2].all()
     assert all(info["TimeLimit.truncated"] and info["terminal_observation"].shape == (12,) for info in told[3])
     assert not np.array_equal(told[3][0]["terminal_observation"], told[0][0])

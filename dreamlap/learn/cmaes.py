@@ -52,7 +52,7 @@ def train_cmaes(
     before = previous.load() if previous else None
     saved = stage.load() or before
     if saved is None:
-        start = parameters_to_vector(controller.parameters()).detach()
+        start = parameters_to_vector(controller.parameters()).detach().cpu()
         saved = {"start": start, "basis": search_basis(controller, seen, config.directions), "fitness": []}
     start, basis, told, first = saved["start"], saved["basis"], list(saved["fitness"]), len(before["fitness"]) if before else 0
     strategy = _strategy(np.zeros(len(basis)), config, seed)
@@ -93,7 +93,7 @@ def train_cmaes(
     finalists = torch.stack([weights_at([strategy.mean])[0], best_weights])
     tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(FINALISTS)]
     chosen = int(test(finalists, tracks).argmax()) if test else 0
-    vector_to_parameters(finalists[chosen], controller.parameters())
+    vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
     stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told, "controller": controller.state_dict()})
 
 
@@ -112,7 +112,7 @@ def search_basis(controller: Linear, seen: Tensor | None, directions: int) -> Te
         raise Refused(f"C sees {inputs} numbers: --cmaes.directions can be at most that, not {directions}")
     along, centre = torch.eye(inputs), torch.zeros(inputs)
     if seen is not None:
-        seen = seen[:, :inputs].detach().double().cpu()
+        seen = seen[:, :inputs].detach().cpu().double()
         covariance, centre = torch.cov(seen.T), seen.mean(0).float()
         spread, along = torch.linalg.eigh(covariance) if directions else (covariance.diagonal(), along.double())
         order = slice(inputs - directions, inputs) if directions else slice(None)  # eigh's are in ascending order

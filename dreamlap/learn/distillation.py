@@ -28,16 +28,16 @@ def distill(student: Linear, teacher: ActorCritic | Linear, mind: Mind, seed: in
     """Set the weights of `student` in place: the ridge regression of atanh(the teacher's action) on [z, h]."""
     biased, leader = student.layer.bias is not None, teacher
     size, chance = student.inputs + biased, generator(seed, "imitate", device=mind.device)
-    gram = RIDGE * torch.eye(size, dtype=torch.float64, device=mind.device)
+    gram = RIDGE * torch.eye(size, dtype=torch.float64)  # on the CPU: not every device knows such numbers
     moment = gram.new_zeros(size, mind.action_size)
     with meter("C is distilled", PASSES) as bar:
         for number in bar.over(range(PASSES)):
             observation = mind.reset([derive(seed, "imitate", number, i) for i in range(mind.num_envs)])
             for _ in range(STEPS):
-                seen = observation[:, : student.inputs].double()
+                seen = observation[:, : student.inputs].cpu().double()
                 seen = torch.cat([seen, seen.new_ones(len(seen), 1)], -1) if biased else seen
                 gram += seen.T @ seen
-                moment += seen.T @ teacher.act(observation).clamp(-FULL, FULL).double().atanh()
+                moment += seen.T @ teacher.act(observation).clamp(-FULL, FULL).cpu().double().atanh()
                 action = leader.act(observation)
                 noise = torch.randn(action.shape, generator=chance, device=mind.device)
                 observation = mind.step(action + NOISE * noise).observation

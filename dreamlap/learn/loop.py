@@ -111,7 +111,7 @@ def descend(
         part, figures = loss(shard)
         return torch.autograd.grad(part, parameters, allow_unused=True, materialize_grads=True), figures
 
-    gradients, told = zip(*side_by_side(learn, range(count)), strict=True)
+    gradients, told = zip(*side_by_side(learn, range(count), parameters[0].device), strict=True)
     for parameter, *parts in zip(parameters, *gradients, strict=True):
         parameter.grad = parts[0]
         for part in parts[1:]:

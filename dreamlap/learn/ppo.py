@@ -73,7 +73,7 @@ def train_ppo(
                 rollout, observations[part], told = roll_out(mind, controller, observations[part], config, chance)
             return rollout, told
 
-        rollouts, told = zip(*side_by_side(live, range(len(minds))), strict=True)
+        rollouts, told = zip(*side_by_side(live, range(len(minds)), minds[0].device), strict=True)
         rollout = Rollout(*(torch.cat(parts, 1).flatten(0, 1) for parts in zip(*rollouts, strict=True)))
         lived = {name: torch.cat([part[name] for part in told], 1).mean().item() for name in told[0]}
         return lived | improve(controller, optimizer, rollout, config, generator(seed, "ppo", i), autocast)

@@ -49,7 +49,7 @@ def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig) -> Fitn
         def dreamed(shard: int) -> np.ndarray:
             return fitness_in(minds[shard], linear_of(agent), candidates[shares[shard]], seeds, config)
 
-        return np.concatenate(list(side_by_side(dreamed, range(len(minds)))))
+        return np.concatenate(list(side_by_side(dreamed, range(len(minds)), agent.state.device)))
 
     return fitness
 
@@ -112,4 +112,4 @@ def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], c
             mind.keep(on)
         if not len(rows):
             break
-    return total.unflatten(0, (len(candidates), -1)).mean(1).double().cpu().numpy()
+    return total.unflatten(0, (len(candidates), -1)).mean(1).cpu().double().numpy()

@@ -58,7 +58,7 @@ def bits_per_dimension(vision: VAE, seen: list[Tensor], unseen: list[Tensor], se
     bits, nats, frames, size = 0.0, Counter[str](), sum(map(len, unseen)), unseen[0][0].numel()
     for batch in unseen:
         error, kl = _drawn(vision, batch.to(device), chance)
-        bits += laplace_bits(pixels(batch.to(device)) * 255, error, scale).sum().item() / frames
+        bits += laplace_bits(pixels(batch) * 255, error, scale).sum().item() / frames
         nats.update({name: len(batch) / frames * group for name, group in kl.items()})
     total = (bits + sum(nats.values()) / math.log(2)) / size
     return {"bits_per_dimension": total, "kl": dict(nats), "scale": scale}
@@ -67,7 +67,7 @@ def bits_per_dimension(vision: VAE, seen: list[Tensor], unseen: list[Tensor], se
 def _drawn(vision: VAE, frames: Tensor, chance: torch.Generator) -> tuple[Tensor, dict[str, float]]:
     """The error of V's reconstruction from sampled latents (N, 3, S, S) in grey levels, and the nats of every group of them."""
     terms = vision.terms(frames, chance)
-    error = (pixels(frames).double() - terms.logits.double().sigmoid()) * 255
+    error = (pixels(frames).cpu().double() - terms.logits.cpu().double().sigmoid()) * 255
     return error, {name: group.sum().item() for name, group in terms.kl.items()}
 
 

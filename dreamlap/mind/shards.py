@@ -67,4 +67,4 @@ class Shards:
         return [dream.num_envs for dream in self.dreams]
 
     def _each(self, function: Callable[[Dream, int], Result]) -> list[Result]:
-        return list(side_by_side(lambda shard: function(self.dreams[shard], shard), range(len(self.dreams))))
+        return list(side_by_side(lambda shard: function(self.dreams[shard], shard), range(len(self.dreams)), self.device))
