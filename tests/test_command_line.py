@@ -202,7 +202,7 @@ def test_what_is_not_in_a_name_binds_no_stage_or_only_its_length():
         one = f"{setting}tracks" if setting.endswith(".") else setting
         bound = any(binds(one, number, stage, False) for number in (0, 1) for stage in ("collect", *PARTS))
         assert not bound or setting in lengths
-    assert PresetCommand(Config()).name == ""
+    assert PresetCommand(Config()).name is None
     assert differences({"a": 1}, {"a": 2}) == ["--a 1 -> 2"]
 
 
@@ -266,3 +266,23 @@ def test_without_a_terminal_progress_is_a_line_every_half_minute(
     assert lines[0].startswith("counts [sheep]: ")
     assert "sheep" in lines[0]
     assert lines[-1].startswith("counts [sheep]: 10 of 10")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", " ", "a/b", "/tmp/x", "../../out", "-x", ".hidden", "a\tb", "a\nb"])
+@pytest.mark.parametrize("verb", ["train vision debug", "train expert"])
+def test_a_name_is_no_path(
+    verb: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert "--name is the name of a folder in runs, not a path" in said([*verb.split(), f"--name={name}"], capsys, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_line_can_be_called_from_a_thread():
+    code = (
+        "import sys, threading; sys.argv = ['dreamlap', 'presets']\n"
+        "from dreamlap.cli import main; thread = threading.Thread(target=main); thread.start(); thread.join()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "demo" in done.stdout
+    assert done.stderr == ""

@@ -8,6 +8,7 @@ import difflib
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return _help()
     if args in (["--version"], ["-V"]):
         return console.print(f"dreamlap {dreamlap.__version__}")
-    if argv is None:
+    if argv is None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be told to stop is to be interrupted, workers and all
     command = shlex.join(["dreamlap", *args])
     try:

@@ -25,7 +25,7 @@ class PresetCommand:
     """A preset, with any of its settings changed."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
-    name: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Name of the run: its folder is runs/NAME. By default, the preset's name and what differs from it: runs/demo-seed1."""
     scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
@@ -43,7 +43,7 @@ class ExpertCommand:
     """An expert: one network from frames to actions, trained by PPO on the track itself, without a world model."""
 
     config: Annotated[ExpertConfig, tyro.conf.arg(name="")]
-    name: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Name of the run: its folder is runs/NAME. By default, `expert` and what differs: runs/expert-seed1."""
     scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
     """Multiplies updates, tracks of a score and the video's length: 0.01 makes hours into a minute."""
@@ -148,7 +148,8 @@ def train_expert(args: Sequence[str]) -> None:
         from dreamlap.expert_run import run_expert
     except ModuleNotFoundError as error:
         raise Refused(f"an expert is trained by Stable-Baselines3 ({error}): pip install 'dreamlap[expert]'") from error
-    folder = Path("runs") / (command.name or run_name("expert", ExpertConfig(), command))
+    name = run_name("expert", ExpertConfig(), command) if command.name is None else check_name(command.name)
+    folder = Path("runs") / name
     run_expert(folder, command.config)
     _show_outcome(folder)
 
@@ -179,7 +180,7 @@ def _begin(command: PresetCommand, until: str):
     from dreamlap.plan import Run
 
     display = _display(command)
-    begun = Run(Path("runs") / command.name, command.config, command.data, display, until, command.retrain)
+    begun = Run(Path("runs") / str(command.name), command.config, command.data, display, until, command.retrain)
     notes.print(estimate(command.config))
     return begun
 
@@ -213,7 +214,18 @@ def parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
     with deferred():
         command = parsed(PresetCommand, f"{verb} {preset}", args[1:], told, default=PresetCommand(asked))
     check_flags(command)
-    return replace(command, name=command.name or run_name(preset, asked, command))
+    return replace(command, name=run_name(preset, asked, command) if command.name is None else check_name(command.name))
+
+
+def check_name(name: str) -> str:
+    """The name of a run, which is that of its folder in `runs`.
+
+    Raises:
+        Refused: it is none, but a path, or nothing that one could see.
+    """
+    if not name.strip() or name.startswith((".", "-")) or Path(name).name != name or not name.isprintable():
+        raise Refused(f"--name is the name of a folder in runs, not a path: {name!r} cannot be one")
+    return name
 
 
 FREE = (
