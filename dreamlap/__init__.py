@@ -28,6 +28,11 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 only when told so before its first product (its developer guide: conditional numerical reproducibility).
 """
 
+os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+"""Windows are drawn by the CPU, as what they show is. Through OpenGL, Mesa would load a compiler (LLVM) into the process; triton,
+which torch loads with the first optimizer where it is installed, brings another, and the interpreter crashes.
+"""
+
 register()
 
 

@@ -416,6 +416,18 @@ def screen() -> Iterator[dict[str, str]]:
 
 
 @needs_x
+def test_a_window_loads_no_compiler(screen: dict[str, str]):
+    """Mesa's OpenGL brings LLVM; triton, where it is installed, brings another, and the two crash the interpreter."""
+    code = (
+        "import dreamlap, pygame\n"
+        "pygame.display.init(); pygame.display.set_mode((64, 64)); pygame.display.flip()\n"
+        "print(pygame.display.get_driver(), 'LLVM' in open('/proc/self/maps').read())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=screen, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "x11 False", done.stderr
+
+
+@needs_x
 @pytest.mark.timeout(800)
 def test_real_keys_in_a_real_window(screen: dict[str, str], tmp_path: Path) -> None:
     def keys(*words: str) -> None:
