@@ -13,7 +13,7 @@ os.environ["SDL_VIDEODRIVER"] = "dummy"  # nobody looks
 
 import pygame
 
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.play.game import Game
 from dreamlap.play.place import Place
 from dreamlap.play.play import STEADY, make_place
@@ -29,7 +29,7 @@ SHOWN = 225
 def main() -> None:
     """Measure an agent's drive on the track and in its dream."""
     agent = replace(STEADY, kind="champion")
-    with closing(Window("play")) as window, one_thread():
+    with closing(Window("play")) as window, own_settings():
         for dream in (None, Path("champion")):
             place = make_place(agent, dream, TrackConfig())
             print(f"{place.where}: {_measure(window, place):.1f} ms of CPU for a picture (20 ms are 50 pictures a second)")

@@ -29,8 +29,8 @@ only when told so before its first product (its developer guide: conditional num
 """
 
 os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
-"""Windows are drawn by the CPU, as what they show is. Through OpenGL, Mesa would load a compiler (LLVM) into the process; triton,
-which torch loads with the first optimizer where it is installed, brings another, and the interpreter crashes.
+"""Windows are drawn by the CPU, as what they show is. With OpenGL, Mesa loads a compiler (LLVM) into the process; triton, which
+torch loads with its first optimizer where it is installed, brings another one, and the interpreter crashes.
 """
 
 register()

@@ -26,7 +26,7 @@ from dreamlap.errors import Refused
 from dreamlap.expert import KIND, Expert, read_expert
 from dreamlap.files import Owned, place, read_object, write_json
 from dreamlap.memory import MDNRNN, build_memory
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.scores import counted, score_beside, told
 from dreamlap.seeds import derive
 from dreamlap.settings import deviations, from_dict
@@ -88,6 +88,7 @@ class Agent:
         """
         return score_beside(*self.origin) if self.origin and self.origin[1] == self.fingerprint else None
 
+    @own_settings()
     def reset(self) -> None:
         """Forget the last episode: to be called before the first frame of every new one."""
         self.state = self.memory.initial(1)
@@ -102,7 +103,7 @@ class Agent:
         """
         seen = seen_by(frame, self.config.track)
         if self._held == 0:
-            with one_thread():
+            with own_settings():
                 z, observation = self.perceive(seen[None], self.state)
                 self.action = self.execute(self.controller.act(observation), self.action)
                 self.state = self.memory.step(z, self.action, self.state)
@@ -124,7 +125,7 @@ class Agent:
             raise Refused(
                 f"C sees [z, h], arrays (N, {size}) or ({size},) of floats, not {found}. `act` takes the track's frames"
             )
-        with one_thread():
+        with own_settings():
             return self.controller.act(torch.from_numpy(seen.astype(np.float32)).to(self.state.device)).cpu().numpy()
 
     @torch.no_grad()
@@ -208,6 +209,7 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Agent | Expert
     return _load(path, device, PARTS)
 
 
+@own_settings()
 def _load(path: Path | str, device: torch.device | str, needed: Sequence[str]) -> Agent | Expert:
     """An agent or an expert, whose parts `needed` must be trained."""
     folder = agent_folder(path)

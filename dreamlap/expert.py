@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from dreamlap.config.parts import ReflexConfig
 from dreamlap.control import bounded
 from dreamlap.files import Owned, write_json
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.settings import deviations, from_dict
 from dreamlap.track import action_form, seen_by
 from dreamlap.weights import FORMAT, checksum_of, load_weights, save_tensors
@@ -74,13 +74,14 @@ class Expert:
         cost = f"{self.about['real_steps']:,} real steps" if "real_steps" in self.about else "unknown"
         return f"Expert({self.config.stack} gray frames ({size}, {size}) -> action ({numbers}); cost {cost})"
 
+    @own_settings()
     def reset(self) -> None:
         """Forget the last episode: to be called before the first frame of every new one."""
         self.state = self.initial(1)
 
     def act(self, frame: np.ndarray) -> np.ndarray:
         """The stock track's frame (96, 96, 3) uint8 -> the stock track's action (3,) float32. One call a step."""
-        with one_thread():
+        with own_settings():
             action, self.state = self.drive(seen_by(frame, self.config.track)[None], self.state)
         return self.actions.to_stock(action[0].cpu().numpy())
 

@@ -23,7 +23,7 @@ from dreamlap.expert import Expert, build_expert
 from dreamlap.files import Owned, check_folder, read_json
 from dreamlap.history import timed
 from dreamlap.learn.expert import train_expert
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.run import Stage, claim, commit
 from dreamlap.seeds import JUDGING, SELECTION_SEEDS
 from dreamlap.show.report import write_report
@@ -81,7 +81,7 @@ def practise(folder: Path, config: ExpertConfig, stage: Stage, device: torch.dev
 
 def judge(kept: Path, config: ExpertConfig, expert: Expert, update: int) -> float:
     """The mean return on the judging tracks, driven fast; the expert is written to `kept` if none was better before."""
-    with closing(gym.make("dreamlap/CarRacing-v3")) as track, one_thread():
+    with closing(gym.make("dreamlap/CarRacing-v3")) as track, own_settings():
         score = float(np.mean([drive_episode(expert, track, JUDGING + i)[0] for i in range(config.judged)]))
     best = read_json(kept / "agent.json")["about"]["score"] if (kept / "agent.json").exists() else -np.inf
     if score > best:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
     """`function` of every item, in order, as they become ready. What a process raises is raised here, with its traceback."""
-    jobs = (delayed(_on_one_thread)(function, item) for item in items)
+    jobs = (delayed(_with_own_settings)(function, item) for item in items)
     try:
         yield from cast(Iterator[Result], Parallel(n_jobs=workers, return_as="generator")(jobs))
     except TerminatedWorkerError as error:
@@ -31,21 +31,27 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], worke
         ) from error
 
 
-def _on_one_thread(function: Callable[[Any], Result], item: Any) -> Result:
+def _with_own_settings(function: Callable[[Any], Result], item: Any) -> Result:
     """One process a core: more threads would get in each other's way, and change the order of sums."""
-    with one_thread():
+    with own_settings():
         return function(item)
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: several that share an operation wait for each other, and next to a busy process nearly stop."""
-    threads = torch.get_num_threads()
+def own_settings() -> Iterator[None]:
+    """Torch as it is needed here, whatever the caller has set: new tensors are float32 and on the CPU, and there is one thread.
+
+    Several threads that share an operation wait for each other, and next to a busy process nearly stop.
+    """
+    threads, dtype, device = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
     try:
-        yield
+        with nullcontext() if device == CPU else CPU:
+            yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
 
 
 def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], device: torch.device = CPU) -> Iterator[Result]:

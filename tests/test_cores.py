@@ -66,7 +66,7 @@ def test_what_goes_wrong_on_a_thread_is_raised_here():
 
 
 @pytest.mark.parametrize("name", ["champion", "expert"])
-def test_an_agent_acts_on_one_thread_and_leaves_the_others_alone(name: str, monkeypatch: pytest.MonkeyPatch):
+def test_an_agent_acts_with_own_settings_and_leaves_the_others_alone(name: str, monkeypatch: pytest.MonkeyPatch):
     agent, seen, torch_linear = load(name), list[int](), torch.nn.functional.linear
 
     def linear(*arguments: torch.Tensor) -> torch.Tensor:

@@ -101,3 +101,40 @@ def test_a_training_that_cannot_be_is_refused_before_anything_is_written(
 def test_settings_change_by_name():
     config = changed(PRESETS["debug"].config, {"seed": 1, "vision": {"latent": 16}})
     assert (config.seed, config.vision.latent, config.vision.kind) == (1, 16, "light")
+
+
+@pytest.mark.parametrize("setting", ["float64", "bfloat16", "meta", "inference", "deterministic"])
+def test_the_callers_torch_settings_change_nothing_and_stay(setting: str):
+    def everything() -> list[np.ndarray]:
+        frame, found = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8), []
+        for name in ("champion", "expert"):
+            driver = dreamlap.load(name)
+            found += [driver.act(frame) for _ in range(2)]
+        found.append(np.array(dreamlap.evaluate("champion", [900_000], workers=1, track="fast")["returns"]))
+        for name in ("Dream", "Awake"):
+            env = gym.make(f"dreamlap/{name}-v0", agent="champion", observation="frame")
+            found += [env.reset(seed=1)[0], env.step(np.zeros(2, np.float32))[0]]
+            env.close()
+        return found
+
+    wanted, threads = everything(), torch.get_num_threads()
+    before = torch.get_default_dtype(), torch.get_default_device()
+    try:
+        if setting == "meta":
+            torch.set_default_device(setting)
+        elif setting == "deterministic":
+            torch.use_deterministic_algorithms(True)
+        elif setting != "inference":
+            torch.set_default_dtype(getattr(torch, setting))
+        asked = torch.get_default_dtype(), torch.get_default_device()
+        with torch.inference_mode(setting == "inference"):
+            got = everything()
+        assert (torch.get_default_dtype(), torch.get_default_device()) == asked
+    finally:
+        torch.set_default_dtype(before[0])
+        torch.set_default_device(None)
+        torch.use_deterministic_algorithms(False)
+    assert torch.get_num_threads() == threads
+    for one, other in zip(wanted, got, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)

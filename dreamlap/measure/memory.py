@@ -22,7 +22,7 @@ from dreamlap.errors import Refused
 from dreamlap.learn.memory import memory_losses
 from dreamlap.memory import MDNRNN
 from dreamlap.memory.mixture import sample
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.progress import meter
 from dreamlap.seeds import generator, normals, uniforms
 
@@ -130,7 +130,7 @@ def lived(agent: Agent, episode: Episode) -> tuple[Tensor, Tensor, Tensor]:
     z = see(agent, episode.frames)
     actions = torch.from_numpy(agent.actions.from_stock(episode.actions)).to(z)
     states = [agent.memory.initial(1)]
-    with one_thread():
+    with own_settings():
         for t in range(len(actions)):
             states.append(agent.memory.step(z[t : t + 1], actions[t : t + 1], states[-1]))
     return z, torch.cat(states), actions

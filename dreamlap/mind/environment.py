@@ -18,7 +18,7 @@ from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.interface import sound
 from dreamlap.mind.shards import Shards
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 
 FPS = 50
 
@@ -51,7 +51,7 @@ class View:
     @torch.no_grad()
     def __call__(self, observation: Tensor) -> np.ndarray:
         """[z, h] (N, Z + H) as it is, or frames (N, S, S, 3) uint8."""
-        with one_thread():
+        with own_settings():
             seen = self.agent.vision.decode(observation[:, : self.agent.vision.latent]) if self.drawn else observation
         return seen.cpu().numpy()
 
@@ -122,7 +122,7 @@ class MindEnv(gym.Env[np.ndarray, Any]):
         fresh = seed is not None or self._np_random is None
         super().reset(seed=None if seed is None else read_seed(seed), options=options)
         own = self.np_random_seed if fresh else int(self.np_random.integers(2**31))
-        with one_thread():
+        with own_settings():
             observation = self.mind.reset([own], options)
         self._needed = ""
         return self.view(observation)[0], {}
@@ -136,7 +136,7 @@ class MindEnv(gym.Env[np.ndarray, Any]):
         """
         if self._needed:
             raise ResetNeeded(self._needed)
-        with one_thread():
+        with own_settings():
             step = sound(self.mind.step(self.view.actions(action)[None]))
         terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
         if terminated or truncated:
@@ -152,7 +152,7 @@ class MindEnv(gym.Env[np.ndarray, Any]):
         """
         if self._np_random is None:
             raise ResetNeeded(self._needed)
-        with one_thread():
+        with own_settings():
             return self.mind.render()[0] if self.render_mode else None
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from dreamlap.mind.dream import Dream
 from dreamlap.mind.environment import FPS, Observation, View, open_agent, open_dream, read_seed, with_limit
 from dreamlap.mind.interface import sound
 from dreamlap.mind.shards import Shards
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.seeds import derive
 
 
@@ -71,7 +71,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         mask, options = self._read_mask(dict(options or {}))
         seeds = self._draw(seed)
         begin = [one for one, begins in zip(seeds, mask, strict=True) if begins]
-        with one_thread():
+        with own_settings():
             observation = self.mind.reset(begin, options, None if mask.all() else torch.from_numpy(mask))
         self._over = np.zeros(self.num_envs, bool) if self._over is None else self._over & ~mask
         return self.view(observation), {}
@@ -89,7 +89,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             raise ResetNeeded(
                 f"episodes have ended (environments {ended}): reset(options={{'reset_mask': mask}}) begins others"
             )
-        with one_thread():
+        with own_settings():
             step = sound(self.mind.step(self.view.actions(actions, self.num_envs)))
             observation = self.mind.begin(torch.from_numpy(over)) if over.any() else step.observation
         reward, terminated, truncated, off_road = (part.cpu().numpy() for part in step[1:5])
@@ -99,7 +99,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         if self.mode == AutoresetMode.SAME_STEP and ended.any():
             info = _told(off_road, ~ended) | {"final_obs": self.view(observation), "_final_obs": ended}
             info |= {"final_info": _told(off_road, ended), "_final_info": ended}
-            with one_thread():
+            with own_settings():
                 observation = self.mind.begin(torch.from_numpy(ended))
             self._over = np.zeros(self.num_envs, bool)
         return self.view(observation), reward, terminated, truncated, info
@@ -111,7 +111,7 @@ class MindVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
             ResetNeeded: no episode has begun.
         """
         self._begun()
-        with one_thread():
+        with own_settings():
             return tuple(self.mind.render()) if self.render_mode else None
 
     def close_extras(self, **kwargs: Any) -> None:

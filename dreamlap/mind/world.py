@@ -9,7 +9,7 @@ from dreamlap.agent import Agent, Starts, load_agent
 from dreamlap.errors import Refused
 from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.interface import sound
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.track import STOCK, FastCarRacing, TrackConfig, read_options
 
 ENDLESS = 2**62
@@ -38,7 +38,7 @@ class DreamTrack:
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """A stock action (3,) -> the frame that follows (S, S, 3) uint8, the reward that M predicts, whether M ends it."""
         own = torch.from_numpy(self.agent.actions.from_stock(STOCK.read(action))).to(self.mind.device)
-        with one_thread(), torch.no_grad():
+        with own_settings(), torch.no_grad():
             step = sound(self.mind.step(own[None]))
             frame = self.agent.vision.decode(step.final_observation[:, : self.agent.vision.latent])
         return frame[0].cpu().numpy(), float(step.reward[0]), bool(step.terminated[0]), False, {}

@@ -7,7 +7,7 @@ from torch.nn.utils import vector_to_parameters
 
 from dreamlap.agent import Agent
 from dreamlap.drivers import AgentDriver
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.play.game import Game
 from dreamlap.play.place import Place
 from dreamlap.play.window import Window
@@ -33,7 +33,7 @@ class Display:
         place = Place({f"the best of generation {generation}": AgentDriver(shown, 1)}, agent.config.track, shown)
         steps = place.config.decisions(STEPS)
         game = Game(place, lambda n: training_track("display", n, seed=generation), lambda _: True, 1, steps)
-        with one_thread():
+        with own_settings():
             self.window.run(game, place, FPS)
         if game.linger:  # it did not end by itself
             self.window.close()

@@ -14,7 +14,7 @@ from dreamlap.episodes.record import check_driver
 from dreamlap.errors import explain
 from dreamlap.files import Owned, check_folder
 from dreamlap.mind.world import open_world
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.play.game import PERSON, Game
 from dreamlap.play.observer import understands
 from dreamlap.play.place import Place, told
@@ -62,7 +62,7 @@ def play(
     with Owned(record) if record else nullcontext():
         first, steps = next_number(store, prefix) if record else 0, place.config.decisions(steps)
         game = Game(place, lambda number: training_track(prefix, number, seed=seed), keep, episodes, steps, first)
-        with closing(Window(f"recording to {record}" if record else "play")) as window, one_thread():
+        with closing(Window(f"recording to {record}" if record else "play")) as window, own_settings():
             window.run(game, place, fps, recording=record is not None)
     if outcomes:
         console.print(summary(outcomes))

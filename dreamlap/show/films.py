@@ -16,7 +16,7 @@ from dreamlap.expert import Expert, to_gray
 from dreamlap.measure.memory import draw, dream_along, lived, see
 from dreamlap.memory import mixture
 from dreamlap.mind import Dream, DreamConfig
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.progress import meter
 from dreamlap.show.glimpse import ZOOM, moments, shown_frames
 from dreamlap.show.panels import Board, mosaic
@@ -46,7 +46,7 @@ class DriveFilm:
         self.agent.reset()
         with (
             gymnasium.make("CarRacing-v3") as track,
-            one_thread(),
+            own_settings(),
             meter("recording a drive", min(ZOOM + self.steps, LIMIT)) as bar,
         ):
             frame, info = track.reset(seed=self.seed)
@@ -105,7 +105,7 @@ class DreamFilm:
             begin = moments(self.agent, self.seed)
         dream = Dream(self.agent, 1, DreamConfig(horizon=self.steps), begin)
         observation = dream.reset([self.seed])
-        with one_thread(), meter("recording a dream", self.steps) as bar:
+        with own_settings(), meter("recording a dream", self.steps) as bar:
             for step in range(self.steps):
                 with torch.no_grad():
                     action = self.agent.controller.act(observation)
@@ -127,7 +127,7 @@ class PredictionFilm:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Dream along: frames `first` to `last` of the drive make as many pictures (H, W, 3) uint8."""
         z, states, actions = lived(self.agent, self.drive)
-        with one_thread(), meter("recording M's dream", self.last + 1 - self.first) as bar:
+        with own_settings(), meter("recording M's dream", self.last + 1 - self.first) as bar:
             for start in range(self.first, self.last + 1, self.every):
                 now, told = slice(start, start + 1), actions[start : min(start + self.every - 1, self.last)]
                 dreamed = draw(self.agent, dream_along(self.agent.memory, z[now], states[now], told[None], start).z[0])
@@ -153,7 +153,7 @@ class ReconstructionFilm:
     def __iter__(self) -> Iterator[np.ndarray]:
         """Every frame of the drive after the zoom makes a picture (H, W, 3) uint8."""
         frames = shown_frames(self.agent, self.drive)
-        with one_thread(), meter("recording reconstructions", len(frames)) as bar:
+        with own_settings(), meter("recording reconstructions", len(frames)) as bar:
             for step, frame in enumerate(frames, len(self.drive.frames) - len(frames)):
                 seen, vision = torch.from_numpy(frame[None]).to(self.agent.state.device), self.agent.vision
                 drawn = torch.cat([vision.reconstruct(seen), vision.decode(vision.encode(seen).mu)]).cpu().numpy()

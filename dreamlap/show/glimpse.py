@@ -12,7 +12,7 @@ from dreamlap.episodes import Episode
 from dreamlap.episodes.record import begin, decide
 from dreamlap.measure.memory import lived
 from dreamlap.mind.world import open_world
-from dreamlap.parallel import one_thread
+from dreamlap.parallel import own_settings
 from dreamlap.seeds import training_track
 from dreamlap.track import off_road
 
@@ -29,7 +29,7 @@ def unseen_drive(agent: Agent, seed: int, steps: int = 400) -> Episode:
 
 def drive_on(agent: Agent, track_seed: int, steps: int) -> Episode:
     """The agent on the track of that seed (the fast one: for looks, not for scores). Before it has a C, the autopilot."""
-    with closing(open_world(agent.config.track)) as track, one_thread():
+    with closing(open_world(agent.config.track)) as track, own_settings():
         driver = _driver_of(agent)
         tape = begin(driver, 0, track, track_seed, {})
         for _ in range(steps):
