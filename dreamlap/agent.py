@@ -245,7 +245,10 @@ def agent_folder(path: Path | str) -> Path:
 
     Raises:
         FileNotFoundError: there is none.
+        Refused: that is no path.
     """
+    if not isinstance(path, str | Path) or not str(path).strip():
+        raise Refused(f"agent is {path!r:.60}: give its folder, or the name of an included one, such as 'champion'")
     folder = place(path)
     if not folder.exists() and len(folder.parts) == 1 and (PRETRAINED / folder).exists():
         folder = PRETRAINED / folder

@@ -288,8 +288,13 @@ def test_a_specification_survives_json_and_states_the_limit(name: str, given: Ca
 def test_what_is_no_agent_is_refused_by_name(given: Any):
     for make in (gym.make, gym.make_vec):
         for name in MINDS:
-            with pytest.raises(Refused, match=r"agent is .*give an agent, its folder"):
+            with pytest.raises(Refused, match=r"agent is .*give its folder, or the name of an included one"):
                 make(name, agent=given)
+        with pytest.raises(Refused, match="agent is "):
+            load_agent(given)
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(Refused, match="agent is None"):
+            make("dreamlap/Dream-v0")
 
 
 # Actions

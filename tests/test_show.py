@@ -28,10 +28,20 @@ from dreamlap.show.figures import curves, dream_strip, evolution, rounds_curve, 
 from dreamlap.show.films import DriveFilm, PredictionFilm, ReconstructionFilm
 from dreamlap.show.glimpse import ZOOM, moments, unseen_drive
 from dreamlap.show.panels import STRIP, TOP, Board, enlarge
-from dreamlap.show.picture import read_picture
+from dreamlap.show.picture import read_picture, write_picture
 from dreamlap.show.report import write_report
 from dreamlap.show.theme import DARK, LIGHT
-from dreamlap.show.video import FILMS, beside_video, dream_video, drive_video, first_frame, preview_video, still, write_video
+from dreamlap.show.video import (
+    FILMS,
+    beside_video,
+    dream_video,
+    drive_video,
+    first_frame,
+    label_of,
+    preview_video,
+    still,
+    write_video,
+)
 
 HOSTILE = '<script>alert("1")</script>&'
 
@@ -153,6 +163,39 @@ def test_a_picture_that_loops(tmp_path: Path, agent: Agent, name: str, kind: str
         picture.seek(3)
         assert abs(np.asarray(picture.convert("RGB"))[10, 10].astype(int) - [150, 0, 0]).max() < 8
         assert picture.info["duration"] == 40
+
+
+def test_a_video_is_of_the_kind_that_its_name_says(tmp_path: Path) -> None:
+    for name, kind in (("a.mp4", "mp4"), ("a.webm", "webm"), ("b.WEBM", "webm")):
+        write_video(tmp_path / name, [np.full((40, 60, 3), 30 * t, np.uint8) for t in range(6)], label="made here")
+        with av.open(str(tmp_path / name)) as container:
+            assert kind in container.format.name
+            assert (container.streams.video[0].width, container.streams.video[0].average_rate) == (60, 50)
+            assert len(list(container.decode(video=0))) == 6
+        assert label_of(tmp_path / name) == "made here"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.png", "PNG"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.webp", "WEBP"), ("[x].png", "PNG")]
+)
+def test_a_picture_is_of_the_kind_that_its_name_says(name: str, kind: str, tmp_path: Path) -> None:
+    made = BytesIO()
+    Image.new("RGBA", (20, 10), (200, 100, 0, 255)).save(made, "PNG")
+    write_picture(tmp_path / name, made.getvalue())
+    with Image.open(tmp_path / name) as picture:
+        assert (picture.format, picture.size) == (kind, (20, 10))
+        assert abs(np.asarray(picture.convert("RGB"))[5, 5].astype(int) - [200, 100, 0]).max() < 8
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a.svg", "a", "a.mp4"])
+def test_a_picture_of_another_kind_is_refused_before_the_work(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dreamlap.agent.load_agent", lambda *_, **__: pytest.fail("work has begun"))
+    with pytest.raises(SystemExit):
+        main(["picture", "champion", "--out", str(tmp_path / name)])
+    assert "the suffix decides the format: .png, .jpg" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_format_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:

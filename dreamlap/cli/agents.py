@@ -224,8 +224,8 @@ def video(
             `dream`: the agent in its own dream.
             `prediction`: a drive, V's reconstruction, and M's dream: M is given the actions, and a real frame every 50 steps.
             `beside`: the same from one frame on. `reconstruction`: a drive beside V's reconstruction.
-        out: File to write; by default the name of what is shown. The suffix decides the format: `.mp4`, or a looping picture,
-            `.gif` or `.webp`.
+        out: File to write; by default the name of what is shown. The suffix decides the format: `.mp4`, `.webm`, or a
+            looping picture, `.gif` or `.webp`.
         seed: Track, or dream, to drive.
         steps: The most steps.
         first: For `beside`: an episode file, whose actions M is told, or a picture, from which C drives the dream on; by
@@ -277,16 +277,15 @@ def picture(
         agent: Folder of the agent, or of its run; or an included one: `unprivileged`, `champion`, `champion-tuned`, `expert`.
         what: `reconstructions`: frames over V's reconstructions of them; `samples`: decoded z from its prior; `traversals`:
             one frame with one number of its z moved at a time.
-        out: File to write; by default the name of what is drawn.
+        out: File to write; by default the name of what is drawn. The suffix decides the format: `.png`, `.jpg` or `.webp`.
         seed: Of the track that is driven, and of the samples.
     """
     from dreamlap.agent import load_agent
-    from dreamlap.files import check_writable, replacing
+    from dreamlap.show.picture import check_picture, write_picture
     from dreamlap.show.sight import still_life
 
-    check_writable(out := out or Path(f"{what}.png"))
-    with replacing(out) as partial:
-        partial.write_bytes(still_life(load_agent(agent, needed=("vision",)), what, seed))
+    check_picture(out := out or Path(f"{what}.png"))
+    write_picture(out, still_life(load_agent(agent, needed=("vision",)), what, seed))
     console.print(f"wrote {out}")
 
 

@@ -167,7 +167,11 @@ class DreamEnv(MindEnv):
     """
 
     def __init__(
-        self, agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh", **settings: Any
+        self,
+        agent: str | Path | Agent | None = None,
+        render_mode: str | None = None,
+        observation: Observation = "zh",
+        **settings: Any,
     ):
         super().__init__(open_dream(agent, 1, settings), render_mode, observation)
 
@@ -175,7 +179,9 @@ class DreamEnv(MindEnv):
 class AwakeEnv(MindEnv):
     """`gymnasium.make("dreamlap/Awake-v0", agent=PATH)`: the fast track through the agent's V and M."""
 
-    def __init__(self, agent: str | Path | Agent, render_mode: str | None = None, observation: Observation = "zh"):
+    def __init__(
+        self, agent: str | Path | Agent | None = None, render_mode: str | None = None, observation: Observation = "zh"
+    ):
         super().__init__(Awake(open_agent(agent), 1), render_mode, observation)
 
 
@@ -194,13 +200,5 @@ def open_dream(agent: Any, num_envs: Any, settings: dict[str, Any], limit: Any =
 
 
 def open_agent(agent: Any) -> Agent:
-    """The agent itself, or the one that is named.
-
-    Raises:
-        Refused: it is neither.
-    """
-    if isinstance(agent, Agent):
-        return agent
-    if not isinstance(agent, str | Path) or not str(agent):
-        raise Refused(f"agent is {agent!r:.60}: give an agent, its folder, or the name of an included one, such as 'champion'")
-    return load_agent(agent)
+    """The agent itself, or the one that is named."""
+    return agent if isinstance(agent, Agent) else load_agent(agent)

@@ -187,7 +187,7 @@ class DreamVectorEnv(MindVectorEnv):
     def __init__(
         self,
         num_envs: int,
-        agent: str | Path | Agent,
+        agent: str | Path | Agent | None = None,
         render_mode: str | None = None,
         observation: Observation = "zh",
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
@@ -204,7 +204,7 @@ class AwakeVectorEnv(MindVectorEnv):
     def __init__(
         self,
         num_envs: int,
-        agent: str | Path | Agent,
+        agent: str | Path | Agent | None = None,
         render_mode: str | None = None,
         observation: Observation = "zh",
         autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,

@@ -1,5 +1,6 @@
-"""Pictures that others made: from a phone, a painting program, the web. They are read whole and upright, or refused."""
+"""Pictures: others' are read whole and upright, or refused; ours are of the kind that their name says."""
 
+import io
 import struct
 import warnings
 from pathlib import Path
@@ -8,10 +9,12 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dreamlap.errors import Refused
-from dreamlap.files import existing
+from dreamlap.files import check_writable, existing, replacing
 
 MOST_PIXELS = 2**26
 """Of a picture: 67 million, 200 MB, more than a phone takes."""
+KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+"""Suffix -> the format of a picture that is written, as Pillow calls it."""
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, struct.error)
 """What Pillow's many decoders raise on broken files."""
 
@@ -42,3 +45,31 @@ def read_picture(path: Path) -> np.ndarray:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise Refused(f"{path} is a broken picture ({error}): copy it again, or save it again") from None
+
+
+def check_picture(path: Path) -> None:
+    """Find out whether a picture can be written there, before the work.
+
+    Raises:
+        Refused: the suffix is that of no format that can be written.
+        OSError: it cannot be written.
+    """
+    check_writable(path)
+    if path.suffix.lower() not in KINDS:
+        raise Refused(f"{path}: the suffix decides the format: {', '.join(KINDS)}. Use {path.with_suffix('.png')}")
+
+
+def write_picture(path: Path, png: bytes) -> None:
+    """Write a picture, a PNG, in the format that the suffix says.
+
+    Raises:
+        Refused: see `check_picture`.
+        OSError: it cannot be written.
+    """
+    check_picture(path)
+    kind = KINDS[path.suffix.lower()]
+    with replacing(path) as partial:
+        if kind == "PNG":
+            partial.write_bytes(png)
+        else:
+            Image.open(io.BytesIO(png)).convert("RGB").save(partial, kind, quality=90)

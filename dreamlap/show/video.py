@@ -29,7 +29,9 @@ from dreamlap.track.frames import STOCK
 
 FPS = 50
 """Frames a second of the track: videos play in its own time."""
-SUFFIXES = (".mp4", ".gif", ".webp")
+CONTAINERS = {".mp4": ("mp4", {"movflags": "+faststart"}), ".webm": ("webm", {})}
+"""Suffix -> the container of a video, as FFmpeg calls it, and its settings."""
+SUFFIXES = (*CONTAINERS, ".gif", ".webp")
 """Of the files that can be written: a video, or a picture that loops."""
 EVERY = 2
 """Of how many frames a picture that loops shows one: browsers slow down what is faster than that."""
@@ -40,6 +42,7 @@ CODECS = {
     "mpeg4": {"qscale": "4"},
 }
 """Encoders in order of preference, with their settings. Browsers play the first two; the last is always there."""
+WEBM = "libvpx-vp9"
 
 
 def check_video(path: Path) -> None:
@@ -57,7 +60,7 @@ def check_video(path: Path) -> None:
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label: str = "") -> None:
     """Write frames, all of one shape (H, W, 3) uint8; an odd last row or column is cut off.
 
-    The suffix decides the format: an MP4, or a looping picture (GIF or WebP) of every second frame, at half the size.
+    The suffix decides the format: an MP4 or WebM, or a looping picture (GIF or WebP) of every second frame, at half the size.
     `label`: kept in the file, to tell what it was made of (`label_of`).
 
     Raises:
@@ -69,14 +72,15 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label:
     first = next(frames, None)
     if first is None:
         raise Refused(f"no frames for {path}: a video needs at least one")
-    write = _write_mp4 if path.suffix.lower() == ".mp4" else _write_loop
+    write = _write_stream if path.suffix.lower() in CONTAINERS else _write_loop
     write(path, chain([first], frames), first.shape, fps, label)
 
 
-def _write_mp4(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, ...], fps: int, label: str) -> None:
-    with replacing(path) as partial, av.open(str(partial), "w", "mp4", {"movflags": "+faststart"}) as container:
+def _write_stream(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, ...], fps: int, label: str) -> None:
+    kind, how = CONTAINERS[path.suffix.lower()]
+    with replacing(path) as partial, av.open(str(partial), "w", kind, how) as container:
         container.metadata["comment"] = label
-        stream = _add_stream(container, shape, fps)
+        stream = _add_stream(container, shape, fps, [WEBM] if kind == "webm" else list(CODECS))
         for frame in frames:
             even = np.ascontiguousarray(frame[: stream.height, : stream.width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
@@ -92,8 +96,10 @@ def _write_loop(path: Path, frames: Iterable[np.ndarray], shape: tuple[int, ...]
         pictures[0].save(partial, kind, save_all=True, append_images=pictures[1:], duration=1000 * EVERY // fps, loop=0, **how)
 
 
-def _add_stream(container: OutputContainer, shape: tuple[int, ...], fps: int) -> VideoStream:
-    codec = next(name for name in CODECS if name in av.codecs_available)
+def _add_stream(container: OutputContainer, shape: tuple[int, ...], fps: int, codecs: list[str]) -> VideoStream:
+    codec = next((name for name in codecs if name in av.codecs_available), None)
+    if codec is None:
+        raise Refused(f"FFmpeg lacks the encoder {codecs[0]} here: write an .mp4")
     stream = container.add_stream(codec, fps, CODECS[codec])
     assert isinstance(stream, VideoStream)
     stream.height, stream.width = (side // 2 * 2 for side in shape[:2])  # what yuv420p can halve
@@ -107,7 +113,7 @@ def label_of(path: Path) -> str | None:
         return None
     try:
         with av.open(str(path)) as container:
-            return container.metadata.get("comment", "")
+            return {name.lower(): text for name, text in container.metadata.items()}.get("comment", "")
     except (OSError, ValueError):  # PyAV's errors are both
         return None
 
