@@ -113,6 +113,8 @@ notes = _printer("stderr")
 
 QUIET = 30.0
 """Seconds between two lines of progress where no terminal shows a bar."""
+SOON = 5.0
+"""Seconds until the first of them."""
 
 
 class RateColumn(ProgressColumn):
@@ -128,7 +130,7 @@ class Meter:
     """One bar: `advance` it, and tell it what to say beside the numbers. Without a terminal it prints a line now and then."""
 
     def __init__(self, progress: Progress, title: str, total: float, completed: float):
-        self._progress, self._told = progress, time.monotonic()
+        self._progress, self._told = progress, time.monotonic() - QUIET + SOON
         self._task = progress.add_task(title, total=total, completed=int(completed), note="")
 
     def advance(self, steps: float = 1, note: str | None = None) -> None:

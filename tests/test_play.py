@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pygame
@@ -20,9 +20,11 @@ from dreamlap.control import Linear
 from dreamlap.drivers import AgentDriver, DriverConfig, Person, build_driver
 from dreamlap.drivers.autopilot import LOCK
 from dreamlap.episodes import Episode, EpisodeStore
+from dreamlap.errors import Failed
 from dreamlap.learn.cmaes import CMAESConfig, train_cmaes
 from dreamlap.play import Display, display, game, play
 from dreamlap.play.game import Game, Phase
+from dreamlap.play.keys import key_named
 from dreamlap.play.place import Place
 from dreamlap.play.play import make_place, next_number
 from dreamlap.play.scene import Scene
@@ -124,7 +126,7 @@ def test_what_was_discarded_restarted_or_left_is_not_kept() -> None:
     tick(playing, 2)
     playing.press("r")
     assert place.begun == [103, 103]
-    playing.press("d")
+    playing.press("n")
     assert place.begun[2:] == [104]
     tick(playing, 5)
     assert playing.phase is Phase.OVER
@@ -174,18 +176,18 @@ def test_a_switch_of_the_driver_goes_on_with_the_episode() -> None:
     playing, _ = new_game(place, steps=50)
     playing.press("up")
     tick(playing, 2)
-    playing.press("a")
+    playing.press("c")
     tick(playing, 2)
     assert len(place.rewards) == 4
     assert person.held == set()
     assert "A you drive" not in playing.help  # its name is not "person"
-    playing.press("a")
+    playing.press("c")
     playing.press("up")
     tick(playing, 2)
     assert len(place.rewards) == 6
     assert person.held == {"up"}
     playing.press("r")
-    playing.press("a")  # before the person drives: the agent begins at once
+    playing.press("c")  # before the person drives: the agent begins at once
     tick(playing, 1)
     assert len(place.rewards) == 1
 
@@ -324,14 +326,90 @@ def test_a_session_ends_with_a_summary() -> None:
 
 
 def post(kind: int, key: str) -> None:
-    pygame.event.post(pygame.event.Event(kind, key=pygame.key.key_code(key)))
+    pygame.event.post(pygame.event.Event(kind, key=pygame.key.key_code(key), scancode=0))
 
 
-def test_switches_leave_recordings_whole(dreamer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session of posted keys: whatever is switched, only what a person drove whole on the track is recorded."""
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window that nobody sees is taken for one that somebody does."""
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setattr("dreamlap.play.window.INVISIBLE", ())
+
+
+LATIN, RUSSIAN = "prntcm", {"p": 0x437, "r": 0x43A, "n": 0x442, "t": 0x435, "c": 0x441, "m": 0x44C}
+
+
+@pytest.mark.parametrize("letter", LATIN)
+def test_commands_go_by_their_letter_or_else_by_its_place(letter: str) -> None:
+    place = getattr(pygame, f"KSCAN_{letter.upper()}")
+    assert key_named(ord(letter), place) == letter
+    assert key_named(ord(letter), pygame.KSCAN_X) == letter  # another layout with Latin letters
+    assert key_named(RUSSIAN[letter], place) == letter
+
+
+@pytest.mark.parametrize(
+    ("places", "name"),
+    [("UP W KP8", "up"), ("LEFT A KP4", "left"), ("DOWN S KP2", "down"), ("RIGHT D KP6", "right")],
+)
+def test_keys_that_drive_go_by_their_place(places: str, name: str) -> None:
+    for place in places.split():
+        for printed in (ord("q"), 0x444, ord("r")):
+            assert key_named(printed, getattr(pygame, f"KSCAN_{place}")) == name
+    assert key_named(pygame.key.key_code(name), 0) == name
+
+
+def test_other_keys_keep_their_names() -> None:
+    for name in ("space", "backspace", "escape", "return", "x"):
+        assert key_named(pygame.key.key_code(name), 0) == name
+
+
+def test_a_gamepad_drives(seen: None) -> None:
+    person = Person()
+    playing, _ = new_game(FakePlace(person=person), steps=1000)
+    window = Window("pad")
+
+    def event(kind: int, **what: Any) -> None:
+        pygame.event.post(pygame.event.Event(kind, instance_id=0, **what))
+        window._listen(playing)
+
+    pygame.event.clear()
+    event(pygame.CONTROLLERAXISMOTION, axis=pygame.CONTROLLER_AXIS_LEFTX, value=2000)  # a stick at rest
+    assert playing.phase is Phase.READY
+    event(pygame.CONTROLLERAXISMOTION, axis=pygame.CONTROLLER_AXIS_TRIGGERRIGHT, value=16384)
+    assert playing.phase is Phase.DRIVING
+    event(pygame.CONTROLLERAXISMOTION, axis=pygame.CONTROLLER_AXIS_LEFTX, value=-32768)
+    steer, gas, brake = [person.act(np.zeros((96, 96, 3), np.uint8)) for _ in range(40)][-1]
+    assert steer == pytest.approx(-LOCK)
+    assert 0 < gas < 0.5
+    assert brake == 0
+    event(pygame.CONTROLLERBUTTONDOWN, button=pygame.CONTROLLER_BUTTON_START)
+    assert playing.phase is Phase.PAUSED
+    event(pygame.CONTROLLERBUTTONDOWN, button=pygame.CONTROLLER_BUTTON_START)
+    event(pygame.CONTROLLERAXISMOTION, axis=pygame.CONTROLLER_AXIS_TRIGGERRIGHT, value=0)
+    event(pygame.CONTROLLERBUTTONDOWN, button=pygame.CONTROLLER_BUTTON_B)
+    assert "down" in person.held
+    event(pygame.CONTROLLERBUTTONUP, button=pygame.CONTROLLER_BUTTON_B)
+    assert not person.held
+    steer, gas, brake = [person.act(np.zeros((96, 96, 3), np.uint8)) for _ in range(40)][-1]
+    assert gas == brake == 0
+    window.close()
+
+
+@pytest.mark.parametrize("driver", ["dummy", "offscreen"])
+def test_a_person_is_told_that_nobody_sees_the_window(driver: str, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", driver)
+    with pytest.raises(Failed, match=f"nobody sees this window: SDL_VIDEODRIVER is {driver}"):
+        play("person", None, None, TrackConfig(), episodes=1, steps=10, seed=0, random_start=0.0, fps=0)
+    with pytest.raises(Failed, match="nobody sees this window"):
+        Display()
+    returns = play("autopilot", None, None, TrackConfig(), episodes=1, steps=10, seed=0, random_start=0.0, fps=0)
+    assert len(returns) == 1
+
+
+def test_switches_leave_recordings_whole(dreamer: Path, tmp_path: Path, seen: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of posted keys: whatever is switched, only what a person drove whole on the track is recorded."""
     monkeypatch.setattr(game, "LINGER", 1)
-    script = {0: "up", 4: "t", 7: "a", 9: "t", 11: "a", 24: "up", 38: "up", 42: "a", 64: "a", 75: "up", 90: "escape"}
+    script = {0: "up", 4: "t", 7: "c", 9: "t", 11: "c", 24: "up", 38: "up", 42: "c", 64: "c", 75: "up", 90: "escape"}
     frames, draw = [], Window.draw
 
     def draw_and_press(window: Window, playing: Game, place: Place, recording: bool = False) -> None:
@@ -370,8 +448,7 @@ def test_numbers_go_on_after_the_last(tmp_path: Path) -> None:
     assert next_number(EpisodeStore(tmp_path), "person-s7") == 0
 
 
-def test_showing_the_best_changes_nothing(tmp_path: Path, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+def test_showing_the_best_changes_nothing(tmp_path: Path, agent: Agent, seen: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display, "STEPS", 3)
     monkeypatch.setattr(game, "LINGER", 1)
     agent.controller = Linear(4, 8, 2)
@@ -451,7 +528,7 @@ def test_real_keys_in_a_real_window(screen: dict[str, str], tmp_path: Path) -> N
         keys("keydown", "Up", "keydown", "Left")
         assert line(process.stdout).startswith("episode 1: return")
         keys("keyup", "Up", "keyup", "Left")
-        keys("keydown", "Down", "sleep", "0.1", "keyup", "Down", "key", "d")  # a second one, discarded
+        keys("keydown", "Down", "sleep", "0.1", "keyup", "Down", "key", "n")  # a second one, discarded
         keys("keydown", "Right", "sleep", "0.1", "keyup", "Right", "key", "r")  # a third one, begun again
         keys("keydown", "Up", "key", "p")
         time.sleep(1)

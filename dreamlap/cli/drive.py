@@ -63,12 +63,12 @@ def play(
     Try `dreamlap play --dream unprivileged` first. `--record` keeps what you drive. Beside the picture the window shows V's
     reconstruction of the frame, M's prediction of it, and a map of the lap.
 
-    Keys: the arrow keys steer, give gas (up) and brake (down). T switches to the dream, which goes on from here, and back to
-    the track. A gives the wheel to the agent, or back to you. S is slow motion. P pauses, R restarts the episode, D or
-    Backspace discards it for another, Esc ends.
+    Keys: the arrow keys, WASD or the keypad steer, give gas (up) and brake (down); so do the stick and the triggers of a
+    gamepad. T switches to the dream, which goes on from here, and back to the track. C gives the controls to the agent, or back
+    to you. M is slow motion. P pauses, R restarts the episode, N or Backspace discards it for the next, Esc ends.
 
     An episode is recorded if it was driven to its end by the driver, and in the world, that the command names. One that you
-    restarted, discarded, left by T or shared by A is not. An episode that is over can still be discarded for two seconds.
+    restarted, discarded, left by T or shared by C is not. An episode that is over can still be discarded for two seconds.
 
     Examples:
         dreamlap play --dream unprivileged

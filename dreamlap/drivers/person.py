@@ -1,4 +1,4 @@
-"""A person as a driver: four arrow keys, made into steering and pedals."""
+"""A person as a driver: four arrow keys, or a gamepad's stick and triggers, made into steering and pedals."""
 
 import numpy as np
 from gymnasium.envs.box2d.car_racing import CarRacing
@@ -17,7 +17,7 @@ EASE = 0.9
 
 
 class Person:
-    """Steers and uses the pedals by the arrow keys in `held`, which whoever listens to the keyboard keeps up to date.
+    """Steers and uses the pedals by the arrow keys in `held` and the shares in `moved`, which whoever listens keeps up to date.
 
     A key is on or off; so steering and pedals ease in and out, and a short press steers a little. (The autopilot, made to use
     these keys at full speed, scores 915; with keys that act at once, it spins in the first corner.)
@@ -25,6 +25,8 @@ class Person:
 
     def __init__(self) -> None:
         self.held: set[str] = set()
+        self.moved: dict[str, float] = {}
+        """How far a gamepad moves `steer` (-1 to 1), `gas` and `brake` (0 to 1)."""
         self.steer = self.gas = self.brake = 0.0
 
     def reset(self, track: CarRacing, rng: np.random.Generator) -> None:
@@ -33,15 +35,22 @@ class Person:
 
     def act(self, frame: np.ndarray) -> np.ndarray:
         """See `Solo.act`; the frame is the person's to look at."""
-        wanted = LOCK * (("right" in self.held) - ("left" in self.held))
+        keys = ("right" in self.held) - ("left" in self.held)
+        wanted = LOCK * (keys or self.moved.get("steer", 0.0))
         turning = wanted * self.steer >= 0 and abs(wanted) > abs(self.steer)
         self.steer = _towards(wanted, self.steer, TURN if turning else STRAIGHTEN)
-        self.gas, self.brake = self._pedal("up", self.gas, 1.0), self._pedal("down", self.brake, FIRM)
+        self.gas, self.brake = self._pedal("up", "gas", self.gas, 1.0), self._pedal("down", "brake", self.brake, FIRM)
         gas = self.gas * (1 - EASE * abs(self.steer) / LOCK)
         return np.array([self.steer, gas, self.brake], np.float32)
 
-    def _pedal(self, key: str, now: float, most: float) -> float:
-        return min(now + PRESS, most) if key in self.held else max(now - LIFT, 0.0)
+    def _pedal(self, key: str, control: str, now: float, most: float) -> float:
+        wanted = most * (1.0 if key in self.held else self.moved.get(control, 0.0))
+        return min(now + PRESS, wanted) if wanted > now else max(now - LIFT, wanted)
+
+    def let_go(self) -> None:
+        """Take the hands off."""
+        self.held.clear()
+        self.moved.clear()
 
 
 def _towards(wanted: float, now: float, most: float) -> float:

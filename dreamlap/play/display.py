@@ -10,7 +10,7 @@ from dreamlap.drivers import AgentDriver
 from dreamlap.parallel import own_settings
 from dreamlap.play.game import Game
 from dreamlap.play.place import Place
-from dreamlap.play.window import Window
+from dreamlap.play.window import Window, check_seen
 from dreamlap.seeds import training_track
 
 STEPS, FPS = 500, 50
@@ -21,8 +21,13 @@ class Display:
     """Shows candidates, and changes nothing in them nor in who trains them. Esc closes it, and training goes on without."""
 
     def __init__(self) -> None:
-        """Open the window, before hours of training rather than after."""
+        """Open the window, before hours of training rather than after.
+
+        Raises:
+            RuntimeError: there is no display, or nobody sees it.
+        """
         self.window: Window | None = Window("the best of each generation")
+        check_seen()
 
     def __call__(self, agent: Agent, candidate: Tensor, generation: int) -> None:
         """Let the agent with the weights `candidate` (D,) for its C drive one track."""

@@ -17,7 +17,7 @@ LINGER = 100
 class Phase(Enum):
     """Where the present episode stands; its value is what a person is told."""
 
-    READY = "Press an arrow key to drive"
+    READY = "Press an arrow key, or W, to drive"
     DRIVING = ""
     PAUSED = "Paused. P goes on"
     OVER = "Over"
@@ -57,8 +57,8 @@ class Drive(Protocol):
 class Game:
     """Begins episodes, lets a place go on step by step, and hands on those that were driven to their end.
 
-    The keys have pygame's names. An episode is over when the track ends it or after `steps` steps; it is kept a moment
-    later, and it alone: none that was restarted, discarded or left, be it for the other world.
+    The keys have pygame's names; those that drive have the arrows'. An episode is over when the track ends it or after `steps`
+    steps; it is kept a moment later, and it alone: none that was restarted, discarded or left, be it for the other world.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class Game:
         self.place, self.seed_of, self.keep = place, seed_of, keep
         self.episodes, self.steps, self.number, self.kept, self.slow = episodes, steps, first, 0, False
         self.keys = {
-            "p": self.pause, "space": self.pause, "r": self.begin, "d": self.discard, "backspace": self.discard,
-            "t": self.switch_world, "a": self.switch_driver, "s": self.slow_down, "escape": self.end,
+            "p": self.pause, "space": self.pause, "r": self.begin, "n": self.discard, "backspace": self.discard,
+            "t": self.switch_world, "c": self.switch_driver, "m": self.slow_down, "escape": self.end,
         }  # fmt: skip
         self.begin()
 
@@ -100,12 +100,12 @@ class Game:
         """What keys do now."""
         place = self.place
         keys = {
-            "arrow keys drive": place.person,
+            "arrows, WASD drive": place.person,
             "T real track" if place.dreaming else "T dream on from here": place.agent,
-            "A you drive" if place.other == PERSON else "A agent drives": place.other,
-            "S full speed" if self.slow else "S slow motion": True,
+            "C you drive" if place.other == PERSON else "C agent drives": place.other,
+            "M full speed" if self.slow else "M slow motion": True,
         }
-        return [words for words, offered in keys.items() if offered] + ["P pause", "R restart", "D next", "Esc end"]
+        return [words for words, offered in keys.items() if offered] + ["P pause", "R restart", "N next", "Esc end"]
 
     def press(self, key: str) -> None:
         """A key goes down."""
@@ -115,6 +115,13 @@ class Game:
                 self.phase = Phase.DRIVING
         elif key in self.keys:
             self.keys[key]()
+
+    def move(self, control: str, share: float) -> None:
+        """The stick or a trigger of a gamepad moves: `steer` from -1 to 1, `gas` or `brake` from 0 to 1."""
+        if self.place.person:
+            self.place.person.moved[control] = share
+            if self.phase is Phase.READY and share:
+                self.phase = Phase.DRIVING
 
     def release(self, key: str) -> None:
         """A key comes up."""
@@ -169,7 +176,7 @@ class Game:
 
     def _give_wheel(self) -> None:
         if self.place.person:
-            self.place.person.held.clear()
+            self.place.person.let_go()
         self.place.switch_driver()
         if not self.place.rewards:  # nobody has driven yet: the episode is the new driver's alone
             self.begin()

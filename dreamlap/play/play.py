@@ -19,7 +19,7 @@ from dreamlap.play.game import PERSON, Game
 from dreamlap.play.observer import understands
 from dreamlap.play.place import Place, told
 from dreamlap.play.tally import Outcome, summary
-from dreamlap.play.window import Window
+from dreamlap.play.window import Window, check_seen
 from dreamlap.progress import console, notes
 from dreamlap.seeds import training_track
 from dreamlap.settings import SEED, SHARE, checked, least
@@ -63,6 +63,8 @@ def play(
         first, steps = next_number(store, prefix) if record else 0, place.config.decisions(steps)
         game = Game(place, lambda number: training_track(prefix, number, seed=seed), keep, episodes, steps, first)
         with closing(Window(f"recording to {record}" if record else "play")) as window, own_settings():
+            if config.kind == PERSON:
+                check_seen()
             window.run(game, place, fps, recording=record is not None)
     if outcomes:
         console.print(summary(outcomes))

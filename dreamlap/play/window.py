@@ -10,6 +10,7 @@ import pygame
 
 from dreamlap.errors import Failed
 from dreamlap.play.game import Game, Phase
+from dreamlap.play.keys import BUTTONS, axis_moved, gamepads, key_named
 from dreamlap.play.lap import draw_map, lap_share
 from dreamlap.play.place import Place, told
 from dreamlap.show.theme import DARK, FONT
@@ -43,7 +44,7 @@ class Window:
         self.screen = _open(SIZE)
         pygame.display.set_caption(f"dreamlap: {title}")
         pygame.font.init()
-        self.unit = 0.0
+        self.unit, self.gamepads = 0.0, gamepads()
 
     def run(self, game: Game, place: Place, fps: float, recording: bool = False) -> None:
         """Play until the game at `place` ends, at `fps` steps of the track a second, or as fast as it goes with 0."""
@@ -61,9 +62,17 @@ class Window:
     def _listen(self, game: Game) -> None:
         for event in pygame.event.get():
             if event.type == pygame.KEYDOWN:
-                game.press(pygame.key.name(event.key))
+                game.press(key_named(event.key, event.scancode))
             elif event.type == pygame.KEYUP:
-                game.release(pygame.key.name(event.key))
+                game.release(key_named(event.key, event.scancode))
+            elif event.type == pygame.CONTROLLERBUTTONDOWN and event.button in BUTTONS:
+                game.press(BUTTONS[event.button])
+            elif event.type == pygame.CONTROLLERBUTTONUP and event.button in BUTTONS:
+                game.release(BUTTONS[event.button])
+            elif event.type == pygame.CONTROLLERAXISMOTION and (moved := axis_moved(event.axis, event.value)):
+                game.move(*moved)
+            elif event.type in (pygame.CONTROLLERDEVICEADDED, pygame.CONTROLLERDEVICEREMOVED):
+                self.gamepads = gamepads()
             elif event.type == pygame.QUIT:
                 game.press("escape")
 
@@ -169,6 +178,16 @@ class Window:
             self._write(self.small, name, DARK.quiet, left - 50, y)
             self.screen.fill(DARK.line, self._place(left, y - 5, LENGTH, 10))
             self.screen.fill(color, self._place(min(zero, end), y - 5, abs(end - zero), 10))
+
+
+def check_seen() -> None:
+    """Find out whether anybody sees the window that is open.
+
+    Raises:
+        Failed: nobody does.
+    """
+    if (driver := pygame.display.get_driver()) in INVISIBLE:
+        raise Failed(f"nobody sees this window: SDL_VIDEODRIVER is {driver}. Unset it, or let another driver drive (--driver)")
 
 
 def _open(size: tuple[int, int]) -> pygame.Surface:
