@@ -22,11 +22,11 @@ from dreamlap.scores import check_score
 from dreamlap.show import figures, trust, worst
 from dreamlap.show.glimpse import unseen_drive
 from dreamlap.show.good import good_curves
-from dreamlap.show.page import bars, page
+from dreamlap.show.page import bars, video
 from dreamlap.show.reading import RunReader
 from dreamlap.show.report import write_report
 from dreamlap.show.theme import LIGHT, _style
-from dreamlap.show.video import label_of
+from dreamlap.show.video import label_of, write_video
 
 PNG = b"\x89PNG"
 STILL = {
@@ -233,12 +233,24 @@ def a_dream() -> OpenLoop:
     return OpenLoop(frames, frames, {"dream": error, "floor": error / 2, "still": error * 2}, {})
 
 
-def test_a_bar_has_a_row_of_its_own_on_a_phone() -> None:
-    made = page("a", bars([("a long name of a stage", 3.0, "3 s"), ("another", 1.0, "1 s")]))
-    assert re.findall(r'<span( class="bar")?>', made) == ["", "", ' class="bar"'] * 2  # after the words, so that it may wrap
-    phone = made.partition("@media (max-width: 40rem)")[2].partition("\n")[0]
-    assert "grid: auto-flow / 1fr auto" in phone
-    assert ".bar { grid-column: 1 / -1" in phone
+def test_bars_are_a_table_that_reads_without_a_style() -> None:
+    made = bars([("a long name of a stage", 3.0, "3 s"), ("<b>", 1.0, "1 s"), ("nothing", 0.0, "0 s")])
+    rows = re.findall(
+        r'<tr><th scope="row">(.*?)</th><td><progress max="100" value="(.*?)"></progress></td><td>(.*?)</td></tr>', made
+    )
+    assert rows == [("a long name of a stage", "100.0", "3 s"), ("&lt;b&gt;", "33.3", "1 s"), ("nothing", "0.0", "0 s")]
+    assert "style=" not in made
+
+
+def test_a_video_that_a_policy_blocks_can_be_opened(tmp_path: Path) -> None:
+    path = tmp_path / "videos" / "drive [1] & 2.mp4"
+    path.parent.mkdir()
+    write_video(path, [np.zeros((64, 64, 3), np.uint8)] * 3)
+    made = video(path, "A drive.")
+    links = re.findall(r'<a href="(.*?)">(.*?)</a>', made)
+    assert len(links) == 2  # in the player's place, and beside it
+    assert set(links) == {("videos/drive%20%5B1%5D%20%26%202.mp4", "videos/drive [1] &amp; 2.mp4")}
+    assert re.search(r"<video[^>]*><p>No video is shown here: open <a ", made)
 
 
 def test_the_report_speaks_plainly(run: Path, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 from typing import NewType
+from urllib.parse import quote
 
 from av.error import FFmpegError
 from PIL import Image
@@ -59,14 +60,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Html:
 
 
 def bars(rows: Sequence[tuple[str, float, str]]) -> Html:
-    """(name, amount, amount in words), each with a bar in proportion to the largest."""
+    """(name, amount, amount in words), with a bar in proportion to the largest: a table, which needs no style to be read."""
     most = max((amount for _, amount, _ in rows), default=0) or 1
-    cells = "".join(
-        f"<span>{text(name)}</span><span>{text(words)}</span>"
-        f'<span class="bar"><i style="width:{100 * amount / most:.1f}%"></i></span>'
+    lines = "\n".join(
+        f'<tr><th scope="row">{text(name)}</th><td><progress max="100" value="{100 * amount / most:.1f}"></progress></td>'
+        f"<td>{text(words)}</td></tr>"
         for name, amount, words in rows
     )
-    return Html(f'<div class="bars">{cells}</div>')
+    return Html(f'<table class="bars">\n{lines}\n</table>')
 
 
 def details(summary: str, *parts: Html) -> Html:
@@ -101,12 +102,16 @@ def video(path: Path, caption: str) -> Html:
         return missing(f"{path.name} cannot be read ({error}): delete it and make it again.")
     sources = f'poster="{_data("image/jpeg", cover.getvalue())}" src="{_data("video/mp4", path.read_bytes())}"'
     kind = ' class="broad"' if shown.shape[1] > 2 * shown.shape[0] else ""  # three panels would be too small on a phone
-    player = f'<div class="wide"><video{kind} controls loop muted playsinline {sources}></video></div>'
-    return Html(f"<figure>{player}{_caption(caption)}</figure>")
+    beside = f"{path.parent.name}/{path.name}"
+    link = Html(f'<a href="{text(quote(beside))}">{text(beside)}</a>')
+    instead = f"<p>No video is shown here: open {link}.</p>"
+    player = f'<div class="wide"><video{kind} controls loop muted playsinline {sources}>{instead}</video></div>'
+    return Html(f"<figure>{player}{_caption(caption, link)}</figure>")
 
 
-def _caption(words: str) -> Html:
-    return Html(f"<figcaption>{text(words)}</figcaption>" if words else "")
+def _caption(words: str, link: Html | None = None) -> Html:
+    parts = [text(words), *([link] if link else [])]
+    return Html(f"<figcaption>{' '.join(filter(None, parts))}</figcaption>" if any(parts) else "")
 
 
 def _data(kind: str, content: bytes) -> str:
@@ -146,7 +151,7 @@ h1 { margin: 0; font-size: 1.5rem; letter-spacing: -.01em }
 h2 { margin: 0 0 .5rem; font-size: 1.25rem; letter-spacing: -.01em }
 section { margin-top: 3.25rem; padding-top: 1.5rem; border-top: 1px solid var(--line) }
 p { margin: .5rem 0; max-width: 44rem }
-.quiet, .caption, figcaption, dt, summary, th { color: var(--quiet) }
+a { color: var(--accent) } .quiet, .caption, figcaption, dt, summary, th { color: var(--quiet) }
 .score { margin: 1.75rem 0 0; font-size: clamp(2.5rem, 10vw, 4rem); line-height: 1.1; font-weight: 650;
   letter-spacing: -.03em }
 .missing { padding: .6rem .9rem; border-left: 3px solid var(--line); color: var(--quiet) }
@@ -163,12 +168,12 @@ video { display: block; max-width: 100%; max-height: 26rem; border-radius: 6px }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: .9375rem; white-space: nowrap }
 th { font-weight: 500; font-size: .8125rem } th, td { padding: .4rem .75rem .4rem 0; text-align: right;
   border-bottom: 1px solid var(--line) } th:first-child, td:first-child { text-align: left }
-.bars { display: grid; grid: auto-flow dense / auto 1fr auto; gap: .35rem 1rem; align-items: center; margin: 1rem 0;
-  font-size: .9375rem } .bars span:nth-child(3n+1) { grid-column: 1 }
-.bars span:nth-child(3n+2) { grid-column: -2; text-align: right } .bars .bar { grid-column: 2 }
-@media (max-width: 40rem) { .bars { grid: auto-flow / 1fr auto } .bars .bar { grid-column: 1 / -1; margin-bottom: .4rem } }
-.bar { background: var(--line); border-radius: 3px; height: .6rem } .bar i { display: block; height: 100%;
-  border-radius: 3px; background: var(--accent); min-width: 2px }
+.bars th, .bars td { padding: .2rem .75rem .2rem 0; border: 0; font: inherit; color: inherit; white-space: normal }
+.bars td:nth-child(2) { width: 60% } .bars td:last-child { white-space: nowrap }
+progress { display: block; width: 100%; min-width: 5rem; height: .6rem; border: 0; border-radius: 3px; overflow: hidden;
+  appearance: none; background: var(--line) }
+progress::-webkit-progress-bar { background: var(--line) } progress::-webkit-progress-value { background: var(--accent) }
+progress::-moz-progress-bar { background: var(--accent) }
 details { margin: 1rem 0 } summary { cursor: pointer; font-size: .9375rem }
 pre { overflow-x: auto; padding: .9rem 1rem; border: 1px solid var(--line); border-radius: 6px;
   font: .8125rem/1.5 ui-monospace, monospace }
