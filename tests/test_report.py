@@ -94,7 +94,7 @@ def test_all_of_the_time_is_told(run: Path) -> None:
     told = text_of(run)
     assert "wall-clock, all of it" in told
     for what in ("scoring", "videos", "this report", "checking the dream at the end", "loading, and interrupted work"):
-        assert f"<span>{what}</span>" in told
+        assert f'<th scope="row">{what}</th>' in told
     assert "Not timed" not in told
 
 
