@@ -5,6 +5,7 @@ import math
 import weakref
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -316,3 +317,24 @@ def test_python_callers_are_checked_as_the_command_line_is(tmp_path: Path, wrong
     with pytest.raises(Refused, match=f"--{next(iter(wrong)).replace('_', '-')} .* is out of bounds"):
         drive(tmp_path / "d", **wrong)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_episodes_need_few_files(tmp_path: Path, episode: Episode, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dreamlap.episodes.store._opened", lru_cache(8)(lambda path, _: safe_open(path, framework="numpy")))
+    store = EpisodeStore(tmp_path)
+    for i in range(40):
+        store.write(f"x-{i:02d}", replace(episode, rewards=episode.rewards + i))
+    maps = Path("/proc/self/maps")
+    before = maps.read_text().count(str(tmp_path)) if maps.exists() else 0
+    held = list(store)
+    for i, file in enumerate(held):
+        np.testing.assert_array_equal(file.array("rewards"), episode.rewards + i)
+        np.testing.assert_array_equal(file.frames(3, 5), episode.frames[3:5])
+    if maps.exists():
+        assert maps.read_text().count(str(tmp_path)) - before <= 8
+    (tmp_path / "x-00.episode").unlink()
+    store.write("x-00", replace(episode, rewards=episode.rewards - 1))
+    (tmp_path / "x-01.episode").unlink()
+    for file in held[:2]:
+        with pytest.raises(Refused, match=r"\.episode has changed or is gone"):
+            file.frames()

@@ -78,8 +78,23 @@ class Episode:
                 raise Refused(f"{where}: the {name} of step {np.argwhere(wrong)[0][0]} is no number")
 
 
+OPEN = 256
+"""Episodes whose files are open at a time: each takes a memory map, and Linux gives a process 65,530 of them."""
+
+
+@lru_cache(OPEN)
+def _opened(path: str, version: tuple[int, ...]) -> Any:
+    return safe_open(path, framework="numpy")
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """What changes whenever the file does."""
+    told = path.stat()
+    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
+
+
 class EpisodeFile:
-    """An episode on disk, opened lazily: only what is asked for is decoded."""
+    """An episode on disk: only what is asked for is read and decoded, and the file is open no longer than it is used."""
 
     def __init__(self, path: Path):
         """Open it and check all of it but the frames, which are checked when they are decoded.
@@ -89,7 +104,7 @@ class EpisodeFile:
         """
         self.path = path
         try:
-            self._file = safe_open(str(path), framework="numpy")
+            self._as = _version(path)
             self._told: dict[str, str] = self._file.metadata()
             self.about: dict[str, Any] = dict(json.loads(self._told["about"]))
             self.about |= {how: bool(self.about[how]) for how in ("terminated", "truncated")}
@@ -99,6 +114,20 @@ class EpisodeFile:
             self._check()
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise Refused(f"{path} is not a whole episode ({error}): delete it, or copy it again") from error
+
+    @property
+    def _file(self) -> Any:
+        """The file itself.
+
+        Raises:
+            Refused: it is not the one that was opened any more.
+        """
+        try:
+            if _version(self.path) == self._as:
+                return _opened(str(self.path), self._as)
+        except FileNotFoundError:
+            pass
+        raise Refused(f"{self.path} has changed or is gone since it was opened: run the same command again")
 
     def _check(self) -> None:
         """Whether sizes agree with each other and with the file, before anything of those sizes is made."""
