@@ -78,7 +78,7 @@ class Episode:
                 raise Refused(f"{where}: the {name} of step {np.argwhere(wrong)[0][0]} is no number")
 
 
-OPEN = 256
+OPEN = 128
 """Episodes whose files are open at a time: each takes a memory map, and Linux gives a process 65,530 of them."""
 
 
