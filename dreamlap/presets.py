@@ -13,7 +13,13 @@ CHAMPION = Config(
     ppo=PPOConfig(entropy=0.01),
     rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, penalty_growth=4.0, restart=(4, 9)),
 )
-DEMO = replace(CHAMPION, rounds=replace(CHAMPION.rounds, rounds=9, restart=(4, 7)), selection=SelectionConfig(candidates=3))
+DEMO = replace(
+    CHAMPION,
+    vision_training=replace(CHAMPION.vision_training, updates=1500),
+    memory_training=replace(CHAMPION.memory_training, updates=600),
+    rounds=replace(CHAMPION.rounds, rounds=9, restart=(3, 6)),
+    selection=SelectionConfig(candidates=3),
+)
 UNPRIVILEGED = replace(
     CHAMPION,
     collect=replace(CHAMPION.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
