@@ -156,7 +156,7 @@ def test_what_cannot_be_is_refused_by_its_flag_and_leaves_nothing(
         main(["train", "controller", "debug", *flags])
     assert ended.value.code == 1
     said = capsys.readouterr()
-    assert message in " ".join(said.out.split())
+    assert message in " ".join(said.err.split())
     assert "Traceback" not in said.err
     assert list(tmp_path.iterdir()) == []
 
@@ -177,7 +177,7 @@ def test_an_expert_is_refused_alike(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit):
         main(["train", "expert", *flags])
-    assert message in " ".join(capsys.readouterr().out.split())
+    assert message in " ".join(capsys.readouterr().err.split())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -206,7 +206,7 @@ def test_every_verb_refuses_what_it_cannot_do(
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 1
-    assert message in " ".join(capsys.readouterr().out.split())
+    assert message in " ".join(capsys.readouterr().err.split())
     assert list(tmp_path.iterdir()) == []
 
 

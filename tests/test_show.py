@@ -373,9 +373,10 @@ def test_the_report_needs_nothing_but_itself_and_lets_nothing_in(run: Path) -> N
     write_json(run / "scores" / "selection.json", {**old, "seeds": [900_000, 900_001], "returns": [899.0, 901.0]})
     write_json(run / "scores" / "final.json", {"laps": 0, "seeds": [1_000_000], "returns": [800.0]})
     page = write_report(run).read_text("utf-8")
-    addresses = re.findall(r"""(?:src|href|srcset|poster|url)\s*[=(]\s*["']?([^"'\s>)]+)""", page)
+    addresses = re.findall(r"""(?:src|srcset|poster|url)\s*[=(]\s*["']?([^"'\s>)]+)""", page)
     assert len(addresses) > 8
     assert all(address.startswith("data:") for address in addresses)
+    assert set(re.findall('href="(.*?)"', page)) == {"videos/drive.mp4"}
     assert "<script" not in page
     assert "<b>" not in page
     assert "&lt;script&gt;" in page
