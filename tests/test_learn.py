@@ -56,7 +56,7 @@ class Corridor:
         self.num_envs = int(rows.sum())
 
     def render(self) -> np.ndarray:
-        return np.zeros((64, 64, 3), np.uint8)
+        return np.zeros((self.num_envs, 64, 64, 3), np.uint8)
 
 
 class Crossing(Corridor):

@@ -1,7 +1,7 @@
 """What awake and dreaming have in common."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -30,16 +30,9 @@ class Mind(Protocol):
     observation_size: int  # Z + H
     action_size: int
     device: torch.device
-    restart: bool
-    """Whether an episode that ended is followed by the next in the same step. If not, whoever steps calls `begin`."""
 
-    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None, rows: Tensor | None = None) -> Tensor:
-        """Begin N episodes, mind i from seed i -> observation (N, Z + H). With `rows`, a mask (N,) bool, only those begin, from
-        as many seeds."""
-        ...
-
-    def begin(self, rows: Tensor) -> Tensor:
-        """Begin the next episodes of some minds, a mask (N,) bool, by their own chance -> observation (N, Z + H)."""
+    def reset(self, seeds: Sequence[int]) -> Tensor:
+        """Begin N episodes, mind i from seed i -> observation (N, Z + H)."""
         ...
 
     def step(self, action: Tensor) -> Step:
@@ -52,10 +45,6 @@ class Mind(Protocol):
 
     def render(self) -> np.ndarray:
         """What each mind looks at, (N, S, S, 3) uint8: the frame when awake, drawn by V when dreaming."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what is held."""
         ...
 
 
