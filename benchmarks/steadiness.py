@@ -99,7 +99,7 @@ def _figures(scores: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 INTRODUCTION = """# What to expect from your own run
 
 Made by `make steadiness` of the raw returns in `scores/steadiness/`: each row is a training of its own, and its agent on 200
-selection tracks of the fast track (920,000 to 920,199). A lost drive is a return below 800. Times are of two cores, from an
+selection tracks of the fast track (920,000 to 920,199). A lost drive is a return below 800. Times are of one core, from an
 empty folder to the chosen agent.
 
 """
