@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -121,11 +121,14 @@ def _told_as(path: Path, partial: Path | None = None) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
-def check_writable(path: Path | str) -> None:
+def check_writable(path: Path | str, suffixes: Collection[str] = ()) -> None:
     """Find out before the work whether `replacing(path)` could write; leaves nothing behind.
+
+    `suffixes`: those of the formats that can be written, if the suffix decides; the first is the usual one.
 
     Raises:
         OSError: it could not; `filename` is `path`.
+        Refused: the suffix is another.
     """
     path = place(path)
     target = Path(os.path.realpath(path))
@@ -133,6 +136,9 @@ def check_writable(path: Path | str) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not target.exists() or target.is_file():
         check_folder(target.parent, path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        usual = path.with_suffix(next(iter(suffixes)))
+        raise Refused(f"{path}: the suffix decides the format: {', '.join(suffixes)}. Use {usual}")
 
 
 def existing(path: Path | str) -> Path:

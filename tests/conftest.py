@@ -1,6 +1,7 @@
 """What the tests share: agents and episodes small enough to be made on the spot."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,21 @@ def agent() -> Agent:
     chance = torch.Generator().manual_seed(0)
     agent.starts = Starts(torch.randn(5, 4, generator=chance), torch.randn(5, 16, generator=chance) * 0.1)
     return agent
+
+
+def never_end(agent: Agent) -> None:
+    """Let its dreams end at their horizon alone."""
+    with torch.no_grad():
+        agent.memory.scalar_head.weight.zero_()
+        agent.memory.scalar_head.bias.copy_(torch.tensor([0.0, -100.0, 0.0]))
+
+
+@pytest.fixture
+def path(agent: Agent, tmp_path: Path) -> str:
+    """The folder of an agent whose dreams end at their horizon alone."""
+    never_end(agent)
+    agent.save(tmp_path / "agent")
+    return str(tmp_path / "agent")
 
 
 @pytest.fixture

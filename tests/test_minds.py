@@ -1,7 +1,6 @@
 """Awake and dreaming: one interface, legal Gymnasium environments, the same chance alone as among many."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -16,16 +15,9 @@ from dreamlap.agent import Agent, Starts
 from dreamlap.errors import Refused
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind, MindEnv
 from dreamlap.seeds import SELECTION_SEEDS, normals, uniforms
+from tests.conftest import never_end
 
 MINDS = ("dreamlap/Dream-v0", "dreamlap/Awake-v0")
-
-
-@pytest.fixture
-def path(agent: Agent, tmp_path: Path) -> str:
-    """The folder of an agent whose dreams end at their horizon alone."""
-    _never_end(agent)
-    agent.save(tmp_path / "agent")
-    return str(tmp_path / "agent")
 
 
 @pytest.mark.parametrize("name", MINDS)
@@ -89,7 +81,7 @@ def test_vector_minds_name_their_auto_reset(name: str, path: str):
 
 
 def test_a_dream_is_cut_at_its_horizon_and_begins_again(agent: Agent):
-    _never_end(agent)
+    never_end(agent)
     mind = Dream(agent, 4, DreamConfig(horizon=3))
     mind.reset([1, 2, 3, 4])
     steps = [mind.step(torch.zeros(4, 2)) for _ in range(6)]
@@ -305,9 +297,3 @@ def test_chance_is_uniform_independent_and_never_at_the_edge():
     edges = torch.tensor([2.0**-24, 1 - 2.0**-24])
     assert torch.isfinite(normals(edges)).all()
     torch.testing.assert_close(uniforms(seeds[5:6], torch.zeros(1, dtype=torch.int64), 64), drawn[5:6])
-
-
-def _never_end(agent: Agent) -> None:
-    with torch.no_grad():
-        agent.memory.scalar_head.weight.zero_()
-        agent.memory.scalar_head.bias.copy_(torch.tensor([0.0, -100.0, 0.0]))

@@ -234,14 +234,15 @@ def video(
     """
     from dreamlap.agent import PARTS, load, load_agent, trained_parts
     from dreamlap.episodes.store import SUFFIX
-    from dreamlap.show.video import FILMS, NEEDED, beside_video, check_video, drive_video
+    from dreamlap.files import check_writable
+    from dreamlap.show.video import FILMS, NEEDED, SUFFIXES, beside_video, drive_video
 
     if out or what:
-        check_video(out or Path(f"{what}.mp4"))
+        check_writable(out or Path(f"{what}.mp4"), SUFFIXES)
     if what != "beside" and (first or at is not None):
         raise Refused("--first and --at say where a dream begins: use them with --what beside")
     what = what or _most_to_show(trained_parts(agent))
-    check_video(out := out or Path(f"{what}.mp4"))
+    check_writable(out := out or Path(f"{what}.mp4"), SUFFIXES)
     if what == "beside":
         picture_first = first is not None and first.suffix.lower() != SUFFIX
         beside_video(load_agent(agent, needed=PARTS if picture_first else ("vision", "memory")), out, steps, seed, first, at)
@@ -281,10 +282,11 @@ def picture(
         seed: Of the track that is driven, and of the samples.
     """
     from dreamlap.agent import load_agent
-    from dreamlap.show.picture import check_picture, write_picture
+    from dreamlap.files import check_writable
+    from dreamlap.show.picture import KINDS, write_picture
     from dreamlap.show.sight import still_life
 
-    check_picture(out := out or Path(f"{what}.png"))
+    check_writable(out := out or Path(f"{what}.png"), KINDS)
     write_picture(out, still_life(load_agent(agent, needed=("vision",)), what, seed))
     console.print(f"wrote {out}")
 

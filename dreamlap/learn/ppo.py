@@ -19,6 +19,7 @@ from dreamlap.control.actor_critic import normal
 from dreamlap.device import Autocast
 from dreamlap.learn.loop import descend, run_updates, set_rate, shards
 from dreamlap.mind import Dream, DreamConfig, Mind
+from dreamlap.mind.shards import cut
 from dreamlap.parallel import side_by_side
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS, derive, generator
@@ -84,8 +85,7 @@ def train_ppo(
 
 def dreams(agent: Agent, count: int, config: DreamConfig) -> list[Dream]:
     """`count` dreams, in shards to be dreamed side by side."""
-    parts = min(shards(SHARDS, agent.state.device), count)
-    return [Dream(agent, count // parts + (part < count % parts), config) for part in range(parts)]
+    return cut(agent, count, config, min(shards(SHARDS, agent.state.device), count))
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from dreamlap.errors import Refused
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.interface import sound
-from dreamlap.mind.shards import Shards
+from dreamlap.mind.shards import Shards, cut
 from dreamlap.parallel import own_settings
 
 FPS = 50
@@ -28,7 +28,7 @@ Observation = Literal["zh", "frame"]
 SHARDS, SHARDED = 4, 256
 """Into how many shards dreams are cut, and how many there must be: never by the cores, which must not change the result."""
 
-BEFORE = "call reset() first: {}"
+METADATA = {"render_modes": ["rgb_array"], "render_fps": FPS}
 
 
 class View:
@@ -78,41 +78,42 @@ def read_seed(seed: Any) -> int:
     raise Refused(f"a seed is a whole number from 0 on, not {seed!r:.60}")
 
 
-def with_limit(spec: EnvSpec | None, mind: Awake | Dream | Shards) -> EnvSpec | None:
-    """The specification of an environment that states when the clock ends an episode, and names its agent by its folder."""
-    if spec is None:
-        return None
-    given = spec.kwargs.get("agent")
-    if isinstance(given, Agent) and given.origin and given.origin[1] == given.fingerprint:
-        given = given.origin[0]
-    named = {"agent": str(given)} if isinstance(given, Path) else {}
-    return replace(spec, max_episode_steps=mind.limit, kwargs=spec.kwargs | named)
+class Specified:
+    """The specification of an environment of ours: it states when the clock ends an episode, and names the agent's folder."""
+
+    mind: Awake | Dream | Shards
+    _spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What Gymnasium was told to make."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None:
+            given = spec.kwargs.get("agent")
+            if isinstance(given, Agent) and given.origin and given.origin[1] == given.fingerprint:
+                given = given.origin[0]
+            named = {"agent": str(given)} if isinstance(given, Path) else {}
+            spec = replace(spec, max_episode_steps=self.mind.limit, kwargs=spec.kwargs | named)
+        self._spec = spec
 
 
-class MindEnv(gym.Env[np.ndarray, Any]):
+class MindEnv(Specified, gym.Env[np.ndarray, Any]):  # pyright: ignore[reportIncompatibleVariableOverride]  # a property: Gymnasium assigns it
     """One mind as an environment: observation [z, h] (Z + H,) float32, action (A,) in the agent's own form.
 
     A discrete agent takes the number of what it does. `info["off_road"]` is how far the car has left the road, 0 to 1.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": FPS}  # noqa: RUF012
+    metadata = METADATA
 
     def __init__(self, mind: Awake | Dream | Shards, render_mode: str | None = None, observation: Observation = "zh"):
         self.view = View(mind, observation, render_mode)
         self.mind, self.render_mode, mind.restart = mind, render_mode, False
         self.observation_space, self.action_space = self.view.observation_space, self.view.action_space
-        self._spec: EnvSpec | None = None
-        self._needed = BEFORE.format("no episode has begun")
+        self._needed = "no episode has begun"
         """Why the next thing to do is a reset; empty during an episode."""
-
-    @property
-    def spec(self) -> EnvSpec | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """What `gymnasium.make` was told."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        self._spec = with_limit(spec, self.mind)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode. `options`: awake, those of the track's reset (`start_tile`, `reverse`, `randomize`); no others.
@@ -135,12 +136,12 @@ class MindEnv(gym.Env[np.ndarray, Any]):
             ResetNeeded: no episode has begun, or it has ended.
         """
         if self._needed:
-            raise ResetNeeded(self._needed)
+            raise ResetNeeded(f"call reset() first: {self._needed}")
         with own_settings():
             step = sound(self.mind.step(self.view.actions(action)[None]))
         terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
         if terminated or truncated:
-            self._needed = BEFORE.format("the episode has ended")
+            self._needed = "the episode has ended"
         info = {"off_road": float(step.off_road[0])}
         return self.view(step.observation)[0], float(step.reward[0]), terminated, truncated, info
 
@@ -151,7 +152,7 @@ class MindEnv(gym.Env[np.ndarray, Any]):
             ResetNeeded: no episode has begun.
         """
         if self._np_random is None:
-            raise ResetNeeded(self._needed)
+            raise ResetNeeded(f"call reset() first: {self._needed}")
         with own_settings():
             return self.mind.render()[0] if self.render_mode else None
 
@@ -195,8 +196,7 @@ def open_dream(agent: Any, num_envs: Any, settings: dict[str, Any], limit: Any =
     agent, from_start = open_agent(agent), config.from_start if "from_start" in settings else None
     if not isinstance(num_envs, int) or num_envs < SHARDED or agent.state.device.type != "cpu":
         return Dream(agent, num_envs, config, from_start=from_start)
-    parts = [num_envs // SHARDS + (part < num_envs % SHARDS) for part in range(SHARDS)]
-    return Shards([Dream(agent, part, config, from_start=from_start) for part in parts])
+    return Shards(cut(agent, num_envs, config, SHARDS, from_start))
 
 
 def open_agent(agent: Any) -> Agent:

@@ -1,4 +1,4 @@
-"""Many dreams as a few shards, which compute side by side on the cores."""
+"""Many dreams as a few shards, which compute side by side on the cores: PPO takes them as they are, Gymnasium as one mind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -7,11 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamlap.mind.dream import Dream
+from dreamlap.agent import Agent
+from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.interface import Step
 from dreamlap.parallel import side_by_side
 
 Result = TypeVar("Result")
+
+
+def cut(agent: Agent, count: int, config: DreamConfig, parts: int, from_start: float | None = None) -> list[Dream]:
+    """`count` dreams in `parts` shards, as equal as can be."""
+    return [Dream(agent, count // parts + (part < count % parts), config, from_start=from_start) for part in range(parts)]
 
 
 class Shards:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -15,14 +14,14 @@ from dreamlap.agent import Agent
 from dreamlap.errors import Refused
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream
-from dreamlap.mind.environment import FPS, Observation, View, open_agent, open_dream, read_seed, with_limit
+from dreamlap.mind.environment import METADATA, Observation, Specified, View, open_agent, open_dream, read_seed
 from dreamlap.mind.interface import sound
 from dreamlap.mind.shards import Shards
 from dreamlap.parallel import own_settings
 from dreamlap.seeds import derive
 
 
-class MindVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
+class MindVectorEnv(Specified, VectorEnv[np.ndarray, Any, np.ndarray]):  # pyright: ignore[reportIncompatibleVariableOverride]  # as MindEnv
     """N minds as a vector environment: observations [z, h] (N, Z + H) float32, actions (N, A) in the agent's own form.
 
     What follows an end is Gymnasium's `autoreset_mode`: `SameStep` (the default) begins the next episode in the same step and
@@ -40,21 +39,11 @@ class MindVectorEnv(VectorEnv[np.ndarray, Any, np.ndarray]):
         self.view = View(mind, observation, render_mode)
         self.mode = _mode(autoreset_mode)
         self.mind, self.num_envs, self.render_mode, mind.restart = mind, mind.num_envs, render_mode, False
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": FPS, "autoreset_mode": self.mode}
+        self.metadata = METADATA | {"autoreset_mode": self.mode}
         self.single_observation_space, self.single_action_space = self.view.observation_space, self.view.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._spec: EnvSpec | None = None
         self._over: np.ndarray | None = None  # (N,), which episodes have ended and are not followed by others yet
-
-    @property
-    def spec(self) -> EnvSpec | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """What `gymnasium.make_vec` was told."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        self._spec = with_limit(spec, self.mind)
 
     def reset(
         self, *, seed: int | Iterable[int | None] | None = None, options: dict[str, Any] | None = None

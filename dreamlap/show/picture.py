@@ -47,26 +47,14 @@ def read_picture(path: Path) -> np.ndarray:
             raise Refused(f"{path} is a broken picture ({error}): copy it again, or save it again") from None
 
 
-def check_picture(path: Path) -> None:
-    """Find out whether a picture can be written there, before the work.
+def write_picture(path: Path, png: bytes) -> None:
+    """Write a picture, a PNG, in the format that the suffix says.
 
     Raises:
         Refused: the suffix is that of no format that can be written.
         OSError: it cannot be written.
     """
-    check_writable(path)
-    if path.suffix.lower() not in KINDS:
-        raise Refused(f"{path}: the suffix decides the format: {', '.join(KINDS)}. Use {path.with_suffix('.png')}")
-
-
-def write_picture(path: Path, png: bytes) -> None:
-    """Write a picture, a PNG, in the format that the suffix says.
-
-    Raises:
-        Refused: see `check_picture`.
-        OSError: it cannot be written.
-    """
-    check_picture(path)
+    check_writable(path, KINDS)
     kind = KINDS[path.suffix.lower()]
     with replacing(path) as partial:
         if kind == "PNG":

@@ -45,18 +45,6 @@ CODECS = {
 WEBM = "libvpx-vp9"
 
 
-def check_video(path: Path) -> None:
-    """Find out whether a video can be written there, before the work.
-
-    Raises:
-        Refused: the suffix is that of no format that can be written.
-        OSError: it cannot be written.
-    """
-    check_writable(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise Refused(f"{path}: the suffix decides the format: {', '.join(SUFFIXES)}. Use {path.with_suffix('.mp4')}")
-
-
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label: str = "") -> None:
     """Write frames, all of one shape (H, W, 3) uint8; an odd last row or column is cut off.
 
@@ -67,7 +55,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label:
         Refused: there are no frames, or the suffix is unknown.
         OSError: it cannot be written. That is found out before the first frame is made.
     """
-    check_video(path)
+    check_writable(path, SUFFIXES)
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
@@ -131,7 +119,7 @@ def drive_video(agent: Agent | Expert, seed: int, path: Path, steps: int = 1000,
 
 def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scale: int = 6, label: str = "") -> float:
     """Record the agent in its dream, decoded by V -> the reward that M predicted. When M ends a dream, another begins."""
-    check_video(path)
+    check_writable(path, SUFFIXES)
     film = DreamFilm(agent, seed, steps, Board(("a dream: predicted by M, decoded by V",), STOCK * scale))
     write_video(path, film, label=label)
     return film.reward
@@ -141,7 +129,7 @@ def prediction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, every: int = 50, label: str = ""
 ) -> None:
     """Record a drive, V's reconstruction, and M's dream: M is told the actions, and sees a real frame every `every` steps."""
-    check_video(path)
+    check_writable(path, SUFFIXES)
     first = _first_shown(agent)
     drive = drive_on(agent, seed, first + steps)
     film = PredictionFilm(agent, drive, min(first, len(drive)), steps, every, Board(SIDES, STOCK * scale))
@@ -161,7 +149,7 @@ def beside_video(
         Refused: the episode has no such frame, V sees frames of another size, or `first` cannot be read.
         OSError: `path` cannot be written, or `first` is not there.
     """
-    check_video(path)
+    check_writable(path, SUFFIXES)
     side = agent.config.track.size
     if first and first.suffix.lower() != SUFFIX:
         if at is not None:
@@ -207,7 +195,7 @@ def reconstruction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, label: str = ""
 ) -> None:
     """Record a drive beside V's reconstruction of every frame: from all of its latents, and from z alone, as in a dream."""
-    check_video(path)
+    check_writable(path, SUFFIXES)
     board = Board(("the track", "V's reconstruction", "from z alone"), STOCK * scale)
     write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, zoomed(agent.config.track) + steps), board), label=label)
 
@@ -232,7 +220,7 @@ def preview_video(
         Refused: the store is empty.
         OSError: `path` cannot be written.
     """
-    check_video(path)
+    check_writable(path, SUFFIXES)
     names = store.names()
     if not names:
         raise Refused(f"no episodes in {store.folder}: collect some first")
