@@ -84,7 +84,7 @@ def compute(func: Any, args: Any, kwargs: Any) -> Any:
         return result
     if func is ops._to_copy.default:
         return put(result)
-    if there and name.endswith("_") and torch.Tag.inplace_view not in func.tags:
+    if there and func._schema.is_mutable and torch.Tag.inplace_view not in func.tags:
         return args[0] if isinstance(args[0], Elsewhere) else result
     result = tree_map(put, result)
     return return_and_correct_aliasing(func, args, kwargs, result) if there else result
@@ -150,7 +150,8 @@ def fill(vector: torch.Tensor, parameters: Any) -> None:
             at += parameter.numel()
 
 
-def main() -> None:
+def pretend() -> None:
+    """Let torch say that there is such a device."""
     for module, name, value in (
         (torch.cuda, "is_available", lambda: KIND == "cuda"),
         (torch.cuda, "_lazy_init", lambda: None),
@@ -164,11 +165,11 @@ def main() -> None:
     torch.save = lambda value, *rest, **more: save(
         tree_map(lambda x: x.held if isinstance(x, Elsewhere) else x, value), *rest, **more
     )
+
+
+if __name__ == "__main__":
+    pretend()
     with Calls(), Operations():
         from dreamlap.cli import main
 
         main(sys.argv[2:])
-
-
-if __name__ == "__main__":
-    main()

@@ -63,3 +63,49 @@ def test_the_pretended_device_refuses_what_a_real_one_does(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+DREAMS = """
+import sys
+sys.path.insert(0, sys.argv[2])
+device, agent = sys.argv[1], sys.argv[3]
+import gymnasium, numpy as np, torch
+import pretend_device as pretended
+import dreamlap
+
+
+def episodes(agent):
+    seen = []
+    for name in ("Dream", "Awake"):
+        for mode in ("SameStep", "NextStep", "Disabled"):
+            envs = gymnasium.make_vec(f"dreamlap/{name}-v0", num_envs=3, agent=agent, autoreset_mode=mode, max_episode_steps=2,
+                                      render_mode="rgb_array")
+            seen.append(envs.reset(seed=[7, 8, 2**70])[0])
+            for t in range(4):
+                if mode == "Disabled" and t == 2:
+                    seen.append(envs.reset(seed=4, options={"reset_mask": np.array([True, True, t < 2])})[0])
+                    seen.append(envs.reset(options={"reset_mask": np.array([False, False, True])}, seed=[0, 0, 1])[0])
+                observation, reward, *_ = envs.step(np.full((3, 2), 0.3))
+                seen += [observation, reward]
+            assert envs.render()[2].shape == (64, 64, 3)
+            envs.close()
+    return seen
+
+
+here = episodes(dreamlap.load_agent(agent))
+pretended.pretend()
+with pretended.Calls(), pretended.Operations():
+    there = dreamlap.load_agent(agent, device)
+    assert there.state.device.type == device
+    for one, other in zip(here, episodes(there), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+print("alike")
+"""
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_dreams_and_drives_are_those_of_the_cpu(device: str, path: str):
+    """The pretended device computes what the CPU does, and so do environments whose agent is on it."""
+    alone, words = os.environ | {"OMP_NUM_THREADS": "1"}, [device, str(PRETEND.parent), path]
+    done = subprocess.run([sys.executable, "-c", DREAMS, *words], env=alone, capture_output=True, text=True)
+    assert done.stdout.strip() == "alike", done.stderr[-3000:]
