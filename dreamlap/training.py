@@ -10,6 +10,7 @@ from dreamlap.agent import Agent, load_agent
 from dreamlap.config.run import Config
 from dreamlap.errors import Refused
 from dreamlap.outcome import choose
+from dreamlap.parallel import own_settings
 from dreamlap.pipeline import learn
 from dreamlap.plan import Run
 from dreamlap.presets import PRESETS
@@ -18,6 +19,7 @@ from dreamlap.settings import current_name, scaled
 T = TypeVar("T")
 
 
+@own_settings()
 def train(
     preset: str | Config, folder: Path | str, *, data: Path | str | None = None, scale: float = 1.0, **settings: Any
 ) -> Agent:

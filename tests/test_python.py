@@ -103,6 +103,27 @@ def test_settings_change_by_name():
     assert (config.seed, config.vision.latent, config.vision.kind) == (1, 16, "light")
 
 
+TINY = {
+    "collect": {"steps": 20, "autopilot": 0, "correlated": 1, "random": 1}, "rounds": {"rounds": 0}, "memory": {"hidden": 16},
+    "vision_training": {"updates": 4}, "memory_training": {"updates": 4}, "ppo": {"updates": 2, "num_envs": 8, "steps": 10},
+    "selection": {"tracks": 1, "candidates": 1}, "workers": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", ["float64", "meta"])
+def test_a_training_is_the_same_whatever_the_caller_has_set(setting: str, tmp_path: Path):
+    wanted = dreamlap.train("debug", tmp_path / "plain", **TINY).fingerprint
+    try:
+        if setting == "meta":
+            torch.set_default_device(setting)
+        else:
+            torch.set_default_dtype(getattr(torch, setting))
+        assert dreamlap.train("debug", tmp_path / setting, **TINY).fingerprint == wanted
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
 @pytest.mark.parametrize("setting", ["float64", "bfloat16", "meta", "inference", "deterministic"])
 def test_the_callers_torch_settings_change_nothing_and_stay(setting: str):
     def everything() -> list[np.ndarray]:

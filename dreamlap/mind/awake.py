@@ -61,7 +61,7 @@ class Awake:
             self._episodes, self._age = np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs, np.int64)
             self._state = self.agent.memory.initial(self.num_envs)
             self._action = self._state.new_zeros(self.num_envs, self.action_size)
-            rows = torch.ones(self.num_envs, dtype=torch.bool)
+            rows = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         begun = np.flatnonzero(rows.cpu().numpy())
         for i, seed in zip(begun, seeds, strict=True):
             self._seeds[i], self._episodes[i] = seed, 0
