@@ -173,7 +173,7 @@ def test_lines_of_good_values_are_drawn_where_they_hold(run: Path) -> None:
         "vision": {"kind": "light", "latent": 32}, "vision_training": {"likelihood": "mse", "bar_weight": 5.0},
         "selection": {"video_steps": 5},
     }  # fmt: skip
-    assert good_curves(like, "vision") == {"error": ("<", 20.0)}
+    assert good_curves(like, "vision") == {"error": ("<", 30.0)}
     assert good_curves({**like, "vision": {"kind": "nvae", "latent": 32}}, "vision") == good_curves(like, "practice") == {}
     with Stage(run / "round-0" / "vision").logger() as log:
         log(1, {"error": 40.0})
