@@ -35,15 +35,15 @@ LEAST = {0: 1.0, 1: 0.5, 2: 0.4}
 """Busy processes beside a training -> the share of its rate that it is to keep."""
 
 
-def stages(folder: Path) -> dict[str, tuple[str, int, Callable[[int], object]]]:
+def stages(folder: Path, device: torch.device) -> dict[str, tuple[str, int, Callable[[int], object]]]:
     """Name of a stage -> what is counted, how many of them take some seconds, and the stage: it does so many."""
-    config, device = PRESETS["sprint"].config, choose_device("cpu")
-    agent, autocast = build_agent(config.agent), choose_autocast("auto", device)
+    config = PRESETS["sprint"].config
+    agent, autocast = build_agent(config.agent).to(device), choose_autocast("auto", device)
     store = EpisodeStore(folder / "episodes")
     collect(store, "drive", 16, DriverConfig("autopilot"), config.track, 0, steps=300)
     episodes = list(store)
     latents = encode_episodes(agent.vision, episodes, agent.actions, config.track.bar)
-    shown = torch.ones(len(episodes), dtype=torch.bool)
+    shown = torch.ones(len(episodes), dtype=torch.bool, device=device)
     agent.starts = dream_starts(agent.memory, latents, config.memory.burn_in, 0.1, 0, 0.0, 1000, 0)
 
     def stage() -> Stage:
@@ -95,7 +95,7 @@ def main() -> None:
     """Print the table."""
     table = Table("stage", "a second", *(f"beside {n}" for n in LEAST if n), title=f"{cores()} cores")
     with tempfile.TemporaryDirectory() as folder:
-        for name, (what, many, stage) in stages(Path(folder)).items():
+        for name, (what, many, stage) in stages(Path(folder), choose_device("cpu")).items():
             stage(many // 4)
             rates = {}
             for processes in LEAST:

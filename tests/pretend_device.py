@@ -1,11 +1,13 @@
 """Run dreamlap on a device that this machine lacks: `python tests/pretend_device.py cuda train controller debug ...`
 
 Tensors of the pretended device hold a tensor of the CPU, on which everything is computed. They say that they are elsewhere,
-refuse to be mixed with tensors of the CPU, as a real device does, and lack what `mps` lacks: float64 and `ndtri`. Speed, worker
-processes and the kernels of a real device cannot be shown in this way.
+refuse to be mixed with tensors of the CPU, as a real device does, and lack what `mps` lacks: float64 and `ndtri`. What would be
+recorded as a graph is called again each time. Speed, worker processes and the kernels of a real device cannot be shown in this
+way.
 """
 
 import sys
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,11 +15,16 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
+from dreamlap import recorded
+
 KIND = sys.argv[1]
 ops = torch.ops.aten
 MOVES = (ops.copy_.default, ops._to_copy.default)
 INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index")
 """A real device takes an index that is on the CPU."""
+ASKING = ("_local_scalar_dense", "nonzero", "masked_select")
+"""What makes the CPU wait for an answer."""
+now = {"recording": False}
 
 
 class Elsewhere(torch.Tensor):
@@ -77,6 +84,10 @@ def compute(func: Any, args: Any, kwargs: Any) -> Any:
     held |= {"pin_memory": False} if "pin_memory" in held else {}
     if func is ops.view.default:  # of the pretended strides, which may differ from those that are held
         func, args_held = ops.reshape.default, args_held
+    if now["recording"]:
+        moved = func in MOVES and (here or not (is_elsewhere(device) if device is not None else there))
+        if moved or name in ASKING or (name in INDEXING and any(x.dtype == torch.bool for x in tensors[1:])):
+            raise RuntimeError(f"aten::{name} asks or copies between the CPU and {KIND}, which cannot be recorded as a graph")
     result = func(*args_held, **held)
     if func is ops.copy_.default:
         return args[0]
@@ -150,6 +161,15 @@ def fill(vector: torch.Tensor, parameters: Any) -> None:
             at += parameter.numel()
 
 
+def recording(function: Any, inputs: Any) -> Any:
+    """A recorded function is called, and refused what cannot be recorded."""
+    now["recording"] = True
+    try:
+        return function(*inputs)
+    finally:
+        now["recording"] = False
+
+
 def pretend() -> None:
     """Let torch say that there is such a device."""
     for module, name, value in (
@@ -161,6 +181,7 @@ def pretend() -> None:
         (torch.nn.utils, "vector_to_parameters", fill),
     ):
         setattr(module, name, value)
+    recorded.record = lambda function, inputs: partial(recording, function, inputs)
     save = torch.save
     torch.save = lambda value, *rest, **more: save(
         tree_map(lambda x: x.held if isinstance(x, Elsewhere) else x, value), *rest, **more

@@ -3,6 +3,8 @@
 Letters: B batch, Z latent, H hidden, A action. Every action is in [-1, 1]; `dreamlap.track.actions` makes it the track's own.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -24,5 +26,11 @@ def build_controller(config: ControllerConfig, latent: int, hidden: int, action:
 
 def bounded(action: Tensor, form: ActionForm) -> Tensor:
     """Actions (B, A) as the track would take them."""
-    low, high = (torch.from_numpy(limit).to(action.device) for limit in (form.low, form.high))
+    low, high = (_on(action.device, tuple(limit.tolist())) for limit in (form.low, form.high))
     return torch.minimum(torch.maximum(action, low), high)
+
+
+@cache
+def _on(device: torch.device, numbers: tuple[float, ...]) -> Tensor:
+    """Numbers that are brought to a device once: a step of many dreams takes less time than to bring them there."""
+    return torch.tensor(numbers, dtype=torch.float32, device=device)

@@ -78,9 +78,17 @@ def _refuse_nan(metrics: Mapping[str, float], stage: Stage, i: int) -> None:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Go on with another learning rate (an optimizer that was restored brings the one that it was saved with)."""
+    """Go on with another learning rate (an optimizer that was restored brings the one that it was saved with).
+
+    On CUDA it is a tensor: a step that was recorded reads it there.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        elif group["params"][0].device.type == "cuda":
+            group["lr"], group["capturable"] = torch.tensor(rate, device=group["params"][0].device), True
+        else:
+            group["lr"] = rate
 
 
 def half_cosine(done: float) -> float:

@@ -6,7 +6,8 @@ Letters: T steps of a rollout, N minds, B steps of a minibatch.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from dreamlap.learn.loop import descend, run_updates, set_rate, shards
 from dreamlap.mind import Dream, DreamConfig, Mind
 from dreamlap.mind.shards import cut
 from dreamlap.parallel import side_by_side
+from dreamlap.recorded import Recorded
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS, derive, generator
 
@@ -54,30 +56,29 @@ def train_ppo(
     first, firsts = curriculum[0], np.cumsum([0, *(mind.num_envs for mind in minds)]).tolist()
     if first.noise is not None:
         controller.explore(first.noise)
-    parameters = list(controller.parameters())
-    optimizer = torch.optim.Adam(parameters, first.learning_rate, eps=1e-5, fused=True)
+    optimizer = torch.optim.Adam(controller.parameters(), first.learning_rate, eps=1e-5, fused=True)
     updates = [stage_config for stage_config in curriculum for _ in range(stage_config.updates)]
     observations = [torch.empty(0)] * len(minds)
+    learner = Learner(controller, minds, optimizer, autocast)
 
     def update(i: int) -> dict[str, float]:
         config, begins = updates[i], i % first.reset_every == 0
         set_rate(optimizer, config.learning_rate)
 
-        def live(part: int) -> tuple[Rollout, dict[str, Tensor]]:
+        def prepare(part: int) -> Tensor:
             mind = minds[part]
             if begins or not len(observations[part]):  # a training that was lengthened may go on in between
                 begin = derive(seed, "mind", i) + firsts[part]
                 tracks = [(begin + n) % SELECTION_SEEDS for n in range(mind.num_envs)]  # tracks to train on
                 observations[part] = mind.reset(tracks)
             chance = generator(seed, "ppo", i, part, device=mind.device)
-            with autocast():
-                rollout, observations[part], told = roll_out(mind, controller, observations[part], config, chance)
-            return rollout, told
+            return torch.randn(config.steps, mind.num_envs, mind.action_size, generator=chance, device=mind.device)
 
-        rollouts, told = zip(*side_by_side(live, range(len(minds)), minds[0].device), strict=True)
-        rollout = Rollout(*(torch.cat(parts, 1).flatten(0, 1) for parts in zip(*rollouts, strict=True)))
-        lived = {name: torch.cat([part[name] for part in told], 1).mean().item() for name in told[0]}
-        return lived | improve(controller, optimizer, rollout, config, generator(seed, "ppo", i), autocast)
+        noises, chance = list(side_by_side(prepare, range(len(minds)), minds[0].device)), generator(seed, "ppo", i)
+        steps = config.steps * firsts[-1]
+        order = torch.stack([torch.randperm(steps, generator=chance) for _ in range(config.epochs)])
+        observations[:], told = learner(config, observations, noises, order.to(minds[0].device))
+        return dict(zip(told, torch.stack(list(told.values())).tolist(), strict=True))
 
     parts = {"controller": controller, "optimizer": optimizer}
     run_updates(stage, "C learns to drive", len(updates), parts, update, previous, first.reset_every)
@@ -88,13 +89,59 @@ def dreams(agent: Agent, count: int, config: DreamConfig) -> list[Dream]:
     return cut(agent, count, config, min(shards(SHARDS, agent.state.device), count))
 
 
+class Learner:
+    """Updates of PPO: C acts in the minds, side by side, and learns from what came of it.
+
+    In a dream on a GPU, a whole update is recorded and replayed: see `dreamlap.recorded`.
+    """
+
+    def __init__(self, controller: ActorCritic, minds: Sequence[Mind], optimizer: torch.optim.Optimizer, autocast: Autocast):
+        self.controller, self.minds, self.optimizer, self.autocast = controller, minds, optimizer, autocast
+        self.recorded = True
+        self._recorded: dict[PPOConfig, Recorded[Any]] = {}
+
+    def __call__(
+        self, config: PPOConfig, observations: Sequence[Tensor], noises: Sequence[Tensor], order: Tensor
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """One update. Of each mind: what it sees, (N, Z + H), and the noise of its actions, (T, N, A); `order` (epochs, T N):
+        in what order all steps are learned from -> what each mind sees then, and figures ()."""
+        mind = self.minds[0]
+        if len(self.minds) > 1 or not isinstance(mind, Dream) or not self.recorded:
+            return self.update(config, observations, noises, order)
+        if config not in self._recorded:
+            self._recorded[config] = Recorded(partial(self._dreamed, config, mind))
+        observed, told, mind.present = self._recorded[config](order, noises[0], observations[0], *mind.present)
+        return observed, told
+
+    def _dreamed(
+        self, config: PPOConfig, mind: Dream, order: Tensor, noise: Tensor, observation: Tensor, *present: Tensor
+    ) -> tuple[list[Tensor], dict[str, Tensor], tuple[Tensor, ...]]:
+        mind.present = present
+        return *self.update(config, [observation], [noise], order), mind.present
+
+    def update(
+        self, config: PPOConfig, observations: Sequence[Tensor], noises: Sequence[Tensor], order: Tensor
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """See `__call__`; nothing is recorded."""
+
+        def live(part: int) -> tuple[Rollout, Tensor, dict[str, Tensor]]:
+            with self.autocast():
+                return roll_out(self.minds[part], self.controller, observations[part], config, noises[part])
+
+        lived = side_by_side(live, range(len(self.minds)), self.minds[0].device)
+        rollouts, observed, told = zip(*lived, strict=True)
+        rollout = Rollout(*(torch.cat(parts, 1).flatten(0, 1) for parts in zip(*rollouts, strict=True)))
+        figures = {name: torch.cat([part[name] for part in told], 1).mean() for name in told[0]}
+        return list(observed), figures | improve(self.controller, self.optimizer, rollout, config, order, self.autocast)
+
+
 @torch.no_grad()
 def roll_out(
-    mind: Mind, controller: ActorCritic, observation: Tensor, config: PPOConfig, chance: torch.Generator
+    mind: Mind, controller: ActorCritic, observation: Tensor, config: PPOConfig, noise: Tensor
 ) -> tuple[Rollout, Tensor, dict[str, Tensor]]:
-    """Let C act for T steps -> what happened, the observation to go on from, and what each step earned (T, N)."""
+    """Let C act for T steps, with standard normal noise (T, N, A) -> what happened, the observation to go on from, and what
+    each step earned (T, N)."""
     seen, means, deviations, actions, steps = [observation], [], [], [], []
-    noise = torch.randn(config.steps, len(observation), mind.action_size, generator=chance, device=observation.device)
     for kick in noise:
         mean, deviation = controller.moments(seen[-1])
         actions.append(mean + deviation * kick)
@@ -106,10 +153,12 @@ def roll_out(
     value = controller.value(torch.stack(seen))
     reward, off_road = torch.stack([step.reward for step in steps]), torch.stack([step.off_road for step in steps])
     terminated, ended = (torch.stack([s.terminated for s in steps]), torch.stack([s.terminated | s.truncated for s in steps]))
-    following = value[1:].clone()
-    if ended.any():
-        following[ended] = controller.value(torch.stack([step.final_observation for step in steps])[ended])
-    following[terminated] = 0.0
+    final, following = torch.stack([step.final_observation for step in steps]), value[1:].clone()
+    if ended.device.type != "cpu":  # to ask which ones ended would take longer than to look at all
+        following = torch.where(ended, controller.value(final), following)
+    elif ended.any():
+        following[ended] = controller.value(final[ended])
+    following = following.masked_fill(terminated, 0.0)
     leaving = newly(off_road, ended)
     objective = config.reward_scale * (reward - config.off_road_penalty * off_road - config.leaving_penalty * leaving)
     advantage = advantages(objective, value[:-1], following, ended, config.gamma, config.lam)
@@ -141,7 +190,7 @@ def advantages(reward: Tensor, value: Tensor, next_value: Tensor, ended: Tensor,
     delta = reward + gamma * next_value - value
     result, following = torch.empty_like(delta), torch.zeros_like(delta[0])
     for t in range(len(delta) - 1, -1, -1):
-        following = delta[t] + gamma * lam * torch.where(ended[t], 0.0, following)
+        following = delta[t] + gamma * lam * following.masked_fill(ended[t], 0.0)
         result[t] = following
     return result
 
@@ -151,15 +200,16 @@ def improve(
     optimizer: torch.optim.Optimizer,
     rollout: Rollout,
     config: PPOConfig,
-    chance: torch.Generator,
+    order: Tensor,
     autocast: Autocast,
-) -> dict[str, float]:
-    """Learn from a rollout (T N, ...) in shuffled minibatches -> the losses of the last pass, averaged."""
+) -> dict[str, Tensor]:
+    """Learn from a rollout (T N, ...) in minibatches, in the given order (epochs, T N) -> the losses of the last pass,
+    averaged."""
     parameters, told = list(controller.parameters()), list[dict[str, Tensor]]()
     parts = shards(SHARDS, rollout.target.device)
-    for _ in range(config.epochs):
+    for shuffled in order:
         told = []
-        for chosen in torch.randperm(len(rollout.target), generator=chance, device=chance.device).split(config.minibatch):
+        for chosen in shuffled.split(config.minibatch):
             advantage = rollout.advantage[chosen]
             advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
 
@@ -172,7 +222,7 @@ def improve(
                 return share * whole, {name: share * value for name, value in figures.items()}
 
             told.append(descend(loss, parts, parameters, optimizer, 0.5))
-    return {name: torch.stack([figures[name] for figures in told]).mean().item() for name in told[0] if name != "gradient"}
+    return {name: torch.stack([figures[name] for figures in told]).mean() for name in told[0] if name != "gradient"}
 
 
 def ppo_loss(controller: ActorCritic, batch: Rollout, config: PPOConfig) -> tuple[Tensor, dict[str, Tensor]]:

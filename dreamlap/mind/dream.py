@@ -16,6 +16,7 @@ from dreamlap.config.training import DreamConfig
 from dreamlap.errors import Refused
 from dreamlap.memory.mixture import sample
 from dreamlap.mind.interface import Step
+from dreamlap.recorded import may_be
 from dreamlap.seeds import normals, seed_of_dream, uniforms
 from dreamlap.settings import SHARE, SIZE, bounded
 
@@ -74,7 +75,8 @@ class Dream:
             self.num_envs = len(begun)
             self._seeds, self._clock = begun, clock  # steps since the reset: with the seed they name every draw of chance
             self._age = clock  # steps since the present dream began
-            self._z, self._state = self._moments(self._first_chance())
+            self._chance = self._first_chance()
+            self._z, self._state = self._moments(self._chance)
             self._action = self._z.new_zeros(self.num_envs, self.action_size)
             return self._observation()
         at = (rows.to(self.device),)
@@ -99,7 +101,7 @@ class Dream:
         truncated = (self._age >= self.limit) & ~terminated
         observation = final = self._observation()
         self._chance, ended = chance[:, -1], terminated | truncated
-        if self.restart and ended.any():
+        if self.restart and may_be(ended):
             observation = self.begin(ended)
         return Step(observation, expected.reward, terminated, truncated, expected.off_road.sigmoid(), final)
 
@@ -110,8 +112,8 @@ class Dream:
         z, state = self._moments(self._chance)
         self._z = torch.where(rows[:, None], z, self._z)
         self._state = torch.where(rows[:, None], state, self._state)
-        self._action = torch.where(rows[:, None], 0.0, self._action)
-        self._age = torch.where(rows, 0, self._age)
+        self._action = self._action.masked_fill(rows[:, None], 0.0)
+        self._age = self._age.masked_fill(rows, 0)
         return self._observation()
 
     def keep(self, rows: Tensor) -> None:
@@ -119,6 +121,15 @@ class Dream:
         self._seeds, self._clock, self._age = self._seeds[rows], self._clock[rows], self._age[rows]
         self._z, self._state, self._action = self._z[rows], self._state[rows], self._action[rows]
         self.num_envs = len(self._seeds)
+
+    @property
+    def present(self) -> tuple[Tensor, ...]:
+        """All that changes from step to step. Whoever puts it back goes on from here."""
+        return self._seeds, self._clock, self._age, self._chance, self._z, self._state, self._action
+
+    @present.setter
+    def present(self, present: tuple[Tensor, ...]) -> None:
+        self._seeds, self._clock, self._age, self._chance, self._z, self._state, self._action = present
 
     @property
     def moments(self) -> Starts:

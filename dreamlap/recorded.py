@@ -1,0 +1,56 @@
+"""A function of tensors that a GPU is told of once, and then repeats without asking Python for each of its kernels.
+
+Small kernels take less time than it takes to ask for them: a step of PPO in the dream consists of thousands. They are recorded
+as a CUDA graph. Other devices, which have no such graphs, call the function.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+Result = TypeVar("Result")
+
+
+class Recorded(Generic[Result]):
+    """The function, called as ever. Its inputs keep their shapes; whatever else it reads stays where it is, and what it writes
+    there is written each time. It asks the GPU for no number, and draws no chance.
+
+    The first call is an ordinary one, which lets every library begin. The second is recorded. What later calls return lies
+    in the same place each time.
+    """
+
+    def __init__(self, function: Callable[..., Result]):
+        self.function = function
+        self._known, self._inputs, self._replay = False, list[Tensor](), None
+
+    def __call__(self, *inputs: Tensor) -> Result:
+        """`function` of tensors on one device."""
+        if inputs[0].device.type != "cuda" or not self._known:
+            self._known = True
+            return self.function(*inputs)
+        if self._replay is None:
+            self._inputs = [each.clone() for each in inputs]
+            self._replay = record(self.function, self._inputs)
+        for place, given in zip(self._inputs, inputs, strict=True):
+            place.copy_(given)
+        return self._replay()
+
+
+def record(function: Callable[..., Result], inputs: list[Tensor]) -> Callable[[], Result]:
+    """What repeats `function` on whatever then lies in `inputs`."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = function(*inputs)
+
+    def replay() -> Result:
+        graph.replay()
+        return result
+
+    return replay
+
+
+def may_be(mask: Tensor) -> bool:
+    """Whether any of a mask may be set: a GPU is not asked, since all that was asked of it before would have to end first."""
+    return mask.device.type != "cpu" or bool(mask.any())
