@@ -29,15 +29,19 @@ class Population:
         weight = candidates[:, : actions * like.inputs].unflatten(1, (actions, like.inputs))
         bias = candidates[:, actions * like.inputs :]  # (P, A), or (P, 0) of a C without
         bias = bias if bias.shape[1] else candidates.new_zeros(len(candidates), actions)
-        self.inputs = like.inputs
         self.weight = weight.repeat_interleave(rollouts, 0)  # (N, A, I)
         self.bias = bias.repeat_interleave(rollouts, 0)[..., None]  # (N, A, 1)
 
     def act(self, observation: Tensor) -> Tensor:
         """Observations (N, Z + H) -> actions (N, A)."""
-        seen = observation[:, : self.inputs, None]
-        return torch.tanh(torch.baddbmm(self.bias, self.weight, seen)).squeeze(-1)
+        return act(self.weight, self.bias, observation)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows alone: a mask (N,)."""
         self.weight, self.bias = self.weight[rows], self.bias[rows]
+
+
+def act(weight: Tensor, bias: Tensor, observation: Tensor) -> Tensor:
+    """Each row has a C of its own: weights (N, A, I), biases (N, A, 1), observations (N, Z + H) -> actions (N, A)."""
+    seen = observation[:, : weight.shape[-1], None]
+    return torch.tanh(torch.baddbmm(bias, weight, seen)).squeeze(-1)

@@ -129,3 +129,8 @@ def descend(
     names = dict.fromkeys(name for figures in told for name in figures)
     sums = {name: torch.stack([figures[name].detach() for figures in told if name in figures]).sum() for name in names}
     return sums | {"gradient": norm}
+
+
+def numbers(figures: Mapping[str, Tensor]) -> dict[str, float]:
+    """Figures () as numbers, by one question to the device."""
+    return dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))

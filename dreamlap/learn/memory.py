@@ -11,9 +11,10 @@ from dreamlap.config.training import MemoryTraining
 from dreamlap.device import Autocast
 from dreamlap.episodes.latents import Latents, Windows, windows
 from dreamlap.errors import Failed
-from dreamlap.learn.loop import descend, run_updates, set_rate, shards
+from dreamlap.learn.loop import descend, numbers, run_updates, set_rate, shards
 from dreamlap.memory import MDNRNN
 from dreamlap.memory.mixture import log_prob
+from dreamlap.recorded import Recorded
 from dreamlap.run import Stage
 from dreamlap.seeds import generator
 
@@ -38,21 +39,28 @@ def fit_memory(
     weights = {"z": 1.0, "reward": config.reward_weight, "end": config.end_weight, "off_road": config.off_road_weight}
     parts = min(shards(SHARDS, device), config.batch)
 
+    def learn(noise: Tensor, *columns: Tensor) -> dict[str, Tensor]:
+        batch = Windows(*columns)
+        whole = counted(batch)
+
+        def loss(shard: int) -> tuple[Tensor, dict[str, Tensor]]:
+            part = Windows(*(column[shard::parts] for column in columns))
+            share = counted(part)
+            losses = memory_losses(memory, part, noise[shard::parts], autocast)
+            told = {name: value * share[name] / whole[name].clamp_min(1) for name, value in losses.items()}
+            return torch.stack([weights[name] * value for name, value in told.items()]).sum(), told
+
+        return descend(loss, parts, parameters, optimizer, config.clip)
+
+    learned = Recorded(learn)
+
     def update(i: int) -> dict[str, float]:
         set_rate(optimizer, config.learning_rate)
         chance = torch.rand(4, config.batch, generator=generator(seed, "windows", i)).to(device)
         batch = windows(latents, *choose(chance, latents, shown, first_fresh, config), config.window)
         noise = torch.randn(batch.mu.shape, generator=generator(seed, "noise", i)).to(device)
-        whole = counted(batch)
-
-        def loss(shard: int) -> tuple[Tensor, dict[str, Tensor]]:
-            part = Windows(*(getattr(batch, field.name)[shard::parts] for field in fields(Windows)))
-            share = counted(part)
-            losses = memory_losses(memory, part, noise[shard::parts], autocast)
-            told = {name: value * share[name] / whole[name] for name, value in losses.items()}
-            return torch.stack([weights[name] * value for name, value in told.items()]).sum(), told
-
-        return {name: value.item() for name, value in descend(loss, parts, parameters, optimizer, config.clip).items()}
+        figures = numbers(learned(noise, *(getattr(batch, field.name) for field in fields(Windows))))
+        return figures if counted(batch)["reward"] else {name: value for name, value in figures.items() if name != "reward"}
 
     run_updates(stage, "M learns to predict", config.updates, {"memory": memory, "optimizer": optimizer}, update, previous)
 
@@ -78,7 +86,7 @@ def choose(chance: Tensor, latents: Latents, shown: Tensor, first_fresh: int, co
 def memory_losses(memory: MDNRNN, batch: Windows, noise: Tensor, autocast: Autocast) -> dict[str, Tensor]:
     """What M got wrong, averaged over the steps that took place (nats a step for z, a squared reward, nats, nats).
 
-    The reward counts only where it was recorded; it is left out of the result if that is nowhere in the batch.
+    The reward counts only where it was recorded; where it was nowhere, its loss is 0.
     z is drawn afresh from V's posterior for every batch: noise (B, T + 1, Z). M trained on its means overfits them.
     """
     z = batch.mu + batch.log_sigma.exp() * noise
@@ -92,8 +100,7 @@ def memory_losses(memory: MDNRNN, batch: Windows, noise: Tensor, autocast: Autoc
         "off_road": F.binary_cross_entropy_with_logits(expected.off_road, batch.off_road, reduction="none"),
     }
     known = {"reward": batch.mask * ~batch.reward.isnan()}
-    averaged = {name: _average(error, known.get(name, batch.mask)) for name, error in errors.items()}
-    return averaged if known["reward"].any() else {name: loss for name, loss in averaged.items() if name != "reward"}
+    return {name: _average(error, known.get(name, batch.mask)) for name, error in errors.items()}
 
 
 def counted(batch: Windows) -> dict[str, Tensor]:
@@ -102,7 +109,7 @@ def counted(batch: Windows) -> dict[str, Tensor]:
 
 
 def _average(error: Tensor, mask: Tensor) -> Tensor:
-    return (error * mask).sum() / mask.sum()
+    return (error * mask).sum() / mask.sum().clamp_min(1)
 
 
 @torch.no_grad()

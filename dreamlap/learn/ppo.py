@@ -18,7 +18,7 @@ from dreamlap.config.training import PPOConfig
 from dreamlap.control import ActorCritic
 from dreamlap.control.actor_critic import normal
 from dreamlap.device import Autocast
-from dreamlap.learn.loop import descend, run_updates, set_rate, shards
+from dreamlap.learn.loop import descend, numbers, run_updates, set_rate, shards
 from dreamlap.mind import Dream, DreamConfig, Mind
 from dreamlap.mind.shards import cut
 from dreamlap.parallel import side_by_side
@@ -78,7 +78,7 @@ def train_ppo(
         steps = config.steps * firsts[-1]
         order = torch.stack([torch.randperm(steps, generator=chance) for _ in range(config.epochs)])
         observations[:], told = learner(config, observations, noises, order.to(minds[0].device))
-        return dict(zip(told, torch.stack(list(told.values())).tolist(), strict=True))
+        return numbers(told)
 
     parts = {"controller": controller, "optimizer": optimizer}
     run_updates(stage, "C learns to drive", len(updates), parts, update, previous, first.reset_every)

@@ -6,7 +6,8 @@ Letters: P population, R rollouts a candidate, D weights.
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,13 +15,15 @@ from torch import Tensor
 
 from dreamlap.agent import Agent
 from dreamlap.config.training import CMAESConfig
-from dreamlap.control.linear import Linear, Population
+from dreamlap.control.linear import Linear, Population, act
 from dreamlap.device import Autocast
 from dreamlap.errors import Refused
 from dreamlap.learn.loop import shards
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind
+from dreamlap.mind.interface import Step
 from dreamlap.mind.world import Track, open_world
 from dreamlap.parallel import in_parallel, side_by_side
+from dreamlap.recorded import Recorded
 from dreamlap.track import TrackConfig
 
 Fitness = Callable[[Tensor, list[int]], np.ndarray]
@@ -28,6 +31,8 @@ Fitness = Callable[[Tensor, list[int]], np.ndarray]
 
 SHARDS = 4
 """Into how many shards the candidates of a generation are cut, to dream side by side."""
+STRETCH = 20
+"""Steps that a GPU makes all candidates dream before it is asked whether any of them still earns."""
 LOT, LOTS = 48, 4
 """Real environments side by side in a process, about; and the fewest lots that a generation is cut into. Neither depends on
 the number of processes: it must not change the result."""
@@ -44,6 +49,9 @@ def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig) -> Fitn
     """All rollouts of the candidates side by side in dreams, in shards of some candidates each."""
     shares = torch.arange(config.population).chunk(shards(SHARDS, agent.state.device))
     minds = [Dream(agent, len(share) * config.rollouts, replace(dream, horizon=config.steps)) for share in shares]
+    if agent.state.device.type == "cuda":
+        recorded = Recorded(partial(_stretch, minds[0], config))
+        return lambda candidates, seeds: _fitness_on_gpu(minds[0], linear_of(agent), candidates, seeds, recorded)
 
     def fitness(candidates: Tensor, seeds: list[int]) -> np.ndarray:
         def dreamed(shard: int) -> np.ndarray:
@@ -86,30 +94,79 @@ def _open(config: TrackConfig, count: int) -> list[Track]:
     return tracks[:count]
 
 
+class Tally(NamedTuple):
+    """How rollouts stand."""
+
+    earned: Tensor  # (N,)
+    idle: Tensor  # (N,), steps since anything was earned
+    off: Tensor  # (N,), how far the car was off the road a step ago
+    on: Tensor  # (N,) bool, whether it counts still
+
+    @staticmethod
+    def begun(rollouts: int, device: torch.device) -> "Tally":
+        """Before the first step. Who begins beside the road has not left it."""
+        zeros, ones = torch.zeros(rollouts, device=device), torch.ones(rollouts, device=device)
+        return Tally(zeros, zeros, ones, ones.bool())
+
+    def after(self, step: Step, config: CMAESConfig, patience: int) -> "Tally":
+        """One step on. C pays `leaving_penalty` whenever it leaves the road, as PPO's does, and `off_road_penalty` for every
+        step beside it."""
+        leaving = step.off_road * (1 - self.off)
+        gain = step.reward - config.leaving_penalty * leaving - config.off_road_penalty * step.off_road
+        idle = (self.idle + 1).masked_fill(step.reward > 0, 0.0)
+        on = self.on & ~(step.terminated | step.truncated) & (idle < patience)
+        return Tally(torch.where(self.on, self.earned + gain, self.earned), idle, step.off_road, on)
+
+
 @torch.no_grad()
 def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> np.ndarray:
     """The mean objective of candidates (P, D) over the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P,).
 
-    A rollout counts until its first end, or until it has earned nothing for `patience` steps. C pays `leaving_penalty` whenever
-    it leaves the road, as PPO's does, and `off_road_penalty` for every step beside it.
+    A rollout counts until its first end, or until it has earned nothing for `patience` steps.
     """
     drivers = Population(like, candidates.to(mind.device), len(seeds))
     observation = mind.reset(seeds * len(candidates))
-    rows = torch.arange(len(observation), device=mind.device)
-    total, idle = torch.zeros(len(rows), device=mind.device), torch.zeros(len(rows), device=mind.device)
-    off = torch.ones(len(rows), device=mind.device)  # who begins beside the road has not left it
-    patience = mind.agent.config.track.decisions(config.patience)
+    rows, tally = torch.arange(len(observation), device=mind.device), Tally.begun(len(observation), mind.device)
+    earned, patience = tally.earned.clone(), mind.agent.config.track.decisions(config.patience)
     for _ in range(config.steps):
         step = mind.step(drivers.act(observation))
-        leaving, off = step.off_road * (1 - off), step.off_road
-        total[rows] += step.reward - config.leaving_penalty * leaving - config.off_road_penalty * off
-        idle = torch.where(step.reward > 0, 0.0, idle + 1)
-        on = ~(step.terminated | step.truncated) & (idle < patience)
-        observation = step.observation
-        if not on.all():
-            rows, idle, off, observation = rows[on], idle[on], off[on], observation[on]
+        tally, observation = tally.after(step, config, patience), step.observation
+        earned[rows] = tally.earned
+        if not tally.on.all():
+            on = tally.on
+            rows, observation, tally = rows[on], observation[on], Tally(*(part[on] for part in tally))
             drivers.keep(on)
             mind.keep(on)
         if not len(rows):
             break
-    return total.unflatten(0, (len(candidates), -1)).mean(1).cpu().double().numpy()
+    return _means(earned, len(candidates))
+
+
+@torch.no_grad()
+def _fitness_on_gpu(
+    mind: Dream, like: Linear, candidates: Tensor, seeds: list[int], stretch: Recorded[tuple[Tensor, ...]]
+) -> np.ndarray:
+    """As `fitness_in`, in dreams; those that have ended are not left out, for what is recorded keeps its shapes."""
+    drivers = Population(like, candidates.to(mind.device), len(seeds))
+    observation = mind.reset(seeds * len(candidates))
+    now = (observation, *Tally.begun(len(observation), mind.device), *mind.present)
+    for _ in range(0, mind.limit, STRETCH):  # the last may be longer than the dreams, which then have ended
+        now = stretch(drivers.weight, drivers.bias, *now)
+        if not now[4].any():
+            break
+    return _means(now[1], len(candidates))
+
+
+def _stretch(mind: Dream, config: CMAESConfig, weight: Tensor, bias: Tensor, *now: Tensor) -> tuple[Tensor, ...]:
+    """Some steps of all dreams: what they see, the tally (of four parts) and the dreams' present, before and after."""
+    observation, tally, mind.present = now[0], Tally(*now[1:5]), now[5:]
+    patience = mind.agent.config.track.decisions(config.patience)
+    for _ in range(STRETCH):
+        step = mind.step(act(weight, bias, observation))
+        tally, observation = tally.after(step, config, patience), step.observation
+    return observation, *tally, *mind.present
+
+
+def _means(earned: Tensor, candidates: int) -> np.ndarray:
+    """What all rollouts earned (P R,) -> the mean of each candidate (P,)."""
+    return earned.unflatten(0, (candidates, -1)).mean(1).cpu().double().numpy()

@@ -19,7 +19,7 @@ from dreamlap.device import choose_autocast
 from dreamlap.episodes import Episode, EpisodeFile
 from dreamlap.episodes.latents import encode_episodes, windows
 from dreamlap.errors import Refused
-from dreamlap.learn.memory import memory_losses
+from dreamlap.learn.memory import counted, memory_losses
 from dreamlap.memory import MDNRNN
 from dreamlap.memory.mixture import sample
 from dreamlap.parallel import own_settings
@@ -72,7 +72,7 @@ def _likelihood(agent: Agent, episodes: Sequence[EpisodeFile], seed: int) -> dic
         noise = torch.randn(batch.mu.shape, generator=generator(seed, "held out", i)).to(device)
         losses = memory_losses(agent.memory, batch, noise, choose_autocast("float32", device))
         for name, values in lost.items():
-            values += [losses[name].item()] * length if name in losses else []
+            values += [losses[name].item()] * length if counted(batch)[name] else []
     measured = {"nll_per_dim": float(np.mean(lost["z"])) / agent.memory.latent}
     return measured | ({"reward_rmse": float(np.mean(lost["reward"])) ** 0.5} if lost["reward"] else {})
 
