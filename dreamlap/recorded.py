@@ -5,10 +5,13 @@ as a CUDA graph. Other devices, which have no such graphs, call the function.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
+
+from dreamlap.progress import notes
 
 Result = TypeVar("Result")
 
@@ -32,7 +35,13 @@ class Recorded(Generic[Result]):
             return self.function(*inputs)
         if self._replay is None:
             self._inputs = [each.clone() for each in inputs]
-            self._replay = record(self.function, self._inputs)
+            try:
+                self._replay = record(self.function, self._inputs)
+            except RuntimeError as error:
+                notes.print(
+                    f"this GPU does not record what it is asked, so it goes on more slowly: {str(error).splitlines()[0]}"
+                )
+                self._replay = partial(self.function, *self._inputs)
         for place, given in zip(self._inputs, inputs, strict=True):
             place.copy_(given)
         return self._replay()

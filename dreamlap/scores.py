@@ -216,7 +216,7 @@ def headline(result: dict[str, Any]) -> str:
     """A score in one line. A stock score says "on N tracks" whatever N is: scripts look for that."""
     count, track = len(result["seeds"]), result["track"]
     of = f"{count} tracks" if track == "stock" else counted(count, f"{track} track" if track in REAL else "dream")
-    details = [f"min {result['min']:.0f}", f"median {result['median']:.0f}"] if count > 1 else ["one has no spread"]
+    details = [f"min {result['min']:.0f}", f"median {result['median']:.0f}"] if count > 1 else ["no ± of one drive"]
     details += [f"laps {result['laps']}"] if result["laps"] is not None else []
     details += [f"lost drives {lost_drives(result)}"] if track in REAL and count > 1 else []
     if result["interval"] is not None:

@@ -15,8 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
 
-from dreamlap import parallel, recorded
-from dreamlap.episodes import latents
+from dreamlap import recorded
 
 KIND = sys.argv[1]
 ops = torch.ops.aten
@@ -182,7 +181,6 @@ def pretend() -> None:
         (torch.nn.utils, "vector_to_parameters", fill),
     ):
         setattr(module, name, value)
-    parallel.side_by_side = latents.side_by_side = lambda function, items, *_: map(function, items)  # threads would not pretend
     recorded.record = lambda function, inputs: partial(recording, function, inputs)
     save = torch.save
     torch.save = lambda value, *rest, **more: save(

@@ -93,7 +93,7 @@ def test_one_track_has_no_spread_and_a_few_have_no_interval():
     assert score([1.0, 2.0, 3.0, 4.0])["interval"] is None
     assert score([1.0, 2.0, 3.0, 4.0, 5.0])["interval"] is not None
     line = headline(check_score(made([927.0], track="fast"), "it"))
-    assert line == "927 on 1 fast track  (one has no spread, laps 0)  (fast track: a quick look, not a score)"
+    assert line == "927 on 1 fast track  (no ± of one drive, laps 0)  (fast track: a quick look, not a score)"
     assert "927 on 1 tracks" in headline(check_score(made([927.0]), "it"))
     assert "too few tracks for an interval" in headline(check_score(made([927.0, 928.0]), "it"))
 

@@ -92,7 +92,7 @@ def encode_episodes(
         columns["end"][next_row - 2] = float(file.terminated)
         columns["off_road"][row:next_row] = torch.from_numpy(off_road(frames, bar)).to(device)
 
-    for _ in counted(side_by_side(look, range(len(files)))):  # a GPU waits for the threads that read
+    for _ in counted(side_by_side(look, range(len(files)), device)):
         pass
     return Latents(**columns, length=length)
 

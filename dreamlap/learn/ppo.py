@@ -215,7 +215,7 @@ def improve(
 
             def loss(shard: int, chosen: Tensor = chosen, advantage: Tensor = advantage) -> tuple[Tensor, dict[str, Tensor]]:
                 rows = chosen[shard::parts]
-                batch = Rollout(*(part[rows] for part in rollout))._replace(advantage=advantage[shard::parts])
+                batch = Rollout(*(part.index_select(0, rows) for part in rollout))._replace(advantage=advantage[shard::parts])
                 share = len(rows) / len(chosen)
                 with autocast():
                     whole, figures = ppo_loss(controller, batch, config)

@@ -149,7 +149,7 @@ class Dream:
 
     def _moments(self, chance: Tensor) -> tuple[Tensor, Tensor]:
         chosen = self._rows(chance)
-        return self.starts.z[chosen], self.starts.state[chosen]
+        return self.starts.z.index_select(0, chosen), self.starts.state.index_select(0, chosen)
 
     def _rows(self, chance: Tensor) -> Tensor:
         """Uniform draws (N,) -> rows of `starts` (N,)."""
