@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help install demo test bench seeds docs scores steadiness real-steps exam speedrun ablations clean
+.PHONY: help install demo test bench limits seeds docs scores steadiness real-steps exam speedrun ablations clean
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ bench: install   ## steps a second of the dream and of the tracks, as ratios: so
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.track
 	$(BIN)/python -m benchmarks.play
+
+limits: install  ## what each stage costs and which share of the machine's ceiling it reaches, and docs/limits.md: three minutes
+	$(BIN)/python -m benchmarks.limits
 
 seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: some three quarters of an hour
 	$(BIN)/python -m benchmarks.seeds

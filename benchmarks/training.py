@@ -2,7 +2,7 @@
 
     python -m benchmarks.training
 
-Every stage of the preset `sprint` learns for some seconds, on a little data that is collected first. A stage that keeps less
+Every stage of the preset `demo` learns for some seconds, on a little data that is collected first. A stage that keeps less
 than half of its rate beside one busy process, or less than two fifths beside two, is marked.
 """
 
@@ -17,12 +17,12 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from dreamlap.agent import build_agent
+from dreamlap.agent import Agent, build_agent
 from dreamlap.control import ActorCritic
 from dreamlap.device import choose_autocast, choose_device, cores
 from dreamlap.drivers import DriverConfig
-from dreamlap.episodes import EpisodeStore
-from dreamlap.episodes.latents import encode_episodes
+from dreamlap.episodes import EpisodeFile, EpisodeStore
+from dreamlap.episodes.latents import Latents, encode_episodes
 from dreamlap.episodes.record import collect
 from dreamlap.learn.memory import dream_starts, fit_memory
 from dreamlap.learn.ppo import dreams, train_ppo
@@ -35,16 +35,22 @@ LEAST = {0: 1.0, 1: 0.5, 2: 0.4}
 """Busy processes beside a training -> the share of its rate that it is to keep."""
 
 
-def stages(folder: Path, device: torch.device) -> dict[str, tuple[str, int, Callable[[int], object]]]:
-    """Name of a stage -> what is counted, how many of them take some seconds, and the stage: it does so many."""
-    config = PRESETS["sprint"].config
-    agent, autocast = build_agent(config.agent).to(device), choose_autocast("auto", device)
-    store = EpisodeStore(folder / "episodes")
+def data(folder: Path, device: torch.device) -> tuple[Agent, list[EpisodeFile], Latents]:
+    """A fresh agent of the demo, 16 drives of 300 steps, and what its V makes of them."""
+    config = PRESETS["demo"].config
+    agent, store = build_agent(config.agent).to(device), EpisodeStore(folder / "episodes")
     collect(store, "drive", 16, DriverConfig("autopilot"), config.track, 0, steps=300)
     episodes = list(store)
     latents = encode_episodes(agent.vision, episodes, agent.actions, config.track.bar)
-    shown = torch.ones(len(episodes), dtype=torch.bool, device=device)
     agent.starts = dream_starts(agent.memory, latents, config.memory.burn_in, 0.1, 0, 0.0, 1000, 0)
+    return agent, episodes, latents
+
+
+def stages(folder: Path, device: torch.device) -> dict[str, tuple[str, int, Callable[[int], object]]]:
+    """Name of a stage -> what is counted, how many of them take some seconds, and the stage: it does so many."""
+    config, autocast = PRESETS["demo"].config, choose_autocast("auto", device)
+    agent, episodes, latents = data(folder, device)
+    shown = torch.ones(len(episodes), dtype=torch.bool, device=device)
 
     def stage() -> Stage:
         return Stage(Path(tempfile.mkdtemp(dir=folder)))
