@@ -1,21 +1,48 @@
-"""What a run will cost, before it starts: the work counted from the settings, the rates measured on two cores with bfloat16."""
+"""What a run will cost, before it starts and while it goes on: the work counted from its settings, at a machine's pace."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from dreamlap.config.parts import LIMIT
 from dreamlap.config.run import Config
 
-TRACK_RATE = 2000.0
-"""Track steps a second of one process, with a driver and recording."""
-AWAKE_RATE = 600.0
-"""Track steps a second of one process while C learns there: V looks and M remembers at every one."""
-VISION_RATE = {"light": 2500.0, "conv": 650.0, "nvae": 330.0}
-"""64x64 frames a second that V trains on."""
-LOOK_RATE = 10_000.0
-"""64x64 frames a second that V encodes."""
-FLOPS = 1.2e11
-"""Useful floating-point operations a second while M trains or dreams."""
 BYTES_A_FRAME = 1400
 """Of a 64x64 frame in the store, compressed."""
+STOCK = 30
+"""Times as long as a step of the fast track takes, a step of the stock one does, as does the picture of a video."""
+LAP = 0.93 * LIMIT
+"""Steps of a scored drive, about."""
+GAIN, GAIN_OF_C = 0.88, 0.65
+"""What each further core adds to the first. V and M learn on four threads at most, C by PPO on two: see `dreamlap.learn`."""
+RECORD, DRIVE, LEARN = 1.8, 1.3, 1.25
+"""Times as long as its parts alone take: a step that is recorded, a drive, and an update with all that belongs to it."""
+START = 4.0
+"""Seconds until processes work."""
+VIDEO = 8
+"""Pictures of all videos of a run, as a multiple of `selection.video_steps`."""
+POLICIES, DRIVES = 5, 8
+"""When the dream is checked: perturbed policies, beside those of the rounds; and the drives of each."""
+
+
+class Pace(NamedTuple):
+    """Seconds that one core takes."""
+
+    reset: float
+    """A new track."""
+    track: float
+    """A step of the fast track."""
+    act: float
+    """One of eight frames that V and M are shown together to act on."""
+    see: float
+    """A frame that V learns from."""
+    look: float
+    """A frame that V encodes."""
+    expect: float
+    """A step that M learns from."""
+    dream: float
+    """A step of a dream."""
+    learn: float
+    """A step that PPO learns from, once."""
 
 
 class Cost(NamedTuple):
@@ -32,57 +59,144 @@ class Cost(NamedTuple):
     """GB"""
 
 
+def usual(config: Config) -> Pace:
+    """The pace of a core of a server with bfloat16."""
+    area, memory = (config.track.size / 64) ** 2, _memory_flops(config) / 1.2e11
+    kinds = {"light": (3.2e-4, 9.5e-4, 1.5e-4), "conv": (5.6e-4, 3.5e-3, 2.8e-4), "nvae": (6.9e-4, 5.4e-3, 5.1e-4)}
+    act, see, look = (seconds * area for seconds in kinds[config.vision.kind])
+    return Pace(0.018, 1.9e-4, act, see, look, 3 * memory, 3 * memory, 4.8e-6)
+
+
+def phases(config: Config, pace: Pace, cores: int = 2) -> dict[str, float]:
+    """The stages of a run and what follows them, in order, and the seconds that each takes."""
+    first, later, workers = config.collect, config.rounds, min(config.workers, cores)
+    found: dict[str, float] = {}
+    steps = 0
+    for number in range(later.rounds + 1):
+        if number:
+            driven, length, act = later.episodes, later.steps, pace.act
+            seen, read = later.vision_updates, later.memory_updates
+        else:
+            driven, length, act = first.random + first.correlated + first.autopilot + first.expert, first.steps, 0.0
+            seen, read = config.vision_training.updates, config.memory_training.updates
+        steps += driven * length
+        looked = steps if later.vision_updates else driven * length
+        taken = {
+            "collect": driven * (pace.reset + length * (RECORD * pace.track + DRIVE * act)) / workers + START * (number == 0),
+            "vision": LEARN * config.vision_training.batch * seen * pace.see / _together(4, cores),
+            "encode": looked * (pace.look + 0.35 * pace.track) / _together(cores, cores),
+            "memory": config.memory_training.batch * config.memory_training.window * read * pace.expect / _together(4, cores),
+            "controller": _control(config, pace, _controlled_in(config, number), cores) + 1,
+        }
+        found |= {f"round-{number}/{stage}": seconds for stage, seconds in taken.items()}
+    for number in range(later.rounds + 1, config.last + 1):
+        found[f"round-{number}/controller"] = _control(config, pace, _restarted(config), cores)
+    chosen = config.selection
+    if min(chosen.candidates, config.last + 1) > 1:
+        drives = min(chosen.candidates, config.last + 1) * chosen.tracks
+        found["select"] = drives * (pace.reset + DRIVE * LAP * (pace.track + pace.act)) / workers + START
+    found["score"] = chosen.scored * (20 * pace.reset + LAP * (STOCK * pace.track + pace.act)) / workers + START
+    if config.controller.mind == "dream":
+        found["check"] = (
+            (config.last + 1 + POLICIES) * DRIVES * (pace.reset + DRIVE * chosen.check_steps * (pace.track + pace.act))
+        )
+    return found | {"videos": VIDEO * chosen.video_steps * STOCK * pace.track}
+
+
+def until(stage: str, expected: Mapping[str, float]) -> dict[str, float]:
+    """Those of the phases that a training goes through which ends with `stage`."""
+    if stage == "controller":
+        return {phase: seconds for phase, seconds in expected.items() if phase.startswith("round-")}
+    names = [phase for phase in expected if phase.startswith("round-0/")]
+    return {phase: expected[phase] for phase in names[: names.index(f"round-0/{stage}") + 1]}
+
+
+def _together(threads: int, cores: int) -> float:
+    """How many cores' work so many threads get done side by side."""
+    return 1 + GAIN * (min(cores, threads) - 1)
+
+
+def _control(config: Config, pace: Pace, steps: int, cores: int) -> float:
+    """Seconds in which C is trained on so many steps."""
+    if config.controller.kind == "linear":
+        if config.controller.mind == "awake":
+            return steps * DRIVE * (pace.track + pace.act / 2) / min(config.workers, cores)
+        return steps * pace.dream / _together(4, cores)
+    learned = LEARN * config.ppo.epochs * pace.learn
+    if config.controller.mind == "awake":  # PPO drives all its tracks in one process
+        return steps * (DRIVE * (pace.track + pace.act) + learned)
+    return steps * (pace.dream + learned) / (1 + GAIN_OF_C * (min(cores, 2) - 1))
+
+
 def cost(config: Config) -> Cost:
-    """The work that the settings ask for, counted."""
+    """The work that the settings ask for, counted, and the time of all of it on two cores of a server."""
     first, later, rounds = config.collect, config.rounds, config.rounds.rounds
     driven = first.random + first.correlated + first.autopilot + first.expert
     real = driven * first.steps + rounds * later.episodes * later.steps
     area = (config.track.size / 64) ** 2
-    seen = config.vision_training.batch * (config.vision_training.updates + rounds * later.vision_updates)
-    read = config.memory_training.batch * config.memory_training.window
-    read *= config.memory_training.updates + rounds * later.memory_updates
-    controlled, on_track = _controlled(config)
-    drivers = 1 if config.controller.kind == "actor-critic" else config.workers  # PPO drives all its tracks in one process
-    seconds = real / (TRACK_RATE * config.workers) + on_track / (AWAKE_RATE * drivers)
-    seconds += seen * area / VISION_RATE.get(config.vision.kind, VISION_RATE["conv"])
-    seconds += real * area / LOOK_RATE + (3 * read + 2 * controlled) * _memory_flops(config) / FLOPS
+    seconds = sum(phases(config, usual(config)).values())
     disk, memory = real * area * BYTES_A_FRAME / 1e9, 2 + min(4.0, real * area * 12.3e3 / 1e9) + real * 6e-7
-    return Cost(real, controlled, seconds, disk, memory)
+    return Cost(real, _controlled(config), seconds, disk, memory)
 
 
-def estimate(config: Config) -> str:
+def estimate(config: Config, seconds: float) -> str:
     """One line: real steps, dream steps, minutes, disk and memory."""
-    real, controlled, seconds, disk, memory = cost(config)
+    real, controlled, _, disk, memory = cost(config)
     what = "dream steps" if config.controller.mind == "dream" else "steps of C in the real environment"
     return (
-        f"At most {real:,} real steps, {controlled:,} {what}; roughly "
-        f"{_duration(seconds)} on two fast cores, without a GPU, up to three times that on slow ones without bfloat16; "
+        f"At most {real:,} real steps, {controlled:,} {what}; about {duration(seconds)} on this machine as it is now, "
         f"{disk:.1f} GB of disk, {memory:.0f} GB of memory."
     )
+
+
+class Timetable:
+    """How long a run goes on still: what is expected of the phases that are left, corrected by how long those before took."""
+
+    def __init__(self, expected: Mapping[str, float]):
+        """`expected`: the phases in order, and the seconds that each is expected to take."""
+        self._coming, self._expected, self._taken = dict(expected), 0.0, 0.0
+
+    def passed(self, phase: str, seconds: float) -> None:
+        """A phase is over, after so many seconds. One that had been done before tells nothing of the pace."""
+        expected = self._coming.pop(phase, 0.0)
+        if seconds > 0.2 * expected:
+            self._expected, self._taken = self._expected + expected, self._taken + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds until all of them are over."""
+        return sum(self._coming.values()) * (self._taken / self._expected if self._expected else 1.0)
 
 
 def budget(config: Config) -> dict[str, str]:
     """The same in a few words: what is driven and dreamed, and how long all of it takes."""
     asked = cost(config)
-    return {"steps": f"{_short(asked.real)} real, {_short(asked.controlled)} of C", "time": _duration(asked.seconds)}
+    return {"steps": f"{_short(asked.real)} real, {_short(asked.controlled)} of C", "time": duration(asked.seconds)}
 
 
 def _short(number: int) -> str:
     return f"{number / 1e6:,.1f} M" if number >= 1e6 else f"{number / 1e3:.0f} k"
 
 
-def _controlled(config: Config) -> tuple[int, int]:
-    """Steps that C is trained on, and how many of them are on the track."""
-    ppo, cmaes, rounds = config.ppo, config.cmaes, config.rounds
+def _controlled(config: Config) -> int:
+    """Steps that C is trained on."""
+    rounds = sum(_controlled_in(config, number) for number in range(config.rounds.rounds + 1))
+    return rounds + config.restarts.controllers * _restarted(config)
+
+
+def _controlled_in(config: Config, number: int) -> int:
+    """Those of a round."""
     if config.controller.kind == "actor-critic":
-        curricula = [rounds.curriculum(ppo, number) for number in range(rounds.rounds + 1)]
-        curricula += [config.restarts.curriculum(ppo)] * config.restarts.controllers
-        steps = sum(stage.updates for curriculum in curricula for stage in curriculum) * ppo.num_envs * ppo.steps
-    else:
-        scratch = sum(map(rounds.from_scratch, range(rounds.rounds + 1)))
-        generations = scratch * cmaes.generations + (rounds.rounds + 1 - scratch) * rounds.controller_updates
-        steps = generations * cmaes.population * cmaes.rollouts * cmaes.steps
-    return steps, steps if config.controller.mind == "awake" else 0
+        updates = sum(stage.updates for stage in config.rounds.curriculum(config.ppo, number))
+        return updates * config.ppo.num_envs * config.ppo.steps
+    cmaes = config.cmaes
+    generations = cmaes.generations if config.rounds.from_scratch(number) else config.rounds.controller_updates
+    return generations * cmaes.population * cmaes.rollouts * cmaes.steps
+
+
+def _restarted(config: Config) -> int:
+    """Those of a restart after the rounds."""
+    return sum(stage.updates for stage in config.restarts.curriculum(config.ppo)) * config.ppo.num_envs * config.ppo.steps
 
 
 def _memory_flops(config: Config) -> float:
@@ -93,10 +207,11 @@ def _memory_flops(config: Config) -> float:
     return 2 * (gates * hidden * inputs + hidden * (3 * config.memory.mixtures * latent + 3))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A duration in words."""
     minutes = seconds / 60
     if minutes < 1.5:
-        return "a minute"
+        return f"{max(1, seconds):.0f} seconds"
     if minutes < 100:
         return f"{minutes:.0f} minutes"
     return f"{minutes / 60:.0f} hours" if minutes < 6000 else f"{minutes / 1440:.0f} days"

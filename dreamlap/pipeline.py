@@ -21,6 +21,7 @@ from dreamlap.episodes import EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import Latents, encode_episodes, join, load_latents, newest, save_latents
 from dreamlap.episodes.record import collect
 from dreamlap.errors import Refused
+from dreamlap.estimate import duration
 from dreamlap.history import timed
 from dreamlap.learn.cmaes import train_cmaes
 from dreamlap.learn.distillation import distill
@@ -59,20 +60,23 @@ def learn(run: Run, until: str = "controller") -> Agent:
     with timed(run.folder, "learn"):
         agent = first_agent(run.config).to(run.device)
         run.lineage = {"episodes": [], "latents": []}
-        for number in range(run.config.rounds.rounds + 1):
-            for name, stage_function in ROUND.items():
+        for number in range(run.config.last + 1):
+            stages = ROUND if number <= run.config.rounds.rounds else {"controller": train_controller}
+            for name, stage_function in stages.items():
                 take(run, number, name, stage_function, agent)
                 if name == until != "controller":
                     return agent
-        for number in range(run.config.rounds.rounds + 1, run.config.last + 1):
-            take(run, number, "controller", train_controller, agent)
+            if run.timetable and run.timetable.left:
+                notes.print(f"Round {number} of {run.config.last} is done; about {duration(run.timetable.left)} left in all")
     return agent
 
 
 def take(run: Run, number: int, name: str, stage_function: StageFunction, agent: Agent) -> None:
     """Go through a stage of round `number`, and note what it leaves for the stages that build on it."""
-    stage = run.enter(number, name)
+    stage, began = run.enter(number, name), time.time()
     stage_function(run, number, stage, agent)
+    if run.timetable:
+        run.timetable.passed(f"round-{number}/{name}", time.time() - began)
     if (product := stage.result.get("product")) is not None:
         if (part := PRODUCES[name]) in ("episodes", "latents"):
             run.lineage[part] = [*run.lineage[part], product]

@@ -19,6 +19,7 @@ from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.record import check_driver
 from dreamlap.errors import Refused
+from dreamlap.estimate import Timetable
 from dreamlap.files import Owned, check_folder, place
 from dreamlap.mind.world import open_world
 from dreamlap.progress import notes
@@ -64,6 +65,7 @@ class Run:
         self.owner = Owned(self.folder)
         self.store = EpisodeStore(self.folder / "episodes")
         self.lineage: dict[str, Any] = {}
+        self.timetable: Timetable | None = None  # if somebody waits
         asked = {**asdict(config), "data": str(data) if data else None}
         claim(self.folder, Config, asked, places, self._binding, self._forget if retrain else None)
         self._lengthen()

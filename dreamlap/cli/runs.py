@@ -76,7 +76,7 @@ def run(args: Sequence[str]) -> None:
     """
     if not (command := _command("run", args, run)):
         return
-    begun = _begin(command, "controller")
+    begun = _begin(command, "controller", whole=True)
     from dreamlap.outcome import run_all
 
     run_all(begun)
@@ -175,13 +175,18 @@ def _command(verb: str, args: Sequence[str], function: Callable[..., None]) -> "
     return None
 
 
-def _begin(command: PresetCommand, until: str):
-    from dreamlap.estimate import estimate
+def _begin(command: PresetCommand, last: str, whole: bool = False):
+    """The run, whose folder is now ours, to be trained until the stage `last`; `whole`: and to be scored and filmed."""
+    from dreamlap.device import cores
+    from dreamlap.estimate import Timetable, estimate, phases, until
+    from dreamlap.pace import measure
     from dreamlap.plan import Run
 
-    display = _display(command)
-    begun = Run(Path("runs") / str(command.name), command.config, command.data, display, until, command.retrain)
-    notes.print(estimate(command.config))
+    begun = Run(Path("runs") / str(command.name), command.config, command.data, _display(command), last, command.retrain)
+    expected = phases(command.config, measure(command.config), cores())
+    expected = expected if whole else until(last, expected)
+    notes.print(estimate(command.config, sum(expected.values())))
+    begun.timetable = Timetable(expected)
     return begun
 
 
