@@ -52,7 +52,6 @@ Made by `make limits`, on {cores} cores of one machine on one day. Its own ceili
 for a product of two 2,048 × 2,048 matrices in float32, {bf16:,.0f} in bfloat16; {copy:,.0f} GB/s for a copy, read and written.
 
 {table}
-
 Operations are those of matrix products and convolutions, forward and backward. Bytes are what all operations read and write,
 as if nothing stayed in a cache: more than 100 % of the copy means that caches help. Rates are those of whole stages, with
 sampling, logging and checkpoints.
@@ -213,7 +212,8 @@ def rates(folder: Path, autocast: Autocast) -> dict[str, float]:
         found[name] = sizes[name] * many / (time.perf_counter() - began)
     agent, _, _ = data(folder, CPU)
     agent.controller = Linear(agent.memory.latent, agent.memory.hidden, agent.memory.action)
-    evolution = CMAESConfig(population=CANDIDATES, rollouts=ROLLOUTS, steps=EVOLVED, patience=EVOLVED)
+    torch.nn.init.constant_(agent.memory.scalar_head.bias, -20.0)  # no dream ends before its time
+    evolution = CMAESConfig(population=CANDIDATES, rollouts=ROLLOUTS, steps=EVOLVED, patience=EVOLVED + 1)
     driven = awake_fitness(agent, cores(), choose_autocast("auto", CPU), evolution)
     for name, fitness in ((ASLEEP, dream_fitness(agent, config.dream, evolution)), (AWAKE, driven)):
         candidates = torch.zeros(CANDIDATES, sum(weight.numel() for weight in agent.controller.parameters()))
@@ -244,27 +244,13 @@ def main() -> None:
         costs = works(Path(folder) / "works", autocast)
         limit, tracks = ceilings(), sum(in_parallel(track_rate, [SECONDS] * cores(), cores()))
         measured = rates(Path(folder) / "rates", autocast)
-    names = {
-        "V learns": "V learns",
-        "V encodes": "V looks",
-        "M learns": "M learns",
-        "the dream, 1,024": "dream",
-        "C learns by PPO": "C learns",
-        "C evolves in the dream": "dreamed",
-        "C evolves on the track": "driven",
-    }
     rows = []
-    for stage, name in names.items():
-        work, rate = costs[stage], measured[name]
-        shares = [
-            work.flops * rate / limit["float32"],
-            work.flops * rate / limit["bfloat16"],
-            work.bytes * rate / limit["copy"],
-        ]
-        rows.append([stage, work.unit, f"{work.flops / 1e6:,.2f}", f"{work.bytes / 1e3:,.0f}", f"{rate:,.0f}"])
-        rows[-1] += [f"{share:.0%}" for share in shares]
-    heads = ["stage", "unit", "MFLOP a unit", "kB a unit", "units/s"]
-    heads += ["of the float32 product", "of the bfloat16 product", "of the copy"]
+    for stage, work in costs.items():
+        rate = measured[stage]
+        flops, moved = work.flops * rate, work.bytes * rate
+        shares = [flops / limit["float32"], flops / limit["bfloat16"], moved / limit["copy"]]
+        cost = (f"{work.flops / 1e6:,.2f}", f"{work.bytes / 1e3:,.0f}", f"{rate:,.0f}")
+        rows.append((stage, work.unit, *cost, *(f"{share:.0%}" for share in shares)))
     precision = "bfloat16" if limit["bfloat16"] > 1.5 * limit["float32"] else "float32"
     both = 1 / (1 / tracks + costs[AWAKE].flops / limit[precision])
     text = TEXT.format(

@@ -67,7 +67,7 @@ def test_presets_are_listed_on_a_screen(capsys: pytest.CaptureFixture[str]):
         ("jk2500", "V conv 1024"),
         ("jk2500", "data 100 expert"),
         ("debug", "a smoke test"),
-        ("demo", "time 9 min measured"),
+        ("demo", "time 8 min measured"),
     ],
 )
 def test_a_preset_is_told_with_its_parts(name: str, parts: str, capsys: pytest.CaptureFixture[str]):
