@@ -19,6 +19,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.machine import ceilings, rate, wait
 from benchmarks.training import stages
 from dreamlap.agent import Agent, load_agent
 from dreamlap.config.training import CMAESConfig, PPOConfig
@@ -40,38 +41,6 @@ STEPS = 25
 AGENT = "unprivileged"
 FLOPS = 0.84e6
 """Of a step of the dream with the paper's shapes: two matrix products."""
-
-
-def wait(device: torch.device) -> None:
-    """Until the device has done what it was asked."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def rate(call: Callable[[], object], device: torch.device, seconds: float = SECONDS) -> float:
-    """Calls a second, after three that do not count."""
-    for _ in range(3):
-        call()
-    wait(device)
-    calls, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        call()
-        calls += 1
-        wait(device)
-    return calls / (time.perf_counter() - began)
-
-
-def ceilings(device: torch.device) -> dict[str, float]:
-    """What the device itself reaches: products of 4096 x 4096 in FLOP/s, and bytes/s of a copy, read and written."""
-    found = {}
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        size = 4096 if device.type == "cuda" else 1024
-        a = torch.randn(size, size, device=device, dtype=dtype)
-        found[name] = 2 * size**3 * rate(lambda a=a: a @ a, device, 1.0)
-    block = torch.empty(2**28 if device.type == "cuda" else 2**24, dtype=torch.uint8, device=device)
-    other = torch.empty_like(block)
-    found["copy"] = 2 * block.numel() * rate(lambda: other.copy_(block), device, 1.0)
-    return found
 
 
 def errors(agent: Agent, device: torch.device, autocast: Autocast) -> dict[str, float]:
@@ -106,14 +75,17 @@ def errors(agent: Agent, device: torch.device, autocast: Autocast) -> dict[str, 
     return {name: float((found[name].cpu().double() - value).abs().max() / value.abs().max()) for name, value in right.items()}
 
 
-def ppo_update(agent: Agent, config: PPOConfig, autocast: Autocast) -> tuple[Callable[[], object], Learner]:
-    """An update of PPO in the dreams of `agent`, as something to be called again and again."""
+def ppo_update(
+    agent: Agent, config: PPOConfig, autocast: Autocast, record: bool = True
+) -> tuple[Callable[[], object], ActorCritic]:
+    """An update of PPO in the dreams of `agent`, as something to be called again and again, and the C that it trains."""
     device, controller = agent.state.device, copy.deepcopy(agent.controller)
     assert isinstance(controller, ActorCritic)
     optimizer = torch.optim.Adam(controller.parameters(), config.learning_rate, eps=1e-5, fused=True)
     set_rate(optimizer, config.learning_rate)
     mind = Dream(agent, config.num_envs, DreamConfig())
     learner = Learner(controller, [mind], optimizer, autocast)
+    learn = learner if record else learner.update
     seen = [mind.reset(range(config.num_envs))]
     chance = torch.Generator(device).manual_seed(0)
 
@@ -121,21 +93,19 @@ def ppo_update(agent: Agent, config: PPOConfig, autocast: Autocast) -> tuple[Cal
         noise = torch.randn(config.steps, config.num_envs, mind.action_size, generator=chance, device=device)
         steps = config.steps * config.num_envs
         order = torch.stack([torch.randperm(steps, generator=chance, device=device) for _ in range(config.epochs)])
-        seen[:], _ = learner(config, seen, [noise], order)
+        seen[:], _ = learn(config, seen, [noise], order)
 
-    return update, learner
+    return update, controller
 
 
 def recorded_alike(agent: Agent, autocast: Autocast) -> bool:
     """Whether four updates end in the same bits, recorded or not."""
     ends = []
     for record in (True, False):
-        update, learner = ppo_update(agent, PPOConfig(num_envs=256, steps=20), autocast)
-        if not record:
-            learner.recorded = False
+        update, controller = ppo_update(agent, PPOConfig(num_envs=256, steps=20), autocast, record)
         for _ in range(4):
             update()
-        ends.append([part.detach().clone() for part in learner.controller.parameters()])
+        ends.append([part.detach().clone() for part in controller.parameters()])
     return all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
 
 
@@ -199,7 +169,7 @@ def main(name: str = "auto") -> None:
         rates = []
         for precision in (plain, mixed):
             update, _ = ppo_update(agent, config, precision)
-            rates.append(config.num_envs * config.steps * rate(update, device))
+            rates.append(config.num_envs * config.steps * rate(update, device, SECONDS))
         told = f"steps of PPO with {config.num_envs:,} dreams, minibatches of {config.minibatch:,}"
         table.add_row(told, *(f"{r:,.0f}" for r in rates), "")
     table.add_row("steps of CMA-ES in the dream, 64 x 16", f"{cmaes_rate(agent):,.0f}", "", "")

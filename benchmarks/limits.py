@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.dream import dream_rate
+from benchmarks.machine import SECONDS, ceilings
 from benchmarks.seeds import table
 from benchmarks.training import data, stages
 from dreamlap.config.training import CMAESConfig
@@ -34,13 +35,12 @@ from dreamlap.learn.memory import memory_losses
 from dreamlap.learn.ppo import Rollout, ppo_loss, roll_out
 from dreamlap.learn.rollouts import awake_fitness, dream_fitness
 from dreamlap.mind import Dream
-from dreamlap.parallel import CPU, in_parallel, side_by_side
+from dreamlap.parallel import CPU, in_parallel
 from dreamlap.presets import PRESETS
 from dreamlap.progress import console
 from dreamlap.track import FastCarRacing
 from dreamlap.vision.vae import pixels, reconstruction_error
 
-SIZE, SECONDS = 2048, 2.0
 PAGE = Path("docs/limits.md")
 DREAM, ASLEEP, AWAKE = "1,024 dreams", "C evolves in the dream", "C evolves on the track"
 HEAD = ("stage", "unit", "MFLOP", "kB", "units/s", "of the float32 product", "of the bfloat16 product", "of the copy")
@@ -104,38 +104,6 @@ def count(unit: str, units: int, work: Callable[[], object]) -> Work:
     with FlopCounterMode(display=False, custom_mapping=KNOWN) as counter, Bytes() as moved:
         work()
     return Work(unit, counter.get_total_flops() / units, moved.total / units)
-
-
-def ceilings() -> dict[str, float]:
-    """Of all cores together: FLOP/s of a product in both precisions, and bytes/s of a copy, read and written."""
-    many = cores()
-
-    def per_second(make: Callable[[], Callable[[], object]]) -> float:
-        calls = [make() for _ in range(many)]
-
-        def repeat(call: Callable[[], object]) -> int:
-            done, began = 0, time.perf_counter()
-            while time.perf_counter() - began < SECONDS:
-                call()
-                done += 1
-            return done
-
-        began = time.perf_counter()
-        return sum(side_by_side(repeat, calls)) / (time.perf_counter() - began)
-
-    def product(dtype: torch.dtype) -> Callable[[], object]:
-        a, b = torch.randn(SIZE, SIZE, dtype=dtype), torch.randn(SIZE, SIZE, dtype=dtype)
-        return lambda: a @ b
-
-    def copied() -> Callable[[], object]:
-        source, target = torch.ones(2**26), torch.ones(2**26)
-        return lambda: target.copy_(source)
-
-    return {
-        "float32": 2 * SIZE**3 * per_second(lambda: product(torch.float32)),
-        "bfloat16": 2 * SIZE**3 * per_second(lambda: product(torch.bfloat16)),
-        "copy": 2 * 4 * 2**26 * per_second(copied),
-    }
 
 
 def works(folder: Path, autocast: Autocast) -> dict[str, Work]:
@@ -242,7 +210,7 @@ def main() -> None:
     autocast = choose_autocast("auto", choose_device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         costs = works(Path(folder) / "works", autocast)
-        limit, tracks = ceilings(), sum(in_parallel(track_rate, [SECONDS] * cores(), cores()))
+        limit, tracks = ceilings(CPU), sum(in_parallel(track_rate, [SECONDS] * cores(), cores()))
         measured = rates(Path(folder) / "rates", autocast)
     rows = []
     for stage, work in costs.items():

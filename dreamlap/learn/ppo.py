@@ -97,7 +97,6 @@ class Learner:
 
     def __init__(self, controller: ActorCritic, minds: Sequence[Mind], optimizer: torch.optim.Optimizer, autocast: Autocast):
         self.controller, self.minds, self.optimizer, self.autocast = controller, minds, optimizer, autocast
-        self.recorded = True
         self._recorded: dict[PPOConfig, Recorded[Any]] = {}
 
     def __call__(
@@ -106,7 +105,7 @@ class Learner:
         """One update. Of each mind: what it sees, (N, Z + H), and the noise of its actions, (T, N, A); `order` (epochs, T N):
         in what order all steps are learned from -> what each mind sees then, and figures ()."""
         mind = self.minds[0]
-        if len(self.minds) > 1 or not isinstance(mind, Dream) or not self.recorded:
+        if len(self.minds) > 1 or not isinstance(mind, Dream):
             return self.update(config, observations, noises, order)
         if config not in self._recorded:
             self._recorded[config] = Recorded(partial(self._dreamed, config, mind))
