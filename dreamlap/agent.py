@@ -9,11 +9,14 @@ stock `CarRacing-v3`:
     frame, reward, terminated, truncated, _ = track.step(agent.act(frame))
 """
 
+import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +36,9 @@ from dreamlap.settings import deviations, from_dict
 from dreamlap.track import action_form, seen_by
 from dreamlap.vision import VAE, build_vision
 from dreamlap.weights import FORMAT, checksum_of, load_tensors, load_weights, save_tensors
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 PARTS = ("vision", "memory", "controller")
 """What an agent is made of, in the order in which it is trained."""
@@ -212,6 +218,19 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Agent | Expert
 @own_settings()
 def _load(path: Path | str, device: torch.device | str, needed: Sequence[str]) -> Agent | Expert:
     """An agent or an expert, whose parts `needed` must be trained."""
+    loaded = copy.deepcopy(_brought[str(path)]) if str(path) in _brought else _read(path)
+    trained = loaded.about.get("trained", PARTS)
+    if missing := [part for part in needed if part not in trained]:
+        names = {"vision": "V", "memory": "M", "controller": "C"}
+        raise Refused(
+            f"{path} has no trained {' and no trained '.join(names[part] for part in missing)} yet: train it further by "
+            f"`dreamlap train {missing[-1]}` or `dreamlap run`, with the preset that it was begun with"
+        )
+    return loaded.to(device)
+
+
+def _read(path: Path | str) -> Agent | Expert:
+    """An agent or an expert, as its files describe it."""
     folder = agent_folder(path)
     saved = read_object(folder / "agent.json")
     if (form := saved.get("format")) != FORMAT:
@@ -223,15 +242,32 @@ def _load(path: Path | str, device: torch.device | str, needed: Sequence[str]) -
     for name in ("config", "about"):
         if not isinstance(saved.setdefault(name, {} if name == "about" else None), dict):
             raise Refused(f"{folder / 'agent.json'} lacks its {name!r}: copy the agent again")
-    loaded = (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved).to(device)
-    trained = loaded.about.get("trained", PARTS)
-    if missing := [part for part in needed if part not in trained]:
-        names = {"vision": "V", "memory": "M", "controller": "C"}
-        raise Refused(
-            f"{path} has no trained {' and no trained '.join(names[part] for part in missing)} yet: train it further by "
-            f"`dreamlap train {missing[-1]}` or `dreamlap run`, with the preset that it was begun with"
-        )
-    return loaded
+    return (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved)
+
+
+_brought: dict[str, Agent | Expert] = {}
+"""Agents that were sent along with what a process is to do, by their folders."""
+
+
+def bringing(function: Callable[[Item], Result], *folders: Path | str) -> Callable[[Item], Result]:
+    """The same function, for whatever machine: where it loads an agent from one of these folders, it finds it as it is now."""
+    return partial(_with_brought, {str(folder): _load(folder, "cpu", ()) for folder in folders if folder}, function)
+
+
+def _with_brought(agents: Mapping[str, Agent | Expert], function: Callable[[Item], Result], item: Item) -> Result:
+    with _at_hand(agents):
+        return function(item)
+
+
+@contextmanager
+def _at_hand(agents: Mapping[str, Agent | Expert]) -> Iterator[None]:
+    before = dict(_brought)
+    _brought.update(agents)
+    try:
+        yield
+    finally:
+        _brought.clear()
+        _brought.update(before)
 
 
 def trained_parts(path: Path | str) -> tuple[str, ...]:

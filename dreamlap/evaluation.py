@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import gymnasium as gym
 import numpy as np
 
-from dreamlap.agent import Agent, load, load_agent
+from dreamlap.agent import Agent, bringing, load, load_agent
 from dreamlap.config.parts import EXAM, LIMIT
 from dreamlap.drivers import seat
 from dreamlap.errors import Failed, Refused
@@ -114,7 +114,9 @@ def evaluate(
     together = SIDE_BY_SIDE if is_fast(track) else 1
     made = {"returns": [], "steps": [], "laps": 0} | _begun(file, label, together)
     lots = [seeds[i : i + together] for i in range(len(made["returns"]), len(seeds), together)]
-    drive = partial(drive_lot, str(driver) if isinstance(driver, Path) else driver, track)
+    candidate = str(driver) if isinstance(driver, Path) else driver
+    folders = (candidate if isinstance(candidate, str) else "", "" if track in TRACKS or track == "dream" else track)
+    drive = bringing(partial(drive_lot, candidate, track), *folders)
     try:
         with meter(f"drives {track} tracks", len(seeds), len(made["returns"])) as bar:
             for results in in_parallel(drive, lots, min(workers, len(lots))):

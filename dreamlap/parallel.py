@@ -1,16 +1,17 @@
-"""The same function on many items: on threads, or in many processes (joblib's, so that a cluster it knows of will do too)."""
+"""The same function on many items: on threads, in many processes of this machine (joblib's), or on a cluster."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from dreamlap import cluster
 from dreamlap.device import cores
 from dreamlap.errors import Failed
 
@@ -20,7 +21,13 @@ Result = TypeVar("Result")
 
 
 def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """`function` of every item, in order, as they become ready. What a process raises is raised here, with its traceback."""
+    """`function` of every item, in order, as they become ready. What a process raises is raised here, with its traceback.
+
+    Within `dreamlap.cluster.on_cluster` the cluster's cores do it, however many there are.
+    """
+    if cluster.in_use():
+        yield from cluster.spread(partial(_with_own_settings, function), items)
+        return
     jobs = (delayed(_with_own_settings)(function, item) for item in items)
     try:
         yield from cast(Iterator[Result], Parallel(n_jobs=workers, return_as="generator")(jobs))

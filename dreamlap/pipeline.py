@@ -3,6 +3,7 @@
 Every stage is a folder that is done or not. The same call on the same folder goes on where it stopped.
 """
 
+import copy
 import re
 import time
 from collections.abc import Callable
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from dreamlap.agent import Agent, Starts, build_agent
+from dreamlap.cluster import in_use
 from dreamlap.config.parts import LIMIT
 from dreamlap.config.run import Config
 from dreamlap.control import ActorCritic
+from dreamlap.device import choose_autocast
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeFile, EpisodeStore
 from dreamlap.episodes.latents import Latents, encode_episodes, join, load_latents, newest, save_latents
@@ -313,7 +316,10 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
         train_ppo(stage, agent.controller, minds, curriculum, seed, run.autocast, previous)
         return sum(part.updates for part in curriculum) * ppo.num_envs * ppo.steps
     cmaes = config.cmaes if from_scratch else replace(config.cmaes, generations=config.rounds.controller_updates)
-    driven = partial(awake_fitness, agent, config.workers, run.autocast)
+    driver, autocast = agent, run.autocast
+    if in_use():  # its machines need not have what this one learns on
+        driver, autocast = copy.deepcopy(agent).to("cpu"), choose_autocast(config.precision, torch.device("cpu"))
+    driven = partial(awake_fitness, driver, config.workers, autocast)
     fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes)
     real = driven(replace(cmaes, steps=LIMIT, leaving_penalty=0.0, off_road_penalty=0.0))
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))

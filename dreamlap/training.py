@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dreamlap.agent import Agent, load_agent
+from dreamlap.cluster import on_cluster
 from dreamlap.config.run import Config
 from dreamlap.errors import Refused
 from dreamlap.outcome import choose
@@ -40,10 +41,11 @@ def train(
     """
     if isinstance(preset, str) and preset not in PRESETS:
         raise Refused(f"there is no preset {preset!r}; did you mean {_nearest(preset, PRESETS)}?")
-    config = PRESETS[preset].config if isinstance(preset, str) else preset
-    run = Run(Path(folder), changed(scaled(config, scale), settings), Path(data) if data else None)
-    learn(run)
-    choose(run)
+    config = changed(scaled(PRESETS[preset].config if isinstance(preset, str) else preset, scale), settings)
+    run = Run(Path(folder), config, Path(data) if data else None)
+    with on_cluster(config.cluster):
+        learn(run)
+        choose(run)
     return load_agent(run.folder / "agent")
 
 

@@ -86,7 +86,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, episode: Episode, monkeyp
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dreamlap.episodes.store.save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match=r"No space left on device: .*one\.episode"):
         EpisodeStore(tmp_path).write("one", episode)
     assert list(tmp_path.iterdir()) == []

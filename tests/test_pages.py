@@ -113,7 +113,7 @@ def check_pip(words: list[str], _: pytest.MonkeyPatch) -> None:
 CHECKS: dict[str, Callable[[list[str], pytest.MonkeyPatch], None]] = {
     "dreamlap": parse, "make": check_make, "python": check_python, "python3": check_python, "pip": check_pip,
 }  # fmt: skip
-UNCHECKED = ("git", "cd", "source", ".")
+UNCHECKED = ("git", "cd", "source", ".", "ray")
 """Programs whose commands cannot be tried here."""
 
 

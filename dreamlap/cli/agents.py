@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import DisallowNone
 
-from dreamlap.cli.words import AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks
+from dreamlap.cli.words import Address, AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks
+from dreamlap.cluster import on_cluster
 from dreamlap.errors import Failed, Refused, explain
 from dreamlap.progress import console, print_for_programs
 from dreamlap.settings import SEED, WORKERS, least
@@ -27,6 +28,7 @@ def evaluate(
     json: File = None,
     track: str = "stock",
     exam: Flag = False,
+    cluster: Address = "",
 ) -> None:
     """Score an agent on tracks that it was not trained on.
 
@@ -45,13 +47,15 @@ def evaluate(
             what M predicts in its dream.
         exam: The robustness exam (Tang, Nguyen & Ha 2020): tracks whose colours are shifted, with black bars at the sides, with
             a red square beside the car. Three scores of 100 tracks, in FILE-colours.json, FILE-bars.json and FILE-blob.json.
+        cluster: A Ray cluster drives instead: `ray`, or the address of its head.
     """
     from dreamlap.config.parts import EXAM
     from dreamlap.evaluation import FINAL, SELECTION, seed_range
     from dreamlap.show.exam import beside_published
 
     if not exam:
-        _score(agent, seed_range(seeds, final), workers, track, json)
+        with on_cluster(cluster):
+            _score(agent, seed_range(seeds, final), workers, track, json)
         return
     if track not in ("stock", "fast"):
         raise Refused(f"--exam disturbs the frames of the stock or of the fast track, not --track {track}")
@@ -59,9 +63,10 @@ def evaluate(
     if json == STDOUT:
         raise Refused("--exam makes three scores: give --json a file, such as exam.json for exam-colours.json and two more")
     made = {}
-    for variant in EXAM:
-        file = json and json.with_stem(f"{json.stem}-{variant}")
-        made[variant] = _score(agent, tracks, workers, f"{track}-{variant}", file)
+    with on_cluster(cluster):
+        for variant in EXAM:
+            file = json and json.with_stem(f"{json.stem}-{variant}")
+            made[variant] = _score(agent, tracks, workers, f"{track}-{variant}", file)
     console.print(beside_published(made))
 
 
@@ -125,6 +130,7 @@ def compare(
     final: Flag = False,
     workers: Annotated[int, WORKERS] = 2,
     json: File = None,
+    cluster: Address = "",
 ) -> None:
     """Compare two agents, or two scores, on the same tracks.
 
@@ -141,6 +147,7 @@ def compare(
         final: The test tracks, as for `evaluate`.
         workers: Processes that drive.
         json: File for the differences; `-` prints them.
+        cluster: A Ray cluster drives instead: `ray`, or the address of its head.
     """
     from dreamlap.evaluation import Stopped
     from dreamlap.evaluation import evaluate as measure
@@ -153,7 +160,8 @@ def compare(
         made = []
         for path, score in zip((first, second), scores, strict=True):
             try:
-                made.append(score or measure(path, tracks, workers, track))
+                with on_cluster(cluster):
+                    made.append(score or measure(path, tracks, workers, track))
             except Stopped as stopped:
                 raise KeyboardInterrupt(f"{path}: {stopped.told}") from None
             console.print(f"{path}: {headline(made[-1])}")

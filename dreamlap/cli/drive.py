@@ -6,7 +6,8 @@ from typing import Annotated
 import tyro
 
 from dreamlap.cli.data import data_info
-from dreamlap.cli.words import Folder, FolderPath
+from dreamlap.cli.words import Address, Folder, FolderPath
+from dreamlap.cluster import on_cluster
 from dreamlap.config.parts import DriverConfig, TrackConfig
 from dreamlap.settings import SEED, SHARE, WORKERS, least
 
@@ -21,6 +22,7 @@ def collect(
     reverse: Annotated[float, SHARE] = 0.0,
     seed: Annotated[int, SEED] = 0,
     workers: Annotated[int, WORKERS] = 2,
+    cluster: Address = "",
 ) -> None:
     """Drive episodes and keep them in a folder.
 
@@ -38,12 +40,14 @@ def collect(
         reverse: Share of the episodes that drive the lap the other way round, where the turns are right ones.
         seed: All chance comes from it.
         workers: Processes that drive.
+        cluster: A Ray cluster drives instead: `ray`, or the address of its head.
     """
     from dreamlap.episodes import EpisodeStore
     from dreamlap.episodes.record import collect as record
 
     name = driver.name
-    record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, reverse, workers)
+    with on_cluster(cluster):
+        record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, reverse, workers)
     data_info(store)
 
 

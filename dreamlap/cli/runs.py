@@ -12,6 +12,7 @@ import tyro
 
 from dreamlap.cli.listing import preset_called
 from dreamlap.cli.words import COLUMNS, Folder, about, parsed, refuse_old_flags
+from dreamlap.cluster import on_cluster
 from dreamlap.config.run import Config
 from dreamlap.config.training import ExpertConfig
 from dreamlap.errors import Refused
@@ -79,7 +80,8 @@ def run(args: Sequence[str]) -> None:
     begun = _begin(command, "controller", whole=True)
     from dreamlap.outcome import run_all
 
-    run_all(begun)
+    with on_cluster(command.config.cluster):
+        run_all(begun)
     _show_outcome(begun.folder)
 
 
@@ -130,7 +132,9 @@ def _train(stage: str, args: Sequence[str], verb: Callable[..., None]) -> None:
     from dreamlap.outcome import leave
     from dreamlap.pipeline import learn
 
-    for what, where in leave(begun, learn(begun, until=stage), stage).items():
+    with on_cluster(command.config.cluster):
+        agent = learn(begun, until=stage)
+    for what, where in leave(begun, agent, stage).items():
         console.print(f"  {what:8}{where}")
 
 
@@ -234,7 +238,7 @@ def check_name(name: str) -> str:
 
 
 FREE = (
-    *("device", "precision", "workers", "selection."),
+    *("device", "precision", "workers", "cluster", "selection."),
     *("rounds.rounds", "restarts.controllers", "ppo.updates", "cmaes.generations"),
 )
 """Settings that are not part of a run's name: they change neither what is trained nor where it goes on."""

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+from dreamlap.cluster import check_address
 from dreamlap.config.parts import (
     LIMIT,
     MOST_AWAKE,
@@ -168,10 +169,14 @@ class Config:
     """Of the matrix products while V and M are trained; `auto` takes bfloat16 where the hardware has it."""
     workers: Annotated[int, WORKERS] = 2
     """Processes that drive tracks; it changes the time, not the result."""
+    cluster: str = ""
+    """Let a cluster drive, by Ray: `ray` for the one that this machine is part of (or a new one here), or the address of its
+    head, such as 10.0.0.1:6379. V, M and C are trained here. Empty: processes of this machine drive."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot go together."""
         _ = self.agent  # which checks that this V can see these frames
+        check_address(self.cluster)
         awake, linear = self.controller.mind == "awake", self.controller.kind == "linear"
         if self.restarts.controllers and linear:
             raise Refused("only an actor-critic can be restarted: --restarts.controllers 0, or --controller.kind actor-critic")

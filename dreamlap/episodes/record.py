@@ -3,14 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from dreamlap.agent import load
+from dreamlap.agent import bringing, load
 from dreamlap.drivers import SCRIPTED, Driver, DriverConfig, build_driver
-from dreamlap.episodes.store import Episode, EpisodeFile, EpisodeStore
+from dreamlap.episodes.store import Episode, EpisodeFile, EpisodeStore, Packed, pack
 from dreamlap.errors import Refused
 from dreamlap.files import Owned
 from dreamlap.mind.world import DreamTrack, open_world, ways_to_begin
@@ -29,7 +28,6 @@ SIDE_BY_SIDE = 8
 class Lot:
     """Episodes that one worker drives side by side."""
 
-    store: Path
     driver: DriverConfig
     seeds: dict[str, int]  # name of the episode -> seed of its chance and its track
     wanted: set[str]  # names of those that are to be kept: the others are there already
@@ -77,16 +75,19 @@ def _collect(
     if other := next((place.other for place in places if place.other is not None), None):
         notes.print(f"{store.folder} holds episodes of that name already, made with other settings ({other}). They stay.")
     lots = [
-        Lot(store.folder, driver, dict(group), {name for name, _ in group} - found, track, steps, random_start, reverse, made)
+        Lot(driver, dict(group), {name for name, _ in group} - found, track, steps, random_start, reverse, made)
         for group in _groups(list(zip(names, tracks, strict=True)), SIDE_BY_SIDE)
         if any(name not in found for name, _ in group)
     ]
     if not lots:
         notes.print(f"all {episodes} episodes are in {store.folder} already: nothing is driven")
         return names
+    drive_lots = bringing(drive_lot, "" if driver.kind in SCRIPTED else driver.kind, track.dream)
     with meter(f"{driver.name} drives", episodes, len(found)) as bar:
-        for driven in in_parallel(drive_lot, lots, workers):
-            bar.advance(driven)
+        for driven in in_parallel(drive_lots, lots, workers):
+            for name, episode in driven.items():
+                store.write(name, episode)
+            bar.advance(len(driven))
     return names
 
 
@@ -163,13 +164,10 @@ def _groups(items: list[tuple[str, int]], size: int) -> list[list[tuple[str, int
     return [items[i : i + size] for i in range(0, len(items), size)]
 
 
-def drive_lot(lot: Lot) -> int:
-    """Drive a lot and write those of its episodes that are wanted -> how many."""
-    driver = build_driver(lot.driver, len(lot.seeds))
-    for name, episode in zip(lot.seeds, drive(driver, lot), strict=True):
-        if name in lot.wanted:
-            EpisodeStore(lot.store).write(name, episode)
-    return len(lot.wanted)
+def drive_lot(lot: Lot) -> dict[str, Packed]:
+    """Drive a lot -> those of its episodes that are wanted, by their names."""
+    driven = zip(lot.seeds, drive(build_driver(lot.driver, len(lot.seeds)), lot), strict=True)
+    return {name: pack(episode, name) for name, episode in driven if name in lot.wanted}
 
 
 def drive(driver: Driver, lot: Lot) -> list[Episode]:

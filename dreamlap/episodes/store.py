@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zstandard
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from dreamlap.errors import Refused
 from dreamlap.files import place, replacing
@@ -91,6 +91,39 @@ def _version(path: Path) -> tuple[int, ...]:
     """What changes whenever the file does."""
     told = path.stat()
     return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
+
+
+class Packed(NamedTuple):
+    """An episode as the bytes of its file: so it travels from the machine that drove it."""
+
+    identity: str
+    data: bytes
+
+
+def pack(episode: Episode, where: str) -> Packed:
+    """Compress an episode, called `where` in complaints.
+
+    Raises:
+        Refused: it is no episode.
+    """
+    episode.check(where)
+    compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
+    chunks = [
+        compressor.compress(np.ascontiguousarray(episode.frames[i : i + CHUNK]).data)
+        for i in range(0, len(episode.frames), CHUNK)
+    ]
+    arrays = {
+        "frames": np.frombuffer(b"".join(chunks), np.uint8),
+        "offsets": np.cumsum([0, *map(len, chunks)]),
+        "shape": np.array(episode.frames.shape),
+        "actions": episode.actions.astype(np.float32),
+        "rewards": episode.rewards.astype(np.float32),
+        "speeds": episode.speeds.astype(np.float32),
+    }
+    about = json.dumps({**episode.about, "terminated": episode.terminated, "truncated": episode.truncated})
+    identity = episode.identity
+    told = {"about": about, "identity": identity, "checksum": _guard({n: arrays[n] for n in SMALL}, about)}
+    return Packed(identity, save(arrays, told))
 
 
 class EpisodeFile:
@@ -221,34 +254,19 @@ class EpisodeStore:
         """The episodes that are there, sorted."""
         return sorted(path.stem for path in self.folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
-    def write(self, name: str, episode: Episode) -> None:
+    def write(self, name: str, episode: Episode | Packed) -> None:
         """Keep an episode under `name`. Where the same one is there already, nothing is done; a broken file is replaced.
 
         Raises:
             Refused: it is no episode, or another one has that name.
         """
-        episode.check(f"{self.folder / name}")
+        packed = pack(episode, f"{self.folder / name}") if isinstance(episode, Episode) else episode
         if name in self and (there := self._whole(name)) is not None:
-            if there.identity == episode.identity:
+            if there.identity == packed.identity:
                 return
             raise Refused(f"{self._path(name)} is there already and is another episode: choose another folder, or delete it")
-        compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
-        chunks = [
-            compressor.compress(np.ascontiguousarray(episode.frames[i : i + CHUNK]).data)
-            for i in range(0, len(episode.frames), CHUNK)
-        ]
-        arrays = {
-            "frames": np.frombuffer(b"".join(chunks), np.uint8),
-            "offsets": np.cumsum([0, *map(len, chunks)]),
-            "shape": np.array(episode.frames.shape),
-            "actions": episode.actions.astype(np.float32),
-            "rewards": episode.rewards.astype(np.float32),
-            "speeds": episode.speeds.astype(np.float32),
-        }
-        about = json.dumps({**episode.about, "terminated": episode.terminated, "truncated": episode.truncated})
-        told = {"about": about, "identity": episode.identity, "checksum": _guard({n: arrays[n] for n in SMALL}, about)}
         with replacing(self._path(name)) as partial:
-            save_file(arrays, str(partial), told)
+            partial.write_bytes(packed.data)
 
     def _whole(self, name: str) -> EpisodeFile | None:
         try:

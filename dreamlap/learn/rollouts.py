@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamlap.agent import Agent
+from dreamlap.agent import Agent, bringing
 from dreamlap.config.training import CMAESConfig
 from dreamlap.control.linear import Linear, Population, act
 from dreamlap.device import Autocast
@@ -77,7 +77,7 @@ def awake_fitness(
             return fitness_in(mind, like, lot, seeds, config)
 
         at_once = max(1, min(LOT // len(seeds), len(candidates) // LOTS))
-        return np.concatenate(list(in_parallel(drive, candidates.split(at_once), workers)))
+        return np.concatenate(list(in_parallel(bringing(drive, track.dream), candidates.split(at_once), workers)))
 
     return fitness
 
