@@ -320,6 +320,7 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
     if in_use():  # its machines need not have what this one learns on
         driver, autocast = copy.deepcopy(agent).to("cpu"), choose_autocast(config.precision, torch.device("cpu"))
     driven = partial(awake_fitness, driver, config.workers, autocast)
+    cmaes = cmaes if awake else replace(cmaes, first_rollouts=0)
     fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes)
     real = driven(replace(cmaes, steps=LIMIT, leaving_penalty=0.0, off_road_penalty=0.0))
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))

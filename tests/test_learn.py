@@ -13,7 +13,7 @@ from dreamlap.agent import Agent, AgentConfig, build_agent
 from dreamlap.control import ActorCritic, Linear
 from dreamlap.device import choose_autocast
 from dreamlap.episodes.latents import Latents
-from dreamlap.learn.cmaes import CMAESConfig, search_basis, train_cmaes
+from dreamlap.learn.cmaes import CMAESConfig, noise_share, search_basis, train_cmaes
 from dreamlap.learn.distillation import distill
 from dreamlap.learn.loop import run_updates
 from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, fit_memory, remember
@@ -217,7 +217,7 @@ def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
 
     def real(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
         tested.append(seeds)
-        return np.full(len(candidates), 7.0)
+        return np.full((len(candidates), len(seeds)), 7.0)
 
     stage = Stage(tmp_path)
     train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, None, real)
@@ -233,7 +233,7 @@ def test_the_better_of_mean_and_best_candidate_is_kept(tmp_path: Path):
     def evolve(name: str, returns: list[float]) -> torch.Tensor:
         def real(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
             finalists[:] = list(candidates)
-            return np.array(returns)
+            return np.array(returns)[:, None]
 
         controller, mind = Linear(2, 0, 1), Corridor(4)
         train_cmaes(
@@ -271,7 +271,7 @@ def test_a_rollout_that_earns_nothing_ends_and_the_others_go_on():
     speeds = torch.tensor([0.0, 0.5, 0.9])
     candidates = torch.stack([torch.zeros(3), torch.zeros(3), speeds.atanh()], 1)
     earned = fitness_in(mind, like, candidates, [1, 2], CMAESConfig(steps=8, patience=3))
-    assert earned.tolist() == [0, 8, 6]  # to its patience, to the last step, to its fall
+    assert earned.tolist() == [[0, 0], [8, 8], [6, 6]]  # to its patience, to the last step, to its fall
     assert mind.steps == 2 * (3 + 8 + 6)
 
 
@@ -287,7 +287,7 @@ def test_leaving_the_road_costs_once_and_every_step_beside_it_besides():
 
     config = CMAESConfig(steps=6, leaving_penalty=10.0, off_road_penalty=0.5)
     earned = fitness_in(Verge(2), Linear(2, 0, 1), torch.zeros(2, 3), [1], config)
-    assert earned.tolist() == [6 - 10 * (0.5 + 0.5 + 1) - 0.5 * 3.5] * 2  # it began beside the road: that is no leaving
+    assert earned.tolist() == [[6 - 10 * (0.5 + 0.5 + 1) - 0.5 * 3.5]] * 2  # it began beside the road: that is no leaving
 
 
 def test_driving_awake_costs_and_earns_the_same_in_any_number_of_processes(agent: Agent):
@@ -298,10 +298,46 @@ def test_driving_awake_costs_and_earns_the_same_in_any_number_of_processes(agent
     one, two = (awake_fitness(agent, workers, FULL, config) for workers in (1, 2))
     first = one(candidates, [3, 4])
     assert np.isfinite(first).all()
-    assert len(set(first)) > 1
+    assert first.shape == (5, 2)
+    assert len(set(first.mean(1))) > 1
     assert np.array_equal(first, two(candidates, [3, 4]))
     assert not np.array_equal(first, one(candidates, [5, 6]))
     assert np.array_equal(first, one(candidates, [3, 4]))  # tracks that were driven before are as good as new ones
+
+
+def test_chance_is_told_from_what_the_candidates_do():
+    chance = np.random.default_rng(0)
+    worth, track = 10 * chance.normal(size=(4000, 1)), 50 * chance.normal(size=(1, 4))
+    luck = 20 * chance.normal(size=(4000, 4))
+    assert noise_share(worth + track) == pytest.approx(0.0, abs=1e-9)  # tracks differ, and the same for all
+    assert noise_share(worth + track + luck) == pytest.approx((20**2 / 4) / (10**2 + 20**2 / 4), abs=0.03)
+    assert noise_share(luck) == pytest.approx(1.0, abs=0.05)
+    assert noise_share(np.zeros((3, 2))) == 0.0
+    assert noise_share(worth) == 1.0  # one rollout: nobody knows
+
+
+def test_candidates_drive_more_rollouts_where_chance_decides_and_no_more_than_allowed(tmp_path: Path):
+    config = CMAESConfig(generations=40, population=8, rollouts=6, first_rollouts=2, steps=5, sigma=0.3)
+
+    def evolve(name: str, noise: float, generations: int = 40) -> list[float]:
+        def drive(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
+            luck = np.stack([np.random.default_rng(seed).normal(size=len(candidates)) for seed in seeds], 1)
+            return -((candidates[:, -1:].double().numpy() - 3) ** 2) + noise * luck
+
+        shorter = CMAESConfig(**{**vars(config), "generations": generations})
+        stage = Stage(tmp_path / name)
+        train_cmaes(stage, Linear(2, 0, 1), drive, shorter, seed=0)
+        return [line["rollouts"] for line in stage.metrics()]
+
+    loud = evolve("loud", 100.0)
+    assert loud[:4] == [2, 2, 2, 2]
+    assert loud == sorted(loud)
+    assert set(loud) == {2, 3, 4, 6}
+    assert evolve("quiet", 1e-6) == [2] * 40
+    evolve("broken", 100.0, 11)
+    assert evolve("broken", 100.0) == loud  # it goes on with as many as it had come to
+    kept, whole = Stage(tmp_path / "broken").load() or {}, Stage(tmp_path / "loud").load() or {}
+    assert torch.equal(kept["fitness"][-1], whole["fitness"][-1])
 
 
 def test_an_evolution_stops_at_its_target(tmp_path: Path):

@@ -140,6 +140,9 @@ class CMAESConfig:
     """Candidates a generation."""
     rollouts: Annotated[int, SIZE] = count(16, least=1)
     """Rollouts a candidate, on the same tracks or dreams for all."""
+    first_rollouts: Annotated[int, least(0, 2**24)] = 0
+    """Rollouts a candidate in the first generation, in the real environment. There are more, up to `rollouts`, when chance has
+    a larger part in the order of the candidates than they have. 0: `rollouts` from the beginning."""
     steps: Annotated[int, least(1)] = count(1000, least=20)
     """The most steps of a rollout."""
     patience: Annotated[int, least(1)] = 100

@@ -7,7 +7,7 @@ the candidates.
 A weight matters as much as the input that it belongs to varies. So the search runs in coordinates that are divided by the
 spread of what C sees along them: a step of the same length then changes the actions by as much, whichever way it goes.
 
-Letters: P population, K coordinates, D weights, I inputs of C, A actions.
+Letters: P population, R rollouts a candidate, K coordinates, D weights, I inputs of C, A actions.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,10 @@ from dreamlap.progress import meter
 from dreamlap.run import Stage
 from dreamlap.seeds import numpy_generator, training_track
 
+NOISE = 0.5
+"""Share of chance in the variance among the candidates' means above which a candidate needs more rollouts; a third more."""
+SMOOTH = 0.9
+"""How much of the last generations' share is kept: one alone is itself a matter of chance."""
 FINALISTS = 16
 """Training tracks on which the last generation's mean and its best candidate drive against each other."""
 
@@ -55,6 +59,7 @@ def train_cmaes(
         start = parameters_to_vector(controller.parameters()).detach().cpu()
         saved = {"start": start, "basis": search_basis(controller, seen, config.directions), "fitness": []}
     start, basis, told, first = saved["start"], saved["basis"], list(saved["fitness"]), len(before["fitness"]) if before else 0
+    rollouts, noise = saved.get("effort", (config.first_rollouts or config.rollouts, 0.0))
     strategy = _strategy(np.zeros(len(basis)), config, seed)
 
     def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
@@ -73,8 +78,9 @@ def train_cmaes(
                 break
             candidates = strategy.ask()
             weights = weights_at(candidates)
-            seeds = [training_track("rollout", generation, r, seed=seed) for r in range(config.rollouts)]
-            measured = torch.from_numpy(fitness(weights, seeds))
+            seeds = [training_track("rollout", generation, r, seed=seed) for r in range(rollouts)]
+            returns = fitness(weights, seeds)
+            measured = torch.from_numpy(returns.mean(1))
             if not measured.isfinite().all():
                 raise FloatingPointError(
                     f"a candidate of generation {generation} in {stage.folder} earned what is no number; those before are "
@@ -83,18 +89,24 @@ def train_cmaes(
             strategy.tell(candidates, (-measured).tolist())
             told.append(measured)
             best_weights = weights[measured.argmax()]
-            stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told})
+            noise = SMOOTH * noise + (1 - SMOOTH) * noise_share(returns)
+            if noise > NOISE and rollouts < config.rollouts:
+                more = min(config.rollouts, rollouts + -(-rollouts // 3))
+                rollouts, noise = more, noise * rollouts / more
+            kept = {"start": start, "basis": basis, "fitness": told, "effort": (rollouts, noise)}
+            stage.save(len(told) - first, kept)
             best, mean = measured.max().item(), measured.mean().item()
             real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
-            log(len(told) - first, {"best": best, "mean": mean, "sigma": float(strategy.sigma), **real})
+            log(len(told) - first, {"best": best, "mean": mean, "sigma": float(strategy.sigma), "rollouts": len(seeds), **real})
             bar.advance(note=f"best {best:.1f}  mean {mean:.1f}")
             if show:
                 show(best_weights, len(told))
     finalists = torch.stack([weights_at([strategy.mean])[0], best_weights])
     tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(FINALISTS)]
-    chosen = int(test(finalists, tracks).argmax()) if test else 0
+    chosen = int(test(finalists, tracks).mean(1).argmax()) if test else 0
     vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
-    stage.save(len(told) - first, {"start": start, "basis": basis, "fitness": told, "controller": controller.state_dict()})
+    kept = {"start": start, "basis": basis, "fitness": told, "effort": (rollouts, noise), "controller": controller.state_dict()}
+    stage.save(len(told) - first, kept)
 
 
 def search_basis(controller: Linear, seen: Tensor | None, directions: int) -> Tensor:
@@ -130,7 +142,21 @@ def _test(test: Fitness | None, mean: Tensor, config: CMAESConfig, seed: int, ge
     if test is None or not config.test_every or generation % config.test_every:
         return {}
     seeds = [training_track("test", generation, i, seed=seed) for i in range(config.tests)]
-    return {"real": float(test(mean[None], seeds)[0])}
+    return {"real": float(test(mean[None], seeds).mean())}
+
+
+def noise_share(returns: np.ndarray) -> float:
+    """How much of the variance among the candidates' means is chance: 0 none, 1 all of it. `returns`: (P, R).
+
+    Chance is what is left of a return when what its candidate and its track do to all others is taken off (an analysis of
+    variance of two ways, without repetition). With one rollout it cannot be told, and is taken for all of it.
+    """
+    candidates, rollouts = returns.shape
+    means = returns.mean(1, keepdims=True)
+    if rollouts == 1 or not (spread := float(means.var(ddof=1))):
+        return float(rollouts == 1)
+    left = returns - means - returns.mean(0) + returns.mean()
+    return min(1.0, float((left**2).sum()) / ((candidates - 1) * (rollouts - 1) * rollouts) / spread)
 
 
 def _strategy(start: np.ndarray, config: CMAESConfig, seed: int) -> cma.CMAEvolutionStrategy:

@@ -27,7 +27,7 @@ from dreamlap.recorded import Recorded
 from dreamlap.track import TrackConfig
 
 Fitness = Callable[[Tensor, list[int]], np.ndarray]
-"""Candidates (P, D) and the seeds of the rollouts (R,) -> mean objective of each candidate (P,)."""
+"""Candidates (P, D) and the seeds of the rollouts (R,) -> the objective of each candidate in each rollout (P, R)."""
 
 SHARDS = 4
 """Into how many shards the candidates of a generation are cut, to dream side by side."""
@@ -120,7 +120,7 @@ class Tally(NamedTuple):
 
 @torch.no_grad()
 def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> np.ndarray:
-    """The mean objective of candidates (P, D) over the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P,).
+    """The objective of candidates (P, D) in the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P, R).
 
     A rollout counts until its first end, or until it has earned nothing for `patience` steps.
     """
@@ -139,7 +139,7 @@ def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], c
             mind.keep(on)
         if not len(rows):
             break
-    return _means(earned, len(candidates))
+    return _by_candidate(earned, len(candidates))
 
 
 @torch.no_grad()
@@ -154,7 +154,7 @@ def _fitness_on_gpu(
         now = stretch(drivers.weight, drivers.bias, *now)
         if not now[4].any():
             break
-    return _means(now[1], len(candidates))
+    return _by_candidate(now[1], len(candidates))
 
 
 def _stretch(mind: Dream, config: CMAESConfig, weight: Tensor, bias: Tensor, *now: Tensor) -> tuple[Tensor, ...]:
@@ -167,6 +167,6 @@ def _stretch(mind: Dream, config: CMAESConfig, weight: Tensor, bias: Tensor, *no
     return observation, *tally, *mind.present
 
 
-def _means(earned: Tensor, candidates: int) -> np.ndarray:
-    """What all rollouts earned (P R,) -> the mean of each candidate (P,)."""
-    return earned.unflatten(0, (candidates, -1)).mean(1).cpu().double().numpy()
+def _by_candidate(earned: Tensor, candidates: int) -> np.ndarray:
+    """What all rollouts earned (P R,) -> of each candidate (P, R)."""
+    return earned.unflatten(0, (candidates, -1)).cpu().double().numpy()
