@@ -21,7 +21,7 @@ from dreamlap.control import ActorCritic
 from dreamlap.device import choose_autocast
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeFile, EpisodeStore
-from dreamlap.episodes.latents import Latents, encode_episodes, join, load_latents, newest, save_latents
+from dreamlap.episodes.latents import Latents, encode_episodes, join, keep_latents, load_latents, newest
 from dreamlap.episodes.record import collect
 from dreamlap.errors import Refused
 from dreamlap.estimate import duration
@@ -216,16 +216,22 @@ def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     again = number and run.config.rounds.vision_updates
     new = episodes_of(run, *(range(number + 1) if again else [number]))
     with meter("V looks at the episodes", len(new)) as bar:
-        latents = encode_episodes(agent.vision, new, agent.actions, run.config.track.bar, run.autocast, bar.over)
-    product = save_latents(stage.folder / "latents.safetensors", latents)
-    stage.finish(seconds=time.time() - began, steps=latents.steps, product=product)
+        files, product = keep_latents(
+            stage.folder, agent.vision, new, agent.actions, run.config.track.bar, run.autocast, bar.over
+        )
+    stage.finish(seconds=time.time() - began, steps=sum(map(len, new)), product=product, files=files)
+
+
+def kept_latents(run: Run, number: int) -> Latents:
+    """What V kept in the stage of this round."""
+    stage = run.stage(number, "encode")
+    return load_latents([stage.folder / name for name in stage.result.get("files", ["latents.safetensors"])], run.device)
 
 
 def latents_of(run: Run, number: int) -> tuple[Latents, int]:
     """All episodes up to this round as V sees them now, and the number of the first episode of this round."""
     rounds = [number] if run.config.rounds.vision_updates else range(number + 1)
-    parts = [load_latents(run.stage(n, "encode").folder / "latents.safetensors", run.device) for n in rounds]
-    latents = join(parts)
+    latents = join([kept_latents(run, n) for n in rounds])
     return latents, len(latents.length) - len(episodes_of(run, number))
 
 
@@ -234,7 +240,7 @@ def check_dream(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     if stage.done or not number or run.config.controller.mind != "dream":
         return
     began = time.time()
-    seen = load_latents(run.stage(number, "encode").folder / "latents.safetensors", run.device)
+    seen = kept_latents(run, number)
     latents = newest(seen, len(episodes_of(run, number)))  # if V has learned since, it has looked at the older ones again, too
     asked = predictions(agent.memory, latents, SIGHT, run.config.memory.burn_in, run.seed("trust", number))
     found = compare_rewards(asked, off_road_penalty(run))

@@ -136,7 +136,9 @@ class Run:
             notes.print(f"{stage.folder} is made again: {' and '.join(WORDS[part] for part in changed)} changed")
             stage.reset()
             stage.build_on(inputs)
-        if stage.done and (lost := [file for file in LEAVES.get(name, ()) if not (stage.folder / file).exists()]):
+        if stage.done and (
+            lost := [file for file in stage.result.get("files", LEAVES.get(name, ())) if not (stage.folder / file).exists()]
+        ):
             notes.print(f"{stage.folder} is made again: its {lost[0]} is missing")
             stage.reopen()
         return stage

@@ -4,7 +4,8 @@ import gc
 import math
 import weakref
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from safetensors.numpy import save_file
 from dreamlap.agent import Agent
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import Episode, EpisodeStore
-from dreamlap.episodes.latents import encode_episodes, join, load_latents, save_latents, windows
+from dreamlap.episodes.latents import encode_episodes, join, keep_latents, load_latents, save_latents, windows
 from dreamlap.episodes.record import collect
 from dreamlap.episodes.store import CHUNK, FrameSampler
 from dreamlap.errors import Refused
@@ -109,7 +110,7 @@ def test_windows_are_aligned(tmp_path: Path, episode: Episode, agent: Agent):
     assert cut.mask[1].tolist() == [1] * 5 + [0] * 5
     assert cut.end[1].tolist() == [0] * 4 + [1] + [0] * 5
     save_latents(tmp_path / "kept.safetensors", latents)
-    kept = load_latents(tmp_path / "kept.safetensors", torch.device("cpu"))
+    kept = load_latents([tmp_path / "kept.safetensors"], torch.device("cpu"))
     torch.testing.assert_close(join([kept, latents]).mu[:82], latents.mu)
 
 
@@ -300,13 +301,49 @@ def test_episodes_that_do_not_say_what_made_them_are_taken_at_their_word(tmp_pat
     assert contents(tmp_path) == before
 
 
+def test_encoding_that_was_interrupted_goes_on_after_the_last_lot(
+    tmp_path: Path, episode: Episode, agent: Agent, monkeypatch: pytest.MonkeyPatch
+):
+    store, looked = EpisodeStore(tmp_path / "episodes"), []
+    for i in range(5):
+        store.write(f"e{i}", replace(episode, rewards=episode.rewards + i))
+    monkeypatch.setattr("dreamlap.episodes.latents.LOT", 2)
+
+    def keep(until: int = 5) -> tuple[list[str], str]:
+        def counted(looks: Iterable[None]) -> Iterator[None]:
+            for look in looks:
+                if len(looked) == until:
+                    raise KeyboardInterrupt
+                looked.append(look)
+                yield look
+
+        looked.clear()
+        return keep_latents(tmp_path, agent.vision, list(store), PEDAL, True, counted=counted)
+
+    with pytest.raises(KeyboardInterrupt):
+        keep(3)
+    before = (tmp_path / "latents.safetensors").stat().st_mtime_ns
+    assert not (tmp_path / "latents-1.safetensors").exists()
+    names, fingerprint = keep()
+    assert len(looked) == 5  # all are counted, and the first two were not looked at again
+    assert (tmp_path / "latents.safetensors").stat().st_mtime_ns == before
+    assert names == ["latents.safetensors", "latents-1.safetensors", "latents-2.safetensors"]
+    kept = load_latents([tmp_path / name for name in names], torch.device("cpu"))
+    at_once = encode_episodes(agent.vision, store, PEDAL, bar=True)
+    for column in fields(kept):
+        torch.testing.assert_close(getattr(kept, column.name), getattr(at_once, column.name), msg=column.name)
+    flipped(tmp_path / "latents-1.safetensors", 0.9)
+    assert keep() == (names, fingerprint)  # what was broken is made again, to the bit
+    assert (tmp_path / "latents.safetensors").stat().st_mtime_ns == before
+
+
 def test_latents_have_a_checksum(tmp_path: Path, episode: Episode, agent: Agent):
     EpisodeStore(tmp_path).write("one", episode)
     latents = encode_episodes(agent.vision, EpisodeStore(tmp_path), PEDAL, bar=True)
     save_latents(tmp_path / "l.safetensors", latents)
     flipped(tmp_path / "l.safetensors", 0.9)
     with pytest.raises(Refused, match=r"l\.safetensors .*delete it and run the same command again"):
-        load_latents(tmp_path / "l.safetensors", torch.device("cpu"))
+        load_latents([tmp_path / "l.safetensors"], torch.device("cpu"))
     latents.mu[3] = math.nan
     with pytest.raises(Refused, match="mu holds NaN"):
         save_latents(tmp_path / "m.safetensors", latents)

@@ -393,10 +393,17 @@ def test_windows_lie_within_their_episodes_and_half_are_fresh():
 
 def test_dreams_start_from_what_memory_would_remember(agent: Agent):
     latents = _latents()
-    states = remember(agent.memory, latents)
-    assert (states[latents.start] == 0).all()
-    step = agent.memory.step(latents.mu[31:32], latents.action[31:32], agent.memory.initial(1))
-    torch.testing.assert_close(states[32:33], step)
+    rows = torch.tensor([32, 0, 93, 31, 65, 92, 65])
+    states, expected = remember(agent.memory, latents, rows), []
+    for row in rows.tolist():
+        state = agent.memory.initial(1)
+        for before in range(row // 31 * 31, row):
+            state = agent.memory.step(latents.mu[before][None], latents.action[before][None], state)
+        expected.append(state)
+    torch.testing.assert_close(states, torch.cat(expected))
+    assert (states[1] == 0).all()
+    assert states[0].abs().max() > 0
+    assert remember(agent.memory, latents, rows[:0]).shape == (0, agent.memory.state_size)
     starts = dream_starts(agent.memory, latents, 16, 0.25, first_fresh=4, fresh=1.0, count=400, seed=0)
     rows = [int(torch.nonzero((latents.mu == z).all(1))[0]) for z in starts.z]
     within = np.array(rows) % 31

@@ -6,6 +6,7 @@ A frame of 12 kB becomes 64 floats, so ten thousand episodes are a few gigabytes
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from dreamlap.errors import Refused
 from dreamlap.parallel import side_by_side
 from dreamlap.track import ActionForm, off_road
 from dreamlap.vision import VAE
-from dreamlap.weights import checksum_of, load_tensors, save_tensors
+from dreamlap.weights import checksum, checksum_of, load_tensors, save_tensors
+
+LOT = 256
+"""Episodes whose latents share a file: so many are looked at again if V is interrupted."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ def encode_episodes(
 
 def join(parts: list[Latents]) -> Latents:
     """Several lots of episodes as one."""
+    if len(parts) == 1:
+        return parts[0]
     return Latents(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Latents)))
 
 
@@ -133,25 +139,56 @@ def windows(latents: Latents, episode: Tensor, offset: Tensor, steps: int) -> Wi
     )  # fmt: skip
 
 
-def save_latents(path: Path, latents: Latents) -> str:
-    """Keep what V made of the episodes, so that it need not look again -> their fingerprint.
+def keep_latents(
+    folder: Path,
+    vision: VAE,
+    episodes: list[EpisodeFile],
+    form: ActionForm,
+    bar: bool,
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    counted: Callable[[Iterable[None]], Iterable[None]] = iter,
+) -> tuple[list[str], str]:
+    """Let V look at every frame, and keep what it makes of them in `folder`, a file for every `LOT` episodes. What is there
+    already, whole, is not looked at again -> the files' names, and the fingerprint of all.
 
     Raises:
         Refused: a latent is no number: V is broken.
     """
-    tensors = {field.name: getattr(latents, field.name).cpu() for field in fields(Latents)}
-    save_tensors(path, tensors, unknown=("reward",))
-    return checksum_of(tensors)
+    names, prints = [], []
+    for number, first in zip(count(), range(0, len(episodes), LOT), strict=False):
+        lot, name = episodes[first : first + LOT], f"latents{f'-{number}' if number else ''}.safetensors"
+        try:
+            found = load_latents([folder / name], torch.device("cpu"))
+            for _ in counted([None] * len(lot)):
+                pass
+        except Refused:
+            found = encode_episodes(vision, lot, form, bar, autocast, counted)
+            save_latents(folder / name, found)
+        names.append(name)
+        prints.append(checksum_of({field.name: getattr(found, field.name) for field in fields(Latents)}))
+    return names, prints[0] if len(prints) == 1 else checksum([], *prints)
 
 
-def load_latents(path: Path, device: torch.device) -> Latents:
-    """Read what `save_latents` wrote.
+def save_latents(path: Path, latents: Latents) -> None:
+    """Keep what V made of episodes in a file, so that it need not look again.
 
     Raises:
-        Refused: the file is missing or broken, or has changed.
+        Refused: a latent is no number: V is broken.
     """
-    try:
-        tensors = load_tensors(path, unknown=("reward",))
-        return Latents(**{field.name: tensors[field.name].to(device) for field in fields(Latents)})
-    except (Refused, KeyError) as error:
-        raise Refused(f"{path} cannot be read ({error}): delete it and run the same command again") from error
+    save_tensors(path, {field.name: getattr(latents, field.name) for field in fields(Latents)}, unknown=("reward",))
+
+
+def load_latents(paths: Iterable[Path], device: torch.device) -> Latents:
+    """Read what `save_latents` wrote into each of these files, as one.
+
+    Raises:
+        Refused: a file is missing or broken, or has changed.
+    """
+    parts = []
+    for path in paths:
+        try:
+            tensors = load_tensors(path, unknown=("reward",))
+            parts.append(Latents(**{field.name: tensors[field.name].to(device) for field in fields(Latents)}))
+        except (Refused, KeyError) as error:
+            raise Refused(f"{path} cannot be read ({error}): delete it and run the same command again") from error
+    return join(parts)

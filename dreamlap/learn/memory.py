@@ -113,19 +113,25 @@ def _average(error: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def remember(memory: MDNRNN, latents: Latents) -> Tensor:
-    """M's state before every row, having lived through each episode from its beginning: (L, state).
+def remember(memory: MDNRNN, latents: Latents, rows: Tensor) -> Tensor:
+    """M's state before each of `rows` (P,), having lived through its episode from the beginning: (P, state).
 
     What the awake mind would carry there: dreams go on from these.
     """
-    lengths = latents.length + 1
-    states = latents.mu.new_zeros(len(latents.mu), memory.state_size)
-    state = memory.initial(len(lengths))
-    start = latents.start
-    for t in range(int(lengths.max())):
-        alive = torch.nonzero(lengths > t)[:, 0]
+    states = latents.mu.new_zeros(len(rows), memory.state_size)
+    if not len(rows):
+        return states
+    episode = torch.searchsorted(latents.start, rows, right=True) - 1
+    age = rows - latents.start[episode]
+    lived, slot = episode.unique(return_inverse=True)  # the episodes that matter, and the one of each row
+    state, start, length = memory.initial(len(lived)), latents.start[lived], latents.length[lived]
+    order = age.argsort()
+    due = torch.bincount(age, minlength=1).cumsum(0).tolist()  # how many rows are at most so old
+    for t, reached in enumerate(due):
+        now = order[due[t - 1] if t else 0 : reached]
+        states[now] = state[slot[now]]
+        alive = torch.nonzero(length > t)[:, 0]
         row = start[alive] + t
-        states[row] = state[alive]
         state[alive] = memory.step(latents.mu[row], latents.action[row], state[alive])
     return states
 
@@ -137,10 +143,9 @@ def dream_starts(
 
     A share `fresh` of the others comes from the episodes from number `first_fresh` on: where the present C gets to.
     """
-    states = remember(memory, latents)
     chance = generator(seed, "starts")
     step, acted = latents.step, latents.left > 0
-    latest = torch.arange(len(step), device=states.device) >= latents.start[first_fresh]
+    latest = torch.arange(len(step), device=step.device) >= latents.start[first_fresh]
 
     def draw(among: Tensor, share: float) -> Tensor:
         rows = torch.nonzero(among)[:, 0]
@@ -155,4 +160,4 @@ def dream_starts(
             "the same command with --dream.from-start 0.1 goes on from here"
         )
     rows = rows[torch.randperm(len(rows), generator=chance).to(rows.device)]
-    return Starts(latents.mu[rows], states[rows])
+    return Starts(latents.mu[rows], remember(memory, latents, rows))

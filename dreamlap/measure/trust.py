@@ -58,7 +58,7 @@ def predictions(memory: MDNRNN, latents: Latents, steps: int, burn_in: int, seed
     step = latents.step
     rows = torch.nonzero((step >= burn_in) & (step % EVERY == 0) & (latents.left >= steps))[:, 0]
     along = rows[:, None] + torch.arange(steps, device=rows.device)  # (P, H)
-    dreamed = dream_along(memory, latents.mu[rows], remember(memory, latents)[rows], latents.action[along], seed)
+    dreamed = dream_along(memory, latents.mu[rows], remember(memory, latents, rows), latents.action[along], seed)
     told = (dreamed.reward, dreamed.off_road, latents.reward[along], latents.off_road[along + 1])
     return Predictions(*(part.cpu().numpy() for part in told))
 
