@@ -190,7 +190,7 @@ def test_a_single_candidate_need_not_drive_to_be_chosen(whole: Path, tmp_path: P
     def drive(*_: object, **__: object) -> None:
         raise AssertionError("there is nothing to choose")
 
-    monkeypatch.setattr(outcome, "evaluate", drive)
+    monkeypatch.setattr(outcome, "score_kept", drive)
     settings = read_json(whole / "runs/tiny/config.json")
     settings.pop("data")
     settings["rounds"]["rounds"] = 0
@@ -200,6 +200,37 @@ def test_a_single_candidate_need_not_drive_to_be_chosen(whole: Path, tmp_path: P
     assert read_json(tmp_path / "one/select/done.json")["best"] == 0
     chosen, only = load_agent(tmp_path / "one"), load_agent(tmp_path / "one/round-0/controller/agent")
     assert all(torch.equal(a, b) for a, b in zip(chosen.controller.parameters(), only.controller.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("lost", "means", "best"), [((1, 0), (930.0, 900.0), 1), ((0, 0), (930.0, 900.0), 0), ((2, 2), (900.0, 901.0), 1)]
+)
+def test_fewer_lost_drives_count_for_more_than_a_higher_mean(
+    lost: tuple[int, int], means: tuple[float, float], best: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from dreamlap import outcome
+    from dreamlap.files import read_json
+    from dreamlap.plan import Run
+
+    settings = read_json(whole / "runs/tiny/config.json")
+    settings.pop("data")
+    for number in (0, 1):
+        shutil.copytree(whole / f"runs/tiny/round-{number}", tmp_path / f"two/round-{number}")
+    asked: list[Path] = []
+
+    def drive(file: Path, agent: Path, *_: object, **__: object) -> dict[str, Any]:
+        asked.append(file)
+        number = int(agent.parent.parent.name.removeprefix("round-"))
+        return {"mean": means[number], "lost": lost[number]}
+
+    monkeypatch.setattr(outcome, "score_kept", drive)
+    run = Run(tmp_path / "two", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
+    outcome.choose(run)
+    done = read_json(tmp_path / "two/select/done.json")
+    assert done["best"] == best
+    assert done["lost"] == {"0": lost[0], "1": lost[1]}
+    assert load_agent(tmp_path / "two").about["round"] == best
+    assert [file.name for file in asked] == ["round-0.json", "round-1.json"]  # kept there: an interrupted choice goes on
 
 
 def test_scale_shrinks_everything_together():

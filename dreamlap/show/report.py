@@ -206,8 +206,14 @@ def _rounds(run: RunReader) -> Html:
         return section("Rounds", missing("No round has begun yet."))
     head = ("round", "real steps", "return collecting", "speed R²", "return in model selection", "time")
     best = run.selection.get("best")
-    note = paragraph(f"Round {best} was selected.") if best is not None else missing("No round has been selected yet.")
+    note = missing("No round has been selected yet.") if best is None else paragraph(f"Round {best} was selected. {_lost(run)}")
     return section("Rounds", table(head, [_round(run, number) for number in run.rounds]), note)
+
+
+def _lost(run: RunReader) -> str:
+    lost = run.selection.get("lost", {})
+    told = ", ".join(f"round {number} lost {count:.0f}" for number, count in lost.items())
+    return f"What counts are lost drives first, then the mean: {told}." if told else ""
 
 
 def _round(run: RunReader, number: int) -> tuple[str, ...]:
