@@ -34,7 +34,18 @@ from dreamlap.scores import read_score, told
 
 TRACKS = range(921_000, 921_200)
 RAW, PAGE = Path("scores/steadiness"), Path("docs/steadiness.md")
-HEAD = ("preset", "training seed", "precision", "tracks from", "mean ± sd", "min", "median", "laps", "lost (95 % interval)", "trained in")
+HEAD = (
+    "preset",
+    "training seed",
+    "precision",
+    "tracks from",
+    "mean ± sd",
+    "min",
+    "median",
+    "laps",
+    "lost (95 % interval)",
+    "trained in",
+)
 
 
 def main() -> None:
@@ -100,9 +111,9 @@ def _figures(scores: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 INTRODUCTION = """# What to expect from your own run
 
 Made by `make steadiness` of the raw returns in `scores/steadiness/`: each row is a training of its own, and its agent on 200
-selection tracks of the fast track. A lost drive is a return below 800. Times are of one core, from an empty folder to the chosen
-agent. `demo-mean32` is the demo until its agent was chosen by fewest lost drives among 100: by the mean on 32 tracks, among the
-last three rounds.
+selection tracks of the fast track. A lost drive is a return below 800. Times are of one core, from an empty folder to the
+chosen agent. `demo-mean32` is the demo before it chose its agent by fewest lost drives on 100 tracks: the highest mean on 32
+was chosen, among the last three rounds.
 
 """
 
