@@ -56,6 +56,35 @@ def test_a_frame_costs_one_chunk(tmp_path: Path, episode: Episode, monkeypatch: 
     assert decoded == [1]
 
 
+@pytest.mark.parametrize("memory", [2**30, CHUNK * 32 * 32 * 3 * 6])
+def test_any_frame_is_as_likely_as_any_other_and_is_seldom_decoded(tmp_path: Path, memory: int):
+    store, decoded = EpisodeStore(tmp_path), Counter[tuple[int, int]]()
+    chance = np.random.default_rng(0)
+    lengths = (70, 5, 33, 120, 16)
+    for number, steps in enumerate(lengths):
+        frames = chance.integers(255, size=(steps + 1, 32, 32, 3), dtype=np.uint8)
+        nothing = np.zeros(steps, np.float32)
+        store.write(f"e{number}", Episode(frames, np.zeros((steps, 3), np.float32), nothing, np.zeros(steps + 1), True, False))
+    episodes = list(store)
+    for number, one in enumerate(episodes):
+        whole = one.chunk
+        one.chunk = lambda index, number=number, whole=whole: decoded.update([(number, index)]) or whole(index)
+    sampler, batches, size = FrameSampler(episodes, memory), 1500, 24
+    drawn = np.concatenate([sampler.batch(7, i, size) for i in range(batches)])
+    counts = np.bincount(drawn, minlength=len(sampler))
+    assert len(counts) == len(sampler) == sum(lengths) + len(lengths)
+    expected = batches * size / len(sampler)
+    grouped = [part.mean() for part in np.split(counts, sampler.starts[1:-1])]
+    assert grouped == pytest.approx([expected] * 5, rel=0.15)  # short episodes and last chunks as much as others
+    assert counts.min() > expected / 2
+    assert np.array_equal(sampler.batch(7, 3, size), FrameSampler(list(store), memory).batch(7, 3, size))
+    assert not np.array_equal(sampler.batch(7, 3, size), sampler.batch(8, 3, size))
+    for i in range(300):
+        sampler[sampler.batch(7, i, size)]
+    few = sum(-(-(steps + 1) // CHUNK) for steps in lengths) if memory == 2**30 else 300 * 2.2 + 6
+    assert sum(decoded.values()) <= few  # of two chunks that come in with a batch, each once
+
+
 def test_a_sampler_that_is_gone_keeps_no_frames(tmp_path: Path, episode: Episode):
     store = EpisodeStore(tmp_path)
     store.write("one", episode)

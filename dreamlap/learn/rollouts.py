@@ -33,7 +33,7 @@ SHARDS = 4
 """Into how many shards the candidates of a generation are cut, to dream side by side."""
 STRETCH = 20
 """Steps that a GPU makes all candidates dream before it is asked whether any of them still earns."""
-LOT, LOTS = 48, 4
+LOT, LOTS = 24, 4
 """Real environments side by side in a process, about; and the fewest lots that a generation is cut into. Neither depends on
 the number of processes: it must not change the result."""
 

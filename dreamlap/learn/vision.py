@@ -8,7 +8,7 @@ from dreamlap.device import Autocast
 from dreamlap.episodes.store import EpisodeFile, FrameSampler
 from dreamlap.learn.loop import descend, half_cosine, run_updates, set_rate, shards
 from dreamlap.run import Stage
-from dreamlap.seeds import generator, numpy_generator
+from dreamlap.seeds import generator
 from dreamlap.track import around_car, bar_rows
 from dreamlap.vision import VAE
 from dreamlap.vision.vae import pixels, reconstruction_error
@@ -36,7 +36,7 @@ def fit_vision(
     optimizer = torch.optim.Adam(parameters, config.learning_rate, fused=True)
 
     def update(i: int) -> dict[str, float]:
-        chosen = numpy_generator(seed, "frames", i).integers(len(frames), size=config.batch)
+        chosen = frames.batch(seed, i, config.batch)
         warmth = min(1.0, (i + 1) / config.kl_warmup)
         set_rate(optimizer, config.learning_rate * half_cosine(i / config.updates))
 
