@@ -92,8 +92,9 @@ def phases(config: Config, pace: Pace, cores: int = 2) -> dict[str, float]:
     for number in range(later.rounds + 1, config.last + 1):
         found[f"round-{number}/controller"] = _control(config, pace, _restarted(config), cores)
     chosen = config.selection
-    if min(chosen.candidates, config.last + 1) > 1:
-        drives = min(chosen.candidates, config.last + 1) * chosen.tracks
+    if (racing := min(chosen.candidates, config.last + 1)) > 1:
+        half = max(2, -(-racing // 2))
+        drives = chosen.tracks * (racing + half + 2 * max(2, -(-half // 2))) / 4
         found["select"] = drives * (pace.reset + DRIVE * LAP * (pace.track + pace.act)) / workers + START
     found["score"] = chosen.scored * (20 * pace.reset + LAP * (STOCK * pace.track + pace.act)) / workers + START
     if config.controller.mind == "dream":

@@ -6,8 +6,11 @@ Every part is kept in the run's folder. The same call makes what is missing, and
 import re
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dreamlap.agent import PARTS, UNFINISHED, Agent, load_agent
 from dreamlap.episodes import EpisodeStore
@@ -19,7 +22,7 @@ from dreamlap.pipeline import ROUND, SHIPPED_MOMENTS, latents_of, learn, names_o
 from dreamlap.plan import Run
 from dreamlap.progress import console
 from dreamlap.run import Stage, versions
-from dreamlap.scores import headline, read_score
+from dreamlap.scores import LOST, headline, read_score
 from dreamlap.seeds import CHOOSING, SELECTION_SEEDS
 from dreamlap.show.report import write_report
 from dreamlap.show.sight import still_life
@@ -69,9 +72,7 @@ def leave(run: Run, agent: Agent, until: str) -> dict[str, Path]:
 
 
 def choose(run: Run) -> None:
-    """Let the last agents drive selection tracks, if there are several, and keep the best one as the run's agent: the one with
-    the fewest lost drives, and of these the one with the highest mean. A fast driver that loses one in a hundred drives has the
-    higher mean on tracks where it happens to lose none."""
+    """Let the last agents drive selection tracks, if there are several, and keep the best one as the run's agent."""
     stage, began = Stage(run.folder / "select"), time.time()
     last, config = run.config.last, run.config.selection
     numbers = range(max(0, last - config.candidates + 1), last + 1)
@@ -82,17 +83,37 @@ def choose(run: Run) -> None:
         stage.build_on(inputs)
     if isinstance(stage.result.get("best"), int) and (run.folder / "agent" / "agent.json").exists():
         return
-    seeds, candidates = range(CHOOSING, CHOOSING + config.tracks), {}
-    for number in numbers if len(numbers) > 1 else ():
-        kept = stage.folder / f"round-{number}.json"
-        candidates[number] = score_kept(kept, folders[number], seeds, run.config.workers, track="fast")
-    best = max(candidates, key=lambda number: (-candidates[number]["lost"], candidates[number]["mean"]), default=last)
+
+    def drive(number: int, tracks: range) -> list[float]:
+        kept = stage.folder / f"round-{number}-from-{tracks.start}.json"
+        return score_kept(kept, folders[number], tracks, run.config.workers, track="fast")["returns"]
+
+    driven = race(list(numbers), range(CHOOSING, CHOOSING + config.tracks), drive) if len(numbers) > 1 else {last: []}
+    best = min(driven, key=lambda number: rank(driven[number]))
     agent = load_agent(folders[best])
     agent.about |= cost_of(run, time.time() - began)
-    agent.about["chosen_on"] = [CHOOSING, CHOOSING + config.tracks * bool(candidates)]
+    agent.about["chosen_on"] = [CHOOSING, CHOOSING + config.tracks * (len(numbers) > 1)]
     agent.save(run.folder / "agent")
-    told = {key: {str(number): result[key] for number, result in candidates.items()} for key in ("mean", "lost")}
-    stage.finish(seconds=time.time() - began, best=best, means=told["mean"], lost=told["lost"])
+    stage.finish(seconds=time.time() - began, best=best, returns_of={str(n): found for n, found in driven.items() if found})
+
+
+def race(numbers: list[int], tracks: range, drive: Callable[[int, range], list[float]]) -> dict[int, list[float]]:
+    """Let all candidates drive a quarter of the tracks, the better half of them (two at least) another quarter, and the better
+    half of these all -> what each one returned. Successive halving: Karnin, Koren & Somekh (2013)."""
+    driven: dict[int, list[float]] = {number: [] for number in numbers}
+    for share in (4, 2, 1):
+        stop = -(-len(tracks) // share)
+        for number in numbers:
+            if more := tracks[len(driven[number]) : stop]:
+                driven[number] += drive(number, more)
+        numbers = sorted(numbers, key=lambda number: rank(driven[number]))[: max(2, -(-len(numbers) // 2))]
+    return driven
+
+
+def rank(returns: Sequence[float]) -> tuple[float, ...]:
+    """Of two candidates the better one has the lower rank: it drove more tracks of the race, lost fewer of them, and has the
+    higher mean. A fast driver that loses one drive in a hundred has the higher mean wherever it happens to lose none."""
+    return -len(returns), sum(value < LOST for value in returns), -float(np.mean(returns or [0.0]))
 
 
 def cost_of(run: Run, choosing: float) -> dict[str, Any]:

@@ -12,13 +12,13 @@ CHAMPION = Config(
     memory_training=MemoryTraining(off_road_weight=16.0),
     ppo=PPOConfig(entropy=0.01),
     rounds=RoundsConfig(rounds=12, episodes=32, memory_updates=170, controller_updates=10, penalty_growth=4.0, restart=(4, 9)),
+    selection=SelectionConfig(candidates=6, tracks=100),
 )
 DEMO = replace(
     CHAMPION,
     vision_training=replace(CHAMPION.vision_training, updates=1500),
     memory_training=replace(CHAMPION.memory_training, updates=600),
     rounds=replace(CHAMPION.rounds, rounds=9, restart=(3, 6), restart_updates=12),
-    selection=SelectionConfig(candidates=2, tracks=100),
 )
 UNPRIVILEGED = replace(
     CHAMPION,
@@ -28,7 +28,7 @@ UNPRIVILEGED = replace(
     ppo=replace(CHAMPION.ppo, leaving_penalty=0.0, off_road_penalty=2.5),
     rounds=RoundsConfig(vision_updates=250),
     restarts=RestartConfig(controllers=4),
-    selection=SelectionConfig(candidates=5, tracks=64),
+    selection=SelectionConfig(candidates=5, tracks=100),
 )
 GROWN = replace(  # V and M of the champion, as they are
     CHAMPION,

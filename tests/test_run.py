@@ -202,35 +202,49 @@ def test_a_single_candidate_need_not_drive_to_be_chosen(whole: Path, tmp_path: P
     assert all(torch.equal(a, b) for a, b in zip(chosen.controller.parameters(), only.controller.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("lost", "means", "best"), [((1, 0), (930.0, 900.0), 1), ((0, 0), (930.0, 900.0), 0), ((2, 2), (900.0, 901.0), 1)]
-)
-def test_fewer_lost_drives_count_for_more_than_a_higher_mean(
-    lost: tuple[int, int], means: tuple[float, float], best: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_the_choice_is_kept_drive_by_drive_and_goes_on(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from dreamlap import outcome
     from dreamlap.files import read_json
     from dreamlap.plan import Run
+    from dreamlap.seeds import CHOOSING
 
     settings = read_json(whole / "runs/tiny/config.json")
     settings.pop("data")
+    settings["selection"]["tracks"] = 8
     for number in (0, 1):
         shutil.copytree(whole / f"runs/tiny/round-{number}", tmp_path / f"two/round-{number}")
-    asked: list[Path] = []
+    asked: list[tuple[str, range]] = []
 
-    def drive(file: Path, agent: Path, *_: object, **__: object) -> dict[str, Any]:
-        asked.append(file)
-        number = int(agent.parent.parent.name.removeprefix("round-"))
-        return {"mean": means[number], "lost": lost[number]}
+    def drive(file: Path, agent: Path, tracks: range, *_: object, **__: object) -> dict[str, Any]:
+        asked.append((file.name, tracks))
+        steady = agent.parent.parent.name == "round-1"
+        return {"returns": [850.0 if steady else 20.0 if track == CHOOSING + 5 else 930.0 for track in tracks]}
 
     monkeypatch.setattr(outcome, "score_kept", drive)
     run = Run(tmp_path / "two", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
     outcome.choose(run)
     done = read_json(tmp_path / "two/select/done.json")
-    assert done["best"] == best
-    assert done["lost"] == {"0": lost[0], "1": lost[1]}
-    assert load_agent(tmp_path / "two").about["round"] == best
-    assert [file.name for file in asked] == ["round-0.json", "round-1.json"]  # kept there: an interrupted choice goes on
+    assert done["best"] == load_agent(tmp_path / "two").about["round"] == 1  # not the one with the higher mean
+    assert {n: len(found) for n, found in done["returns_of"].items()} == {"0": 8, "1": 8}
+    parts = [range(CHOOSING, CHOOSING + 2), range(CHOOSING + 2, CHOOSING + 4), range(CHOOSING + 4, CHOOSING + 8)]
+    assert [tracks for _, tracks in asked] == [part for part in parts for _ in (0, 1)]
+    assert len({name for name, _ in asked}) == 6  # a file for each: what was driven is not driven again
+
+
+def test_candidates_race_and_the_slower_half_drops_out():
+    from dreamlap.outcome import race, rank
+
+    worth = {1: 920.0, 2: 700.0, 3: 930.0, 4: 925.0, 5: 915.0, 6: 880.0}
+    unlucky = {3: {60, 61}, 6: {1}}  # tracks that a candidate loses
+
+    def drive(number: int, tracks: range) -> list[float]:
+        return [10.0 if track in unlucky.get(number, ()) else worth[number] for track in tracks]
+
+    driven = race(list(worth), range(100), drive)
+    assert {number: len(found) for number, found in driven.items()} == {1: 50, 2: 25, 3: 100, 4: 100, 5: 25, 6: 25}
+    assert min(driven, key=lambda number: rank(driven[number])) == 4  # 3 had the higher mean until it lost two drives
+    assert {n: len(found) for n, found in race([1, 2], range(3), drive).items()} == {1: 3, 2: 3}
+    assert {n: len(found) for n, found in race([1, 2, 3], range(1), drive).items()} == {1: 1, 2: 1, 3: 1}
 
 
 def test_scale_shrinks_everything_together():

@@ -130,7 +130,8 @@ class SelectionConfig:
     candidates: Annotated[int, least(1, 10)] = 4
     """The last agents to choose from, restarts among them; at most 10 by the protocol."""
     tracks: Annotated[int, least(1, 1000)] = count(32, least=2)
-    """Selection tracks that each candidate drives, on the fast track."""
+    """Selection tracks, of the fast track. All candidates drive a quarter of them, the better half another quarter, and the
+    better half of these all. Fewer lost drives are better; where they are equal, the higher mean is."""
     scored: Annotated[int, least(2, 1000)] = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""
     check_steps: Annotated[int, least(1, LIMIT)] = count(400, least=60)

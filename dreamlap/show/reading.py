@@ -189,7 +189,8 @@ class RunReader:
         """By round, the returns (or their mean alone) on the tracks of the model selection."""
         means = {int(number): [mean] for number, mean in self.selection.get("means", {}).items() if number.isdecimal()}
         driven = {n: r.get("returns") or [r["mean"]] for n, r in self.results("select").items() if "mean" in r}
-        return means | driven
+        raced = {int(n): found for n, found in self.selection.get("returns_of", {}).items() if n.isdecimal() and found}
+        return means | driven | raced
 
     def steps(self, stage: str) -> int:
         """Steps that a stage took in all rounds: real ones of `collect`, those of C's training of `controller`."""

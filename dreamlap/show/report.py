@@ -211,9 +211,9 @@ def _rounds(run: RunReader) -> Html:
 
 
 def _lost(run: RunReader) -> str:
-    lost = run.selection.get("lost", {})
-    told = ", ".join(f"round {number} lost {count:.0f}" for number, count in lost.items())
-    return f"What counts are lost drives first, then the mean: {told}." if told else ""
+    raced = sorted(run.candidates().items())
+    told = [f"round {n} lost {sum(r < LOST for r in found)} of {len(found)}" for n, found in raced if len(found) > 1]
+    return f"Lost drives count first, then the mean: {', '.join(told)}." if told else ""
 
 
 def _round(run: RunReader, number: int) -> tuple[str, ...]:

@@ -26,7 +26,15 @@ PAIRED = Whole(predicted=float, actual=float, correlation=float, pairs=[(float, 
 DONE = {
     **dict.fromkeys(("seconds", "mean", "speed_r2", "bits_per_dimension", "rms", "nll_per_dim", "reward_rmse"), float),
     **dict.fromkeys(("predicted", "actual", "predicted_off_road", "actual_off_road"), float),
-    **{"alarm": bool, "best": int, "steps": int, "returns": [float], "kl": NUMBERS, "means": NUMBERS, "lost": NUMBERS},
+    **{
+        "alarm": bool,
+        "best": int,
+        "steps": int,
+        "returns": [float],
+        "kl": NUMBERS,
+        "means": NUMBERS,
+        "returns_of": {str: [float]},
+    },
     **{"pixels": SPACE, "z": SPACE, "reward_sums": {str: PAIRED}},
 }
 """What stages leave in `done.json`, as far as it is shown."""
