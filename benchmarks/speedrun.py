@@ -25,8 +25,7 @@ from dreamlap.cli.runs import parse
 from dreamlap.device import cores
 from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
-from dreamlap.outcome import choose
-from dreamlap.pipeline import learn
+from dreamlap.outcome import learn_and_choose
 from dreamlap.plan import Run
 from dreamlap.progress import console
 from dreamlap.run import commit
@@ -46,8 +45,7 @@ def main() -> None:
     chosen = options.parse_args()
     if chosen.folder:
         run = Run(chosen.folder, parse("run", [chosen.preset, "--seed", str(chosen.seeds[0])]).config)
-        learn(run)
-        choose(run)
+        learn_and_choose(run)
         return
     for seed in chosen.seeds:
         one(chosen.preset, seed)

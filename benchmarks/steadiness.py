@@ -26,8 +26,7 @@ from dreamlap.cli.runs import parse
 from dreamlap.config.run import Config
 from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
-from dreamlap.outcome import choose
-from dreamlap.pipeline import learn
+from dreamlap.outcome import learn_and_choose
 from dreamlap.plan import Run
 from dreamlap.progress import console
 from dreamlap.scores import read_score, told
@@ -71,8 +70,7 @@ def train_and_drive(raw: Path, config: Config, tracks: range) -> None:
         return
     run = Run(Path("runs") / f"{raw.parent.name}-{raw.stem}", config)
     console.rule(run.folder.name)
-    learn(run)
-    choose(run)
+    learn_and_choose(run)
     write_json(raw, evaluate(run.folder / "agent", tracks, config.workers, "fast", raw))
 
 

@@ -20,7 +20,7 @@ from dreamlap.history import timed
 from dreamlap.measure.trust import PERTURBATIONS, agreement, check_policies, perturbed
 from dreamlap.pipeline import ROUND, SHIPPED_MOMENTS, latents_of, learn, names_of, starts_of
 from dreamlap.plan import Run
-from dreamlap.progress import console
+from dreamlap.progress import console, notes
 from dreamlap.run import Stage, versions
 from dreamlap.scores import LOST, headline, read_score
 from dreamlap.seeds import CHOOSING, SELECTION_SEEDS
@@ -30,15 +30,15 @@ from dreamlap.show.video import FILMS, label_of
 from dreamlap.show.worst import film_worst
 from dreamlap.weights import checksum, checksum_of
 
+MOST_ADDED = 3
+"""How often rounds may be added."""
 SHORT = 300
 """Steps of the video of M's prediction, at most."""
 
 
 def run_all(run: Run) -> None:
     """Everything, from an empty folder to a scored agent. What takes time is noted, for the report tells all of it."""
-    learn(run)
-    with timed(run.folder, "select"):
-        choose(run)
+    learn_and_choose(run)
     with timed(run.folder, "score"):
         console.print(headline(score(run)), style="bold")  # the result comes first, checks and videos of it after
     with timed(run.folder, "check"):
@@ -71,30 +71,54 @@ def leave(run: Run, agent: Agent, until: str) -> dict[str, Path]:
     return {"picture": picture, "video": video, "V and M": folder}
 
 
-def choose(run: Run) -> None:
-    """Let the last agents drive selection tracks, if there are several, and keep the best one as the run's agent."""
-    stage, began = Stage(run.folder / "select"), time.time()
+def learn_and_choose(run: Run) -> None:
+    """Train, and keep the best agent. While it loses too many drives, rounds are added and the agents of those race it."""
+    learn(run)
+    with timed(run.folder, "select"):
+        lost = choose(run)
+    while run.config.rounds.more and lost > run.config.selection.lost and run.added < MOST_ADDED:
+        notes.print(
+            f"The best agent loses {lost:.0%} of its drives (--selection.lost {run.config.selection.lost:g}): "
+            f"{run.config.rounds.more} more rounds, C from scratch"
+        )
+        run.add_rounds()
+        learn(run)
+        with timed(run.folder, "select"):
+            lost = choose(run)
+
+
+def choose(run: Run) -> float:
+    """Let the last agents drive selection tracks, if there are several, and the one that was chosen before rounds were added;
+    keep the best one as the run's agent -> the share of its drives that are lost."""
+    stage, began = _choice(run, run.added), time.time()
     last, config = run.config.last, run.config.selection
-    numbers = range(max(0, last - config.candidates + 1), last + 1)
+    before = [_choice(run, run.added - 1).result["best"]] if run.added else []
+    numbers = sorted({*before, *range(max(0, last - config.candidates + 1), last + 1)})
     folders = {number: run.stage(number, "controller").folder / "agent" for number in numbers}
     inputs = {"agents": [load_agent(folder).fingerprint for folder in folders.values()], "tracks": config.tracks}
     if stage.build_on(inputs):
         stage.reset()
         stage.build_on(inputs)
     if isinstance(stage.result.get("best"), int) and (run.folder / "agent" / "agent.json").exists():
-        return
+        return lost_share(stage.result.get("returns_of", {}).get(str(stage.result["best"]), []))
 
     def drive(number: int, tracks: range) -> list[float]:
         kept = stage.folder / f"round-{number}-from-{tracks.start}.json"
         return score_kept(kept, folders[number], tracks, run.config.workers, track="fast")["returns"]
 
-    driven = race(list(numbers), range(CHOOSING, CHOOSING + config.tracks), drive) if len(numbers) > 1 else {last: []}
+    driven = race(numbers, range(CHOOSING, CHOOSING + config.tracks), drive) if len(numbers) > 1 else {last: []}
     best = min(driven, key=lambda number: rank(driven[number]))
     agent = load_agent(folders[best])
     agent.about |= cost_of(run, time.time() - began)
     agent.about["chosen_on"] = [CHOOSING, CHOOSING + config.tracks * (len(numbers) > 1)]
     agent.save(run.folder / "agent")
     stage.finish(seconds=time.time() - began, best=best, returns_of={str(n): found for n, found in driven.items() if found})
+    return lost_share(driven[best])
+
+
+def _choice(run: Run, added: int) -> Stage:
+    """The stage in which the agent was chosen, after rounds had been added so often."""
+    return Stage(run.folder / f"select{f'-{added}' if added else ''}")
 
 
 def race(numbers: list[int], tracks: range, drive: Callable[[int, range], list[float]]) -> dict[int, list[float]]:
@@ -110,10 +134,15 @@ def race(numbers: list[int], tracks: range, drive: Callable[[int, range], list[f
     return driven
 
 
+def lost_share(returns: Sequence[float]) -> float:
+    """The share of the drives that are lost; 0 of none."""
+    return sum(value < LOST for value in returns) / max(1, len(returns))
+
+
 def rank(returns: Sequence[float]) -> tuple[float, ...]:
     """Of two candidates the better one has the lower rank: it drove more tracks of the race, lost fewer of them, and has the
     higher mean. A fast driver that loses one drive in a hundred has the higher mean wherever it happens to lose none."""
-    return -len(returns), sum(value < LOST for value in returns), -float(np.mean(returns or [0.0]))
+    return -len(returns), lost_share(returns), -float(np.mean(returns or [0.0]))
 
 
 def cost_of(run: Run, choosing: float) -> dict[str, Any]:

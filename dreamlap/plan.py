@@ -66,6 +66,8 @@ class Run:
         self.store = EpisodeStore(self.folder / "episodes")
         self.lineage: dict[str, Any] = {}
         self.timetable: Timetable | None = None  # if somebody waits
+        self.added = 0
+        """How often rounds were added: see `add_rounds`."""
         asked = {**asdict(config), "data": str(data) if data else None}
         claim(self.folder, Config, asked, places, self._binding, self._forget if retrain else None)
         self._lengthen()
@@ -73,6 +75,13 @@ class Run:
     def stage(self, number: int, name: str) -> Stage:
         """The folder of a stage of round `number`."""
         return Stage(self.folder / f"round-{number}" / name)
+
+    def add_rounds(self) -> None:
+        """Add the rounds of `rounds.more`; C is trained from scratch in the first of them."""
+        rounds = self.config.rounds
+        restart = (*rounds.restart, rounds.rounds + 1)
+        self.config = replace(self.config, rounds=replace(rounds, rounds=rounds.rounds + rounds.more, restart=restart))
+        self.added += 1
 
     def seed(self, *names: int | str) -> int:
         """A seed for what is called `names`."""

@@ -10,9 +10,8 @@ from dreamlap.agent import Agent, load_agent
 from dreamlap.cluster import on_cluster
 from dreamlap.config.run import Config
 from dreamlap.errors import Refused
-from dreamlap.outcome import choose
+from dreamlap.outcome import learn_and_choose
 from dreamlap.parallel import own_settings
-from dreamlap.pipeline import learn
 from dreamlap.plan import Run
 from dreamlap.presets import PRESETS
 from dreamlap.settings import current_name, scaled
@@ -44,8 +43,7 @@ def train(
     config = changed(scaled(PRESETS[preset].config if isinstance(preset, str) else preset, scale), settings)
     run = Run(Path(folder), config, Path(data) if data else None)
     with on_cluster(config.cluster):
-        learn(run)
-        choose(run)
+        learn_and_choose(run)
     return load_agent(run.folder / "agent")
 
 

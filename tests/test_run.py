@@ -231,6 +231,45 @@ def test_the_choice_is_kept_drive_by_drive_and_goes_on(whole: Path, tmp_path: Pa
     assert len({name for name, _ in asked}) == 6  # a file for each: what was driven is not driven again
 
 
+def test_rounds_are_added_while_too_many_drives_are_lost(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from dreamlap import outcome
+    from dreamlap.files import read_json
+    from dreamlap.plan import Run
+
+    settings = read_json(whole / "runs/tiny/config.json")
+    settings.pop("data")
+    settings["selection"] |= {"tracks": 8, "lost": 0.1}
+    settings["rounds"]["more"] = 2
+    shutil.copytree(whole / "runs/tiny", tmp_path / "run", ignore=shutil.ignore_patterns("select", "agent", "report.html"))
+    (tmp_path / "run/config.json").unlink()
+    shutil.copytree(whole / "runs/tiny/round-0/controller/agent", tmp_path / "run/round-0/controller/agent")
+    shutil.copytree(whole / "runs/tiny/round-1/controller/agent", tmp_path / "run/round-1/controller/agent")
+    lost, asked = {1: 1, 3: 4, 5: 0}, []
+
+    def drive(file: Path, agent: Path, tracks: range, *_: object, **__: object) -> dict[str, Any]:
+        number = int(agent.parent.parent.name.removeprefix("round-"))
+        asked.append((file.parent.name, number))
+        return {"returns": [10.0 if i < lost.get(number, 8) else 900.0 for i, _ in enumerate(tracks)]}
+
+    monkeypatch.setattr(outcome, "score_kept", drive)
+
+    def train() -> Run:
+        run = Run(tmp_path / "run", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
+        outcome.learn_and_choose(run)
+        return run
+
+    run = train()
+    assert run.added == 2
+    assert (run.config.rounds.rounds, run.config.rounds.restart) == (5, (2, 4))  # from scratch in the first of them
+    assert load_agent(tmp_path / "run").about["round"] == 5
+    raced = {folder: {number for at, number in asked if at == folder} for folder, _ in asked}
+    assert raced == {"select": {0, 1}, "select-1": {1, 2, 3}, "select-2": {1, 4, 5}}  # and the best of those before
+    asked.clear()
+    assert train().added == 2
+    assert asked == []  # a run that is finished is finished
+    assert read_json(tmp_path / "run/config.json")["rounds"]["rounds"] == 1  # what was asked for
+
+
 def test_candidates_race_and_the_slower_half_drops_out():
     from dreamlap.outcome import race, rank
 

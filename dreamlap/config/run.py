@@ -79,6 +79,9 @@ class RoundsConfig:
     restart_updates: Annotated[int, least(1)] = count(25, least=1)
     """Updates of PPO in each of its three stages: learning rate and penalty go from those of round 0 to those of this round.
     (CMA-ES has as many generations as in the first round.)"""
+    more: Annotated[int, least(0, 1000)] = count(0, least=0)
+    """Rounds that are added, C from scratch in the first of them, while the agent that was chosen loses more drives than
+    `selection.lost`; up to three times. One training in some ends badly, and nothing but its drives tells which."""
 
     def rate(self, number: int) -> float:
         """The share of the learning rates that is left in round `number`."""
@@ -132,6 +135,8 @@ class SelectionConfig:
     tracks: Annotated[int, least(1, 1000)] = count(32, least=2)
     """Selection tracks, of the fast track. All candidates drive a quarter of them, the better half another quarter, and the
     better half of these all. Fewer lost drives are better; where they are equal, the higher mean is."""
+    lost: Annotated[float, SHARE] = 0.02
+    """Share of its drives that the chosen agent may lose; if it loses more, `rounds.more` are added."""
     scored: Annotated[int, least(2, 1000)] = count(20, least=2)
     """Other selection tracks that the chosen agent drives at the end, on the stock track."""
     check_steps: Annotated[int, least(1, LIMIT)] = count(400, least=60)

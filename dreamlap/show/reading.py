@@ -162,8 +162,9 @@ class RunReader:
 
     @cached_property
     def selection(self) -> dict[str, Any]:
-        """What came of choosing between the last agents."""
-        return self._object("select/done.json", DONE)
+        """What came of choosing between the last agents; of the last time, if rounds were added after the first."""
+        done = [self._object(f"select{more}/done.json", DONE) for more in ("", "-1", "-2", "-3")]
+        return next((one for one in reversed(done) if one), {})
 
     @cached_property
     def trust(self) -> dict[str, Any]:
