@@ -77,10 +77,9 @@ class Run:
         return Stage(self.folder / f"round-{number}" / name)
 
     def add_rounds(self) -> None:
-        """Add the rounds of `rounds.more`; C is trained from scratch in the first of them."""
+        """Go on for the rounds of `rounds.more`."""
         rounds = self.config.rounds
-        restart = (*rounds.restart, rounds.rounds + 1)
-        self.config = replace(self.config, rounds=replace(rounds, rounds=rounds.rounds + rounds.more, restart=restart))
+        self.config = replace(self.config, rounds=replace(rounds, rounds=rounds.rounds + rounds.more))
         self.added += 1
 
     def seed(self, *names: int | str) -> int:

@@ -126,7 +126,7 @@ def test_controllers_begin_anew_in_the_dream_of_the_last_round(data: Path, tmp_p
     assert _moved(agents[1].memory, agents[3].memory) == _moved(agents[1].vision, agents[3].vision) == 0
     assert len({tuple(episode.path.name for episode in pipeline.episodes_of(run, n)) for n in (2, 3)}) == 1  # none
     outcome.choose(run)
-    assert list(read_json(run.folder / "select" / "done.json")["means"]) == ["1", "2", "3"]
+    assert list(read_json(run.folder / "select" / "done.json")["returns_of"]) == ["1", "2", "3"]
 
 
 def _moved(one: torch.nn.Module, other: torch.nn.Module) -> float:

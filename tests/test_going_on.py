@@ -122,10 +122,10 @@ def test_what_a_stage_builds_on_may_not_change(run: Path, changes: dict, flag: s
 
 
 def test_every_setting_binds_a_stage_or_is_free_on_purpose():
-    free = {"selection", "device", "precision", "workers", "rounds", "restarts"}
+    free = {"selection", "device", "precision", "workers", "cluster", "rounds", "restarts"}
     assert {name.split(".")[0] for name in BINDS} - {"data", "rounds"} == set(Config.__dataclass_fields__) - free
     rounds = {name.split(".")[1] for name in BINDS if name.startswith("rounds.")}
-    assert rounds == set(RoundsConfig.__dataclass_fields__) - {"rounds"}
+    assert rounds == set(RoundsConfig.__dataclass_fields__) - {"rounds", "more"}
 
 
 def test_other_settings_are_trained_with_when_that_is_asked_for(run: Path):

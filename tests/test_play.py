@@ -471,7 +471,7 @@ def test_showing_the_best_changes_nothing(tmp_path: Path, agent: Agent, seen: No
 
 
 def _smallness(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
-    return -candidates.square().sum(1).double().numpy()
+    return -candidates.square().sum(1, keepdim=True).double().numpy().repeat(len(seeds), 1)
 
 
 needs_x = pytest.mark.skipif(

@@ -260,7 +260,7 @@ def test_rounds_are_added_while_too_many_drives_are_lost(whole: Path, tmp_path: 
 
     run = train()
     assert run.added == 2
-    assert (run.config.rounds.rounds, run.config.rounds.restart) == (5, (2, 4))  # from scratch in the first of them
+    assert run.config.rounds.rounds == 5
     assert load_agent(tmp_path / "run").about["round"] == 5
     raced = {folder: {number for at, number in asked if at == folder} for folder, _ in asked}
     assert raced == {"select": {0, 1}, "select-1": {1, 2, 3}, "select-2": {1, 4, 5}}  # and the best of those before
@@ -282,6 +282,9 @@ def test_candidates_race_and_the_slower_half_drops_out():
     driven = race(list(worth), range(100), drive)
     assert {number: len(found) for number, found in driven.items()} == {1: 50, 2: 25, 3: 100, 4: 100, 5: 25, 6: 25}
     assert min(driven, key=lambda number: rank(driven[number])) == 4  # 3 had the higher mean until it lost two drives
+    assert rank([900.0] * 99 + [880.0]) < rank([940.0] * 99 + [300.0]) < rank([940.0] * 98 + [300.0, 300.0])
+    assert rank([930.0] * 10) < rank([910.0] * 10)
+    assert rank([600.0] * 5 + [920.0] * 5) < rank([30.0] * 4 + [920.0] * 6)  # slow is better than stuck
     assert {n: len(found) for n, found in race([1, 2], range(3), drive).items()} == {1: 3, 2: 3}
     assert {n: len(found) for n, found in race([1, 2, 3], range(1), drive).items()} == {1: 1, 2: 1, 3: 1}
 

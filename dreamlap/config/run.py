@@ -80,8 +80,8 @@ class RoundsConfig:
     """Updates of PPO in each of its three stages: learning rate and penalty go from those of round 0 to those of this round.
     (CMA-ES has as many generations as in the first round.)"""
     more: Annotated[int, least(0, 1000)] = count(0, least=0)
-    """Rounds that are added, C from scratch in the first of them, while the agent that was chosen loses more drives than
-    `selection.lost`; up to three times. One training in some ends badly, and nothing but its drives tells which."""
+    """Rounds that are added while the agent that was chosen loses more drives than `selection.lost`; up to three times. In some
+    trainings C needs longer to get steady, and nothing but its drives tells which."""
 
     def rate(self, number: int) -> float:
         """The share of the learning rates that is left in round `number`."""
@@ -134,7 +134,7 @@ class SelectionConfig:
     """The last agents to choose from, restarts among them; at most 10 by the protocol."""
     tracks: Annotated[int, least(1, 1000)] = count(32, least=2)
     """Selection tracks, of the fast track. All candidates drive a quarter of them, the better half another quarter, and the
-    better half of these all. Fewer lost drives are better; where they are equal, the higher mean is."""
+    better half of these all. The best has the highest mean where all that is above 900 counts as 900."""
     lost: Annotated[float, SHARE] = 0.02
     """Share of its drives that the chosen agent may lose; if it loses more, `rounds.more` are added."""
     scored: Annotated[int, least(2, 1000)] = count(20, least=2)

@@ -212,8 +212,8 @@ def _rounds(run: RunReader) -> Html:
 
 def _lost(run: RunReader) -> str:
     raced = sorted(run.candidates().items())
-    told = [f"round {n} lost {sum(r < LOST for r in found)} of {len(found)}" for n, found in raced if len(found) > 1]
-    return f"Lost drives count first, then the mean: {', '.join(told)}." if told else ""
+    told = [f"round {n} {sum(r < LOST for r in found)} of {len(found)}" for n, found in raced if len(found) > 1]
+    return f"Lost drives: {', '.join(told)}." if told else ""
 
 
 def _round(run: RunReader, number: int) -> tuple[str, ...]:
