@@ -87,9 +87,7 @@ def evolve(folder: Path, on_generation: Any = None) -> torch.Tensor:
     generations: list[np.ndarray] = []
     train_cmaes(Stage(folder), linear_of(agent), measured, how, 1)
     assert len(generations) == 3
-    assert (
-        len({value for generation in generations for value in generation.mean(1)}) > 6
-    )  # order matters
+    assert len({value for generation in generations for value in generation.mean(1)}) > 6  # order matters
     return linear_of(agent).layer.weight.detach().clone()
 
 
