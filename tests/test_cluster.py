@@ -1,8 +1,9 @@
 """A cluster of two nodes does what this machine's processes do, to the bit, and loses nothing when one of them dies."""
 
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from dreamlap.agent import build_agent, load
 from dreamlap.cluster import in_use, on_cluster
@@ -28,6 +30,7 @@ from dreamlap.run import Stage
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'dreamlap[cluster]'")
 from ray import cloudpickle  # noqa: E402  # as the next: there is no such module where Ray is not
+from ray.autoscaler._private.util import prepare_config, validate_config  # noqa: E402  # the schema has no other door
 from ray.cluster_utils import Cluster  # noqa: E402
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the nodes do not know this file
@@ -49,11 +52,19 @@ def second(nodes: Any) -> Iterator[Any]:
     node = nodes.add_node(num_cpus=1)
     nodes.wait_for_nodes()
     ray.init(nodes.address, logging_level="error", log_to_driver=False)
-    assert ray.cluster_resources()["CPU"] == 2
+    assert eventually(lambda: ray.cluster_resources()["CPU"] == 2)
     yield node
     ray.shutdown()
     if node in nodes.worker_nodes:
         nodes.remove_node(node)
+
+
+def eventually(told: Callable[[], bool]) -> bool:
+    """Whether it comes true within a minute."""
+    deadline = time.time() + 60
+    while not (true := told()) and time.time() < deadline:
+        time.sleep(0.2)
+    return true
 
 
 def where(folder: Path, item: int) -> int:
@@ -104,7 +115,7 @@ def test_cmaes_on_two_nodes_gives_the_c_of_two_processes_even_if_one_node_dies(n
     here = evolve(tmp_path / "processes")
     with on_cluster("ray"):
         there = evolve(tmp_path / "cluster", lambda: nodes.remove_node(second, allow_graceful=False))
-        assert ray.cluster_resources()["CPU"] == 1
+        assert eventually(lambda: ray.cluster_resources()["CPU"] == 1)  # it is dead, whenever the head notices
     assert torch.equal(there, here)
     assert here.abs().sum() > 0
 
@@ -185,6 +196,16 @@ def test_without_ray_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(Refused, match=r"pip install 'dreamlap\[cluster\]'"), on_cluster("ray"):
         pytest.fail("it was entered")
+
+
+def test_the_documented_cluster_is_one_that_ray_accepts() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "cluster.md").read_text("utf-8")
+    found = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert found
+    described = yaml.safe_load(found[1])
+    validate_config(prepare_config(described))
+    with pytest.raises(Exception, match="Additional properties"):
+        validate_config(prepare_config(described) | {"machines": 3})
 
 
 def test_a_cluster_is_not_part_of_what_a_run_is() -> None:
