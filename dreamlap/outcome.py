@@ -30,7 +30,7 @@ from dreamlap.show.video import FILMS, label_of
 from dreamlap.show.worst import film_worst
 from dreamlap.weights import checksum, checksum_of
 
-MOST_ADDED = 3
+MOST_ADDED = 2
 """How often rounds may be added."""
 SOLVED = 900.0
 """Gymnasium's mark of a track that is solved."""
@@ -81,7 +81,7 @@ def learn_and_choose(run: Run) -> None:
     while run.config.rounds.more and lost > run.config.selection.lost and run.added < MOST_ADDED:
         notes.print(
             f"The best agent loses {lost:.0%} of its drives (--selection.lost {run.config.selection.lost:g}): "
-            f"{run.config.rounds.more} more rounds"
+            f"{run.config.rounds.more} more rounds, C from scratch"
         )
         run.add_rounds()
         learn(run)

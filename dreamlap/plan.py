@@ -77,9 +77,10 @@ class Run:
         return Stage(self.folder / f"round-{number}" / name)
 
     def add_rounds(self) -> None:
-        """Go on for the rounds of `rounds.more`."""
+        """Go on for the rounds of `rounds.more`; C is trained from scratch in the first of them."""
         rounds = self.config.rounds
-        self.config = replace(self.config, rounds=replace(rounds, rounds=rounds.rounds + rounds.more))
+        restart = (*rounds.restart, rounds.rounds + 1)
+        self.config = replace(self.config, rounds=replace(rounds, rounds=rounds.rounds + rounds.more, restart=restart))
         self.added += 1
 
     def seed(self, *names: int | str) -> int:

@@ -18,7 +18,7 @@ DEMO = replace(
     CHAMPION,
     vision_training=replace(CHAMPION.vision_training, updates=1500),
     memory_training=replace(CHAMPION.memory_training, updates=600),
-    rounds=replace(CHAMPION.rounds, rounds=9, restart=(3, 6), restart_updates=12, more=3),
+    rounds=replace(CHAMPION.rounds, rounds=9, restart=(3, 6), restart_updates=12, more=6),
 )
 UNPRIVILEGED = replace(
     CHAMPION,

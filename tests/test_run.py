@@ -260,7 +260,7 @@ def test_rounds_are_added_while_too_many_drives_are_lost(whole: Path, tmp_path: 
 
     run = train()
     assert run.added == 2
-    assert run.config.rounds.rounds == 5
+    assert (run.config.rounds.rounds, run.config.rounds.restart) == (5, (2, 4))  # from scratch in the first of them
     assert load_agent(tmp_path / "run").about["round"] == 5
     raced = {folder: {number for at, number in asked if at == folder} for folder, _ in asked}
     assert raced == {"select": {0, 1}, "select-1": {1, 2, 3}, "select-2": {1, 4, 5}}  # and the best of those before

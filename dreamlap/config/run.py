@@ -80,8 +80,8 @@ class RoundsConfig:
     """Updates of PPO in each of its three stages: learning rate and penalty go from those of round 0 to those of this round.
     (CMA-ES has as many generations as in the first round.)"""
     more: Annotated[int, least(0, 1000)] = count(0, least=0)
-    """Rounds that are added while the agent that was chosen loses more drives than `selection.lost`; up to three times. In some
-    trainings C needs longer to get steady, and nothing but its drives tells which."""
+    """Rounds that are added, C from scratch in the first of them, while the agent that was chosen loses more drives than
+    `selection.lost`; up to twice. Some trainings end badly, and nothing but the drives tells which."""
 
     def rate(self, number: int) -> float:
         """The share of the learning rates that is left in round `number`."""

@@ -163,7 +163,7 @@ class RunReader:
     @cached_property
     def selection(self) -> dict[str, Any]:
         """What came of choosing between the last agents; of the last time, if rounds were added after the first."""
-        done = [self._object(f"select{more}/done.json", DONE) for more in ("", "-1", "-2", "-3")]
+        done = [self._object(f"select{more}/done.json", DONE) for more in ("", "-1", "-2")]
         return next((one for one in reversed(done) if one), {})
 
     @cached_property
