@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from rich.table import Table
@@ -23,9 +24,10 @@ from dreamlap.agent import build_agent
 from dreamlap.config.parts import LIMIT, AgentConfig, DriverConfig, TrackConfig
 from dreamlap.device import choose_autocast, choose_device, cores
 from dreamlap.episodes import EpisodeStore
-from dreamlap.episodes.latents import LOT, keep_latents
+from dreamlap.episodes.latents import LOT, encode_episodes, keep_latents
 from dreamlap.episodes.record import collect
-from dreamlap.episodes.store import SUFFIX, EpisodeFile, FrameSampler
+from dreamlap.episodes.sampler import FrameSampler
+from dreamlap.episodes.store import SUFFIX, EpisodeFile
 from dreamlap.progress import console, notes
 
 DRIVES = 8
@@ -110,7 +112,8 @@ def look(episodes: list[EpisodeFile], folder: Path) -> float:
     agent = build_agent(AgentConfig())
     folder.mkdir()
     began = time.perf_counter()
-    keep_latents(folder, agent.vision, episodes, agent.actions, True, choose_autocast("auto", device))
+    autocast = choose_autocast("auto", device)
+    keep_latents(folder, episodes, partial(encode_episodes, agent.vision, form=agent.actions, bar=True, autocast=autocast))
     seconds = time.perf_counter() - began
     shutil.rmtree(folder)
     return sum(len(file) + 1 for file in episodes) / seconds

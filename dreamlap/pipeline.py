@@ -216,9 +216,10 @@ def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     again = number and run.config.rounds.vision_updates
     new = episodes_of(run, *(range(number + 1) if again else [number]))
     with meter("V looks at the episodes", len(new)) as bar:
-        files, product = keep_latents(
-            stage.folder, agent.vision, new, agent.actions, run.config.track.bar, run.autocast, bar.over
+        look = partial(
+            encode_episodes, agent.vision, form=agent.actions, bar=run.config.track.bar, autocast=run.autocast, counted=bar.over
         )
+        files, product = keep_latents(stage.folder, new, look, bar.over)
     stage.finish(seconds=time.time() - began, steps=sum(map(len, new)), product=product, files=files)
 
 

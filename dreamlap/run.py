@@ -141,7 +141,7 @@ class Stage:
     @property
     def begun(self) -> bool:
         """Whether there is something that was trained or made."""
-        return self.done or self.checkpoint.exists() or (self.folder / "latents.safetensors").exists()
+        return self.done or self.checkpoint.exists() or any(self.folder.glob("*.safetensors"))
 
     @property
     def checkpoint(self) -> Path:

@@ -6,7 +6,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes, join, keep_latents, load_latents, save_latents, windows
 from dreamlap.episodes.record import collect
-from dreamlap.episodes.store import CHUNK, FrameSampler
+from dreamlap.episodes.sampler import FrameSampler
+from dreamlap.episodes.store import CHUNK
 from dreamlap.errors import Refused
 from dreamlap.track import PEDAL, FastCarRacing, TrackConfig
 
@@ -193,7 +194,8 @@ def test_one_changed_bit_is_noticed(tmp_path: Path, episode: Episode, where: flo
 def rewritten(path: Path, **changes: np.ndarray) -> None:
     """A file of an older version, which had no checksums, with other arrays."""
     with safe_open(str(path), framework="numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - a safetensors file is no dictionary
+        names = list(file.keys())
+        arrays = {name: file.get_tensor(name) for name in names}
         about = file.metadata()["about"]
     save_file(arrays | changes, str(path), {"about": about})
 
@@ -347,7 +349,8 @@ def test_encoding_that_was_interrupted_goes_on_after_the_last_lot(
                 yield look
 
         looked.clear()
-        return keep_latents(tmp_path, agent.vision, list(store), PEDAL, True, counted=counted)
+        look = partial(encode_episodes, agent.vision, form=PEDAL, bar=True, counted=counted)
+        return keep_latents(tmp_path, list(store), look, counted)
 
     with pytest.raises(KeyboardInterrupt):
         keep(3)

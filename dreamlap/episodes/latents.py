@@ -3,10 +3,10 @@
 A frame of 12 kB becomes 64 floats, so ten thousand episodes are a few gigabytes.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -141,28 +141,24 @@ def windows(latents: Latents, episode: Tensor, offset: Tensor, steps: int) -> Wi
 
 def keep_latents(
     folder: Path,
-    vision: VAE,
     episodes: list[EpisodeFile],
-    form: ActionForm,
-    bar: bool,
-    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    look: Callable[[list[EpisodeFile]], Latents],
     counted: Callable[[Iterable[None]], Iterable[None]] = iter,
 ) -> tuple[list[str], str]:
-    """Let V look at every frame, and keep what it makes of them in `folder`, a file for every `LOT` episodes. What is there
-    already, whole, is not looked at again -> the files' names, and the fingerprint of all.
+    """Let V `look` at episodes, and keep what it makes of them in `folder`, a file for every `LOT`. What is there already and
+    whole is not looked at again; `counted` is told of it -> the files' names, and the fingerprint of all.
 
     Raises:
         Refused: a latent is no number: V is broken.
     """
     names, prints = [], []
-    for number, first in zip(count(), range(0, len(episodes), LOT), strict=False):
+    for number, first in enumerate(range(0, len(episodes), LOT)):
         lot, name = episodes[first : first + LOT], f"latents{f'-{number}' if number else ''}.safetensors"
         try:
             found = load_latents([folder / name], torch.device("cpu"))
-            for _ in counted([None] * len(lot)):
-                pass
+            deque(counted([None] * len(lot)), maxlen=0)
         except Refused:
-            found = encode_episodes(vision, lot, form, bar, autocast, counted)
+            found = look(lot)
             save_latents(folder / name, found)
         names.append(name)
         prints.append(checksum_of({field.name: getattr(found, field.name) for field in fields(Latents)}))

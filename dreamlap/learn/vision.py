@@ -5,7 +5,8 @@ from torch import Tensor
 
 from dreamlap.config.training import VisionTraining
 from dreamlap.device import Autocast
-from dreamlap.episodes.store import EpisodeFile, FrameSampler
+from dreamlap.episodes.sampler import FrameSampler
+from dreamlap.episodes.store import EpisodeFile
 from dreamlap.learn.loop import descend, half_cosine, run_updates, set_rate, shards
 from dreamlap.run import Stage
 from dreamlap.seeds import generator

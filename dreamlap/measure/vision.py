@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Laplace
 
-from dreamlap.episodes.store import EpisodeFile, FrameSampler
+from dreamlap.episodes.sampler import FrameSampler
+from dreamlap.episodes.store import EpisodeFile
 from dreamlap.seeds import generator
 from dreamlap.vision import VAE
 from dreamlap.vision.vae import pixels
