@@ -4,8 +4,10 @@ Ray sends the function and an item to a core, and what it gives back to us, as b
 disk in common. What a lost process or machine had begun, Ray gives to another. So that costs time and changes no result.
 """
 
+import logging
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +24,11 @@ RETRIES = 10
 """How often a task is given to another process when its own is lost, before the task is taken for the cause."""
 AHEAD = 2
 """Tasks for each core, those that run included: whoever is ready finds the next one there."""
-LOCAL = "ray"
-"""The address that means: the cluster that RAY_ADDRESS names, or that this machine is part of; or else a new one, on it."""
+LOCAL, JOINED = "ray", "auto"
+"""The addresses that mean: a new cluster of this machine alone; the one that it is part of, or that RAY_ADDRESS names."""
+REACHABLE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's own switch, read when it is imported: at 0 it listens on the loopback interface alone, on every system. Otherwise it
+listens on all, and whoever reaches it can have it compute anything."""
 
 _within = threading.local()
 
@@ -38,18 +43,20 @@ def on_cluster(address: str) -> Iterator[None]:
     """Let a cluster do all driving within the block: collecting, evaluating, choosing, CMA-ES in the real environment.
 
     Args:
-        address: "ray" is the cluster that RAY_ADDRESS names, or that this machine is part of; where there is none, one is
-            started here. "HOST:6379" is the cluster whose head that is, "ray://HOST:10001" the same through Ray's client; ""
-            is none. A program that has called `ray.init` keeps its cluster.
+        address: "ray" starts a cluster of this machine alone, that no other one reaches. "auto" is the cluster that this
+            machine is part of, or that RAY_ADDRESS names. "HOST:6379" is the cluster whose head that is, "ray://HOST:10001"
+            the same through Ray's client; "" is none. A program that has called `ray.init` keeps its cluster.
 
     Raises:
-        Refused: that is no address, or Ray is not installed.
+        Refused: that is no address, or Ray is not installed, or was imported in a way in which others would reach it.
         Failed: no cluster answers there.
     """
     if not address or in_use():
         yield
         return
     check_address(address)
+    if address == LOCAL and "ray" not in sys.modules:
+        os.environ[REACHABLE] = "0"
     ray = _ray()
     connects = not ray.is_initialized()
     if connects:
@@ -64,10 +71,10 @@ def on_cluster(address: str) -> Iterator[None]:
 
 
 def check_address(address: str) -> None:
-    """Refuse what is neither an address nor "ray" nor empty."""
+    """Refuse what is neither an address nor one of the words, nor empty."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if address not in ("", LOCAL) and not (host and port.isdecimal()):
-        raise Refused(f"--cluster is `ray` or the address of Ray's head, such as 10.0.0.1:6379, not {address!r:.60}")
+    if address not in ("", LOCAL, JOINED) and not (host and port.isdecimal()):
+        raise Refused(f"--cluster is `ray`, `auto` or the address of Ray's head, such as 10.0.0.1:6379, not {address!r:.60}")
 
 
 def _ray() -> Any:
@@ -82,13 +89,12 @@ def _ray() -> Any:
 def _connect(ray: Any, address: str) -> None:
     """Ray's own handler of SIGTERM would end us without a word, so ours stays."""
     ours = signal.getsignal(signal.SIGTERM)
-    quiet = {"logging_level": "error", "log_to_driver": False}
+    alone = {"address": "local", "include_dashboard": False}
+    if address == LOCAL and os.environ.get(REACHABLE) != "0":
+        raise Refused(f"Ray was imported before, and would listen to other machines: set {REACHABLE}=0, or call ray.init first")
     try:
-        ray.init("auto" if address == LOCAL else address, **quiet)
+        ray.init(**(alone if address == LOCAL else {"address": address}), logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
-        if address == LOCAL and "RAY_ADDRESS" not in os.environ:  # none runs here
-            ray.init("local", include_dashboard=False, **quiet)
-            return
         raise Failed(f"--cluster {address}: no cluster answers there ({error}). `ray status` on its head tells more") from error
     finally:
         if threading.current_thread() is threading.main_thread():

@@ -151,6 +151,7 @@ def rank(returns: Sequence[float]) -> tuple[float, ...]:
 
 def cost_of(run: Run, choosing: float) -> dict[str, Any]:
     """What goes with a score: how the run came to its agent, everything counted up to now, with the seconds of `choosing`."""
+    choosing += sum(_choice(run, added).result.get("seconds", 0.0) for added in range(run.added))
     stages = [(name, run.stage(number, name)) for number in range(run.config.last + 1) for name in ROUND]
     done = [(name, stage.result) for name, stage in stages if stage.done]
     given = len(EpisodeStore(run.data).names()) if run.data else 0

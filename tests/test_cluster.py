@@ -1,6 +1,8 @@
 """A cluster of two nodes does what this machine's processes do, to the bit, and loses nothing when one of them dies."""
 
+import logging
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
 import torch
 import yaml
+from ray import cloudpickle
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.cluster_utils import Cluster
 
 from dreamlap.agent import build_agent, load
 from dreamlap.cluster import in_use, on_cluster
@@ -27,11 +33,6 @@ from dreamlap.learn.cmaes import train_cmaes
 from dreamlap.learn.rollouts import awake_fitness, linear_of
 from dreamlap.parallel import in_parallel
 from dreamlap.run import Stage
-
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'dreamlap[cluster]'")
-from ray import cloudpickle  # noqa: E402  # as the next: there is no such module where Ray is not
-from ray.autoscaler._private.util import prepare_config, validate_config  # noqa: E402  # the schema has no other door
-from ray.cluster_utils import Cluster  # noqa: E402
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the nodes do not know this file
 
@@ -51,7 +52,7 @@ def second(nodes: Any) -> Iterator[Any]:
     """The second node. This process is connected, so `on_cluster` uses these two."""
     node = nodes.add_node(num_cpus=1)
     nodes.wait_for_nodes()
-    ray.init(nodes.address, logging_level="error", log_to_driver=False)
+    ray.init(nodes.address, logging_level=logging.ERROR, log_to_driver=False)
     assert eventually(lambda: ray.cluster_resources()["CPU"] == 2)
     yield node
     ray.shutdown()
@@ -105,7 +106,7 @@ def evolve(folder: Path, on_generation: Any = None) -> torch.Tensor:
 @pytest.mark.usefixtures("second")
 def test_collecting_on_two_nodes_gives_the_episodes_of_two_processes(tmp_path: Path) -> None:
     here = drive_into(tmp_path / "processes")
-    with on_cluster("ray"):
+    with on_cluster("auto"):
         there = drive_into(tmp_path / "cluster")
     assert len(here) == 20
     assert there == here
@@ -113,7 +114,7 @@ def test_collecting_on_two_nodes_gives_the_episodes_of_two_processes(tmp_path: P
 
 def test_cmaes_on_two_nodes_gives_the_c_of_two_processes_even_if_one_node_dies(nodes: Any, second: Any, tmp_path: Path) -> None:
     here = evolve(tmp_path / "processes")
-    with on_cluster("ray"):
+    with on_cluster("auto"):
         there = evolve(tmp_path / "cluster", lambda: nodes.remove_node(second, allow_graceful=False))
         assert eventually(lambda: ray.cluster_resources()["CPU"] == 1)  # it is dead, whenever the head notices
     assert torch.equal(there, here)
@@ -121,7 +122,7 @@ def test_cmaes_on_two_nodes_gives_the_c_of_two_processes_even_if_one_node_dies(n
 
 
 def test_a_node_that_dies_costs_what_it_had_begun_and_no_result(nodes: Any, second: Any, tmp_path: Path) -> None:
-    with on_cluster("ray"):
+    with on_cluster("auto"):
         results = in_parallel(partial(where, tmp_path), range(12), 2)
         first, deadline = [next(results)], time.time() + 60
         while not any(second.node_id in path.name for path in tmp_path.iterdir()) and time.time() < deadline:
@@ -138,7 +139,7 @@ def test_scores_of_agents_and_of_functions_are_the_same_on_a_cluster(tmp_path: P
     load("champion").save(tmp_path / "mine")
     agent, function = (tmp_path / "mine", range(900_000, 900_012)), (straight_on, range(900_000, 900_002))
     here = [evaluate(*asked, track="fast")["returns"] for asked in (agent, function)]
-    with on_cluster("ray"):
+    with on_cluster("auto"):
         there = [evaluate(*asked, track="fast")["returns"] for asked in (agent, function)]
     assert there == here
     assert len(set(here[0])) > 6
@@ -154,7 +155,7 @@ def invert(item: int) -> float:
 
 @pytest.mark.usefixtures("second")
 def test_what_a_node_raises_is_raised_here() -> None:
-    with pytest.raises(ZeroDivisionError) as caught, on_cluster("ray"):
+    with pytest.raises(ZeroDivisionError) as caught, on_cluster("auto"):
         list(in_parallel(invert, [1, 0], 2))
     assert "return 1 / item" in str(caught.value.__cause__)
 
@@ -169,13 +170,13 @@ class Unreadable:
 @pytest.mark.usefixtures("second")
 def test_a_node_that_lacks_what_a_task_needs_is_told_so() -> None:
     told = r"failed at a task.*No module named 'only_here'.*Every machine needs"
-    with pytest.raises(Failed, match=told), on_cluster("ray"):
+    with pytest.raises(Failed, match=told), on_cluster("auto"):
         list(in_parallel(str, [Unreadable()], 2))
 
 
-@pytest.mark.parametrize("address", ["rai", "10.0.0.1", ":6379", "ray://", "host:port"])
+@pytest.mark.parametrize("address", ["rai", "Auto", "10.0.0.1", ":6379", "ray://", "host:port"])
 def test_what_is_no_address_is_refused_by_its_flag(address: str) -> None:
-    with pytest.raises(Refused, match=r"--cluster is `ray` or the address"):
+    with pytest.raises(Refused, match=r"--cluster is `ray`, `auto` or the address"):
         Config(cluster=address)
     with pytest.raises(Refused, match="--cluster"), on_cluster(address):
         pytest.fail("it was entered")
@@ -187,14 +188,50 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", unanswered)
-    with pytest.raises(Failed, match=r"--cluster 127.0.0.1:1: no cluster answers there.*nobody"), on_cluster("127.0.0.1:1"):
+    for address in ("127.0.0.1:1", "auto"):  # in place of a cluster that is asked for, no other one is started
+        with pytest.raises(Failed, match=f"--cluster {address}: no cluster answers there.*nobody"), on_cluster(address):
+            pytest.fail("it was entered")
+    assert not in_use()
+
+
+LISTENING = """
+from pathlib import Path
+from dreamlap.cluster import on_cluster
+from dreamlap.parallel import in_parallel
+
+def listening():
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    return {words[1].split(":")[0] + ":" + words[1].split(":")[1] for words in lines if words[3] == "0A"}
+
+before = listening()
+with on_cluster("ray"):
+    assert list(in_parallel(abs, [-1, -2], 2)) == [1, 2]
+    print(*(listening() - before))
+"""
+LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
+"""127.0.0.1, the same in a socket of IPv6, and ::1, as Linux writes them."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells in /proc/net who listens where")
+def test_a_cluster_of_this_machine_alone_is_reached_by_no_other(tmp_path: Path) -> None:
+    told = subprocess.run([sys.executable, "-c", LISTENING], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    ports = told.stdout.split()
+    assert len(ports) >= 3, told.stderr
+    assert [port for port in ports if not port.startswith(LOOPBACK)] == []
+
+
+def test_a_cluster_that_others_would_reach_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("it was started"))
+    with pytest.raises(Refused, match="would listen to other machines"), on_cluster("ray"):
         pytest.fail("it was entered")
     assert not in_use()
 
 
 def test_without_ray_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(Refused, match=r"pip install 'dreamlap\[cluster\]'"), on_cluster("ray"):
+    with pytest.raises(Refused, match=r"pip install 'dreamlap\[cluster\]'"), on_cluster("auto"):
         pytest.fail("it was entered")
 
 

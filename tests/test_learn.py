@@ -319,12 +319,12 @@ def test_chance_is_told_from_what_the_candidates_do():
 def test_candidates_drive_more_rollouts_where_chance_decides_and_no_more_than_allowed(tmp_path: Path):
     config = CMAESConfig(generations=40, population=8, rollouts=6, first_rollouts=2, steps=5, sigma=0.3)
 
-    def evolve(name: str, noise: float, generations: int = 40) -> list[float]:
+    def evolve(name: str, noise: float, generations: int = 40, begin: int = 2) -> list[float]:
         def drive(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
             luck = np.stack([np.random.default_rng(seed).normal(size=len(candidates)) for seed in seeds], 1)
             return -((candidates[:, -1:].double().numpy() - 3) ** 2) + noise * luck
 
-        shorter = CMAESConfig(**{**vars(config), "generations": generations})
+        shorter = CMAESConfig(**{**vars(config), "generations": generations, "first_rollouts": begin})
         stage = Stage(tmp_path / name)
         train_cmaes(stage, Linear(2, 0, 1), drive, shorter, seed=0)
         return [line["rollouts"] for line in stage.metrics()]
@@ -334,6 +334,8 @@ def test_candidates_drive_more_rollouts_where_chance_decides_and_no_more_than_al
     assert loud == sorted(loud)
     assert set(loud) == {2, 3, 4, 6}
     assert evolve("quiet", 1e-6) == [2] * 40
+    assert evolve("more", 1e-6, 3, begin=9) == [6] * 3
+    assert evolve("all", 1e-6, 3, begin=0) == [6] * 3
     evolve("broken", 100.0, 11)
     assert evolve("broken", 100.0) == loud  # it goes on with as many as it had come to
     kept, whole = Stage(tmp_path / "broken").load() or {}, Stage(tmp_path / "loud").load() or {}

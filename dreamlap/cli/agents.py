@@ -47,7 +47,7 @@ def evaluate(
             what M predicts in its dream.
         exam: The robustness exam (Tang, Nguyen & Ha 2020): tracks whose colours are shifted, with black bars at the sides, with
             a red square beside the car. Three scores of 100 tracks, in FILE-colours.json, FILE-bars.json and FILE-blob.json.
-        cluster: A Ray cluster drives instead: `ray`, or the address of its head.
+        cluster: A Ray cluster drives instead: `ray`, `auto`, or the address of its head (see `run`).
     """
     from dreamlap.config.parts import EXAM
     from dreamlap.evaluation import FINAL, SELECTION, seed_range
@@ -147,7 +147,7 @@ def compare(
         final: The test tracks, as for `evaluate`.
         workers: Processes that drive.
         json: File for the differences; `-` prints them.
-        cluster: A Ray cluster drives instead: `ray`, or the address of its head.
+        cluster: A Ray cluster drives instead: `ray`, `auto`, or the address of its head (see `run`).
     """
     from dreamlap.evaluation import Stopped
     from dreamlap.evaluation import evaluate as measure
@@ -158,13 +158,13 @@ def compare(
     tracks, track = _tracks_for(scores, seeds, final)
     with _told_beside(json, what := f"on {len(tracks)} tracks"):
         made = []
-        for path, score in zip((first, second), scores, strict=True):
-            try:
-                with on_cluster(cluster):
+        with on_cluster(cluster):
+            for path, score in zip((first, second), scores, strict=True):
+                try:
                     made.append(score or measure(path, tracks, workers, track))
-            except Stopped as stopped:
-                raise KeyboardInterrupt(f"{path}: {stopped.told}") from None
-            console.print(f"{path}: {headline(made[-1])}")
+                except Stopped as stopped:
+                    raise KeyboardInterrupt(f"{path}: {stopped.told}") from None
+                console.print(f"{path}: {headline(made[-1])}")
         result = pair(*made)
         console.print(difference(result))
     _write_result(json, result, what)

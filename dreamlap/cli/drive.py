@@ -40,7 +40,7 @@ def collect(
         reverse: Share of the episodes that drive the lap the other way round, where the turns are right ones.
         seed: All chance comes from it.
         workers: Processes that drive.
-        cluster: A Ray cluster drives instead: `ray`, or the address of its head.
+        cluster: A Ray cluster drives instead: `ray`, `auto`, or the address of its head (see `run`).
     """
     from dreamlap.episodes import EpisodeStore
     from dreamlap.episodes.record import collect as record

@@ -32,7 +32,7 @@ Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 Tracks = Annotated[str, tyro.conf.arg(metavar="A:B")]
-Address = Annotated[str, tyro.conf.arg(metavar="ray|ADDRESS")]
+Address = Annotated[str, tyro.conf.arg(metavar="ray|auto|ADDRESS")]
 Step = Annotated[int | None, tyro.conf.arg(metavar="STEP")]
 
 COLUMNS = 80

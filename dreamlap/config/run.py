@@ -176,8 +176,8 @@ class Config:
     workers: Annotated[int, WORKERS] = 2
     """Processes that drive tracks; it changes the time, not the result."""
     cluster: str = ""
-    """Let a cluster drive, by Ray: `ray` for the one that this machine is part of (or a new one here), or the address of its
-    head, such as 10.0.0.1:6379. V, M and C are trained here. Empty: processes of this machine drive."""
+    """Let a cluster drive, by Ray: `auto` is the one that this machine is part of, 10.0.0.1:6379 the one with that head, and
+    `ray` a new one of this machine alone. V, M and C are trained here. Empty: processes of this machine drive."""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot go together."""

@@ -59,7 +59,8 @@ def train_cmaes(
         start = parameters_to_vector(controller.parameters()).detach().cpu()
         saved = {"start": start, "basis": search_basis(controller, seen, config.directions), "fitness": []}
     start, basis, told, first = saved["start"], saved["basis"], list(saved["fitness"]), len(before["fitness"]) if before else 0
-    rollouts, noise = saved.get("effort", (config.first_rollouts or config.rollouts, 0.0))
+    rollouts, noise = saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0))
+    kept = {"start": start, "basis": basis, "fitness": told}
     strategy = _strategy(np.zeros(len(basis)), config, seed)
 
     def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
@@ -93,8 +94,7 @@ def train_cmaes(
             if noise > NOISE and rollouts < config.rollouts:
                 more = min(config.rollouts, rollouts + -(-rollouts // 3))
                 rollouts, noise = more, noise * rollouts / more
-            kept = {"start": start, "basis": basis, "fitness": told, "effort": (rollouts, noise)}
-            stage.save(len(told) - first, kept)
+            stage.save(len(told) - first, kept | {"effort": (rollouts, noise)})
             best, mean = measured.max().item(), measured.mean().item()
             real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
             log(len(told) - first, {"best": best, "mean": mean, "sigma": float(strategy.sigma), "rollouts": len(seeds), **real})
@@ -105,8 +105,7 @@ def train_cmaes(
     tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(FINALISTS)]
     chosen = int(test(finalists, tracks).mean(1).argmax()) if test else 0
     vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
-    kept = {"start": start, "basis": basis, "fitness": told, "effort": (rollouts, noise), "controller": controller.state_dict()}
-    stage.save(len(told) - first, kept)
+    stage.save(len(told) - first, kept | {"effort": (rollouts, noise), "controller": controller.state_dict()})
 
 
 def search_basis(controller: Linear, seen: Tensor | None, directions: int) -> Tensor:

@@ -141,7 +141,7 @@ class RunReader:
     def seconds(self) -> dict[str, float]:
         """Wall-clock by what it was spent on: stages over all rounds, what came after them, and what none of them counted."""
         spent = {name: sum(r.get("seconds", 0.0) for r in self.results(name).values()) for name in STAGES}
-        spent["select"] += self.selection.get("seconds", 0.0)
+        spent["select"] += sum(one.get("seconds", 0.0) for one in self._selections)
         spent["practice"] = self.practice.get("seconds", 0.0)
         trained = sum(self._phase(name) or 0.0 for name in ("learn", "select"))
         rest = trained - sum(spent.values())
@@ -163,8 +163,13 @@ class RunReader:
     @cached_property
     def selection(self) -> dict[str, Any]:
         """What came of choosing between the last agents; of the last time, if rounds were added after the first."""
-        done = [self._object(f"select{more}/done.json", DONE) for more in ("", "-1", "-2")]
-        return next((one for one in reversed(done) if one), {})
+        return next((one for one in reversed(self._selections) if one), {})
+
+    @cached_property
+    def _selections(self) -> list[dict[str, Any]]:
+        """The same of every time, in order."""
+        folders = sorted(path.parent.name for path in self.folder.glob("select*/done.json"))
+        return [self._object(f"{name}/done.json", DONE) for name in folders]
 
     @cached_property
     def trust(self) -> dict[str, Any]:
