@@ -38,7 +38,7 @@ bench: install   ## steps a second of the dream and of the tracks, as ratios: so
 limits: install  ## what each stage costs and which share of the machine's ceiling it reaches, and docs/limits.md: three minutes
 	$(BIN)/python -m benchmarks.limits
 
-seeds: install   ## every system of docs/presets.md, small, and docs/seeds.md: some three quarters of an hour
+seeds: install   ## every system of docs/presets.md, two training seeds each, and docs/seeds.md: an hour for each training
 	$(BIN)/python -m benchmarks.seeds
 
 scores:          ## the README's tables of scores, from the raw returns in scores/final

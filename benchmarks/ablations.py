@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.seeds import table
+from benchmarks.scores import table
 from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
 from dreamlap.pipeline import ROUND

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ablations import whole_scores
-from benchmarks.seeds import table
+from benchmarks.scores import table
 from dreamlap.agent import PRETRAINED
 from dreamlap.config.parts import EXAM
 from dreamlap.evaluation import evaluate

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.dream import dream_rate
 from benchmarks.machine import SECONDS, ceilings
-from benchmarks.seeds import table
+from benchmarks.scores import table
 from benchmarks.training import data, stages
 from dreamlap.config.training import CMAESConfig
 from dreamlap.control import ActorCritic

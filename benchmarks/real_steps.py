@@ -18,8 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks.ablations import whole_scores
-from benchmarks.scores import lost_of
-from benchmarks.seeds import table
+from benchmarks.scores import lost_of, table
 from benchmarks.steadiness import train_and_drive
 from dreamlap.config.run import Config
 from dreamlap.files import replacing

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.seeds import table
 from dreamlap.agent import PRETRAINED
 from dreamlap.files import replacing
 from dreamlap.progress import console
@@ -109,6 +108,11 @@ def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
         about[0].get("mind", ""),
         "; ".join(cost) + (f"; all of it after `{about[0]['start']}`" if "start" in about[0] else ""),
     )
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, tuple("---" for _ in head), *rows))
 
 
 def lost_of(scores: Sequence[dict[str, Any]]) -> str:

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ablations import whole_scores
-from benchmarks.scores import lost_of
-from benchmarks.seeds import table
+from benchmarks.scores import lost_of, table
 from benchmarks.steadiness import TRACKS
 from dreamlap.cli.runs import parse
 from dreamlap.device import cores

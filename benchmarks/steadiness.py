@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ablations import whole_scores
-from benchmarks.scores import lost_of
-from benchmarks.seeds import table
+from benchmarks.scores import lost_of, table
 from dreamlap.cli.runs import parse
 from dreamlap.config.run import Config
 from dreamlap.evaluation import evaluate

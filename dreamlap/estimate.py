@@ -121,7 +121,7 @@ def _control(config: Config, pace: Pace, steps: int, cores: int) -> float:
     """Seconds in which C is trained on so many steps."""
     if config.controller.kind == "linear":
         if config.controller.mind == "awake":
-            return steps * DRIVE * (pace.track + pace.act / 2) / min(config.workers, cores)
+            return steps * DRIVE * (pace.track + pace.act / 2 / config.track.repeat) / min(config.workers, cores)
         return steps * pace.dream / _together(4, cores)
     learned = LEARN * config.ppo.epochs * pace.learn
     if config.controller.mind == "awake":  # PPO drives all its tracks in one process
@@ -192,7 +192,9 @@ def _controlled_in(config: Config, number: int) -> int:
         return updates * config.ppo.num_envs * config.ppo.steps
     cmaes = config.cmaes
     generations = cmaes.generations if config.rounds.from_scratch(number) else config.rounds.controller_updates
-    return generations * cmaes.population * cmaes.rollouts * cmaes.steps
+    length = min(cmaes.steps * config.track.repeat, LIMIT) if config.controller.mind == "awake" else cmaes.steps
+    steps = generations * cmaes.population * cmaes.rollouts * length
+    return min(steps, cmaes.budget) if cmaes.budget else steps
 
 
 def _restarted(config: Config) -> int:

@@ -311,7 +311,7 @@ ROUND = {
 
 
 def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int) -> int:
-    """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> how many steps that took at most."""
+    """PPO for an actor-critic, CMA-ES for a linear C, in the mind that the preset names -> how many steps that took."""
     config, awake = run.config, run.config.controller.mind == "awake"
     begin = config.rounds.random_start, config.rounds.reverse
     grown, from_scratch = number <= config.rounds.rounds, config.rounds.from_scratch(number)
@@ -333,8 +333,7 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
-    train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)
-    return cmaes.generations * cmaes.population * cmaes.rollouts * cmaes.steps
+    return train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)
 
 
 def restore(stage: Stage, **parts: torch.nn.Module) -> None:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from dreamlap.config.parts import ControllerConfig, DriverConfig, MemoryConfig, TrackConfig, VisionConfig
 from dreamlap.config.run import CollectConfig, Config, RestartConfig, RoundsConfig, SelectionConfig
-from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
+from dreamlap.config.training import CMAESConfig, MemoryTraining, PPOConfig, VisionTraining
+from dreamlap.errors import Refused
 
 CHAMPION = Config(
     controller=ControllerConfig(state_dependent_std=True),
@@ -65,6 +66,24 @@ LINEAR = replace(
     selection=SelectionConfig(candidates=1),
 )
 
+FROM_SCRATCH = CMAESConfig(first_rollouts=2, sigma=0.5, diagonal=True, weight_decay=0.5)
+"""How all weights of a linear C are found. Without the decay they grow until C jumps from lock to lock, and drives slowly."""
+CALM = TrackConfig(repeat=4)
+"""An action lasts four steps: C is evolved on four times as much of the track."""
+
+
+def within_an_hour(full: Config, driven: CollectConfig, vision: int, memory: int, budget: int) -> Config:
+    """The same system with less: what is driven, how often V and M are updated, and how many steps C is evolved on."""
+    return replace(
+        full,
+        collect=driven,
+        vision_training=replace(full.vision_training, updates=vision, learning_rate=1e-3, kl_warmup=max(1, vision // 10)),
+        memory_training=replace(full.memory_training, updates=memory),
+        cmaes=replace(full.cmaes, generations=2000, budget=budget),
+        workers=2,
+    )
+
+
 HA2018 = Config(
     track=TrackConfig(size=64, bar=False, actions="stock"),
     collect=CollectConfig(random=10_000, correlated=0, autopilot=0, random_start=0.0),
@@ -84,23 +103,28 @@ HA2018 = Config(
         updates=2000, batch=100, window=1000, reward_weight=0.0, end_weight=0.0, off_road_weight=0.0
     ),
     controller=ControllerConfig(kind="linear", mind="awake"),
-    cmaes=CMAESConfig(generations=1800, population=64, rollouts=16, steps=1000, sigma=0.1),
-    rounds=RoundsConfig(rounds=0),
+    cmaes=replace(FROM_SCRATCH, generations=1800, population=64, rollouts=16, steps=1000),
+    rounds=RoundsConfig(rounds=0, random_start=0.0, reverse=0.0),
     selection=SelectionConfig(candidates=1),
 )
 
+WANDERED = CollectConfig(correlated=800, autopilot=0, steps=300, random_start=1.0)
+"""Drives of a random policy, in an hour's share."""
+
 NVAE = Config(
-    track=TrackConfig(actions="stock"),
+    track=CALM,
     collect=CollectConfig(random=10_000, correlated=0, autopilot=0, random_start=0.0),
     vision=VisionConfig(kind="nvae", latent=32),
     vision_training=VisionTraining(updates=100_000, kl_weight=0.01, kl_warmup=30_000),
     memory_training=MemoryTraining(updates=20_000),
     controller=ControllerConfig(kind="linear", mind="awake"),
-    cmaes=CMAESConfig(generations=1000, population=4, rollouts=4, target=950.0),
-    rounds=RoundsConfig(rounds=0),
+    cmaes=replace(FROM_SCRATCH, generations=1000, population=4, rollouts=4, target=950.0),
+    rounds=RoundsConfig(rounds=0, reverse=0.0),
     selection=SelectionConfig(candidates=1),
     workers=8,
 )
+
+NVAE_IN_AN_HOUR = within_an_hour(NVAE, WANDERED, vision=2500, memory=1000, budget=6_000_000)
 
 TOY = Config(
     track=TrackConfig(actions="stock"),
@@ -118,36 +142,58 @@ TOY = Config(
 )
 
 RL = Config(
-    collect=CollectConfig(correlated=100, autopilot=0),
+    collect=CollectConfig(correlated=300, autopilot=0, steps=300, random_start=0.9),
     vision=VisionConfig(kind="conv", latent=32),
+    vision_training=VisionTraining(updates=1500),
     memory=MemoryConfig(kind="gru"),
-    memory_training=CHAMPION.memory_training,
-    dream=DreamConfig(horizon=100),
-    rounds=RoundsConfig(rounds=4, reverse=0.0, decay=1.0),
+    controller=ControllerConfig(state_dependent_std=True),
+    ppo=PPOConfig(entropy=0.01, leaving_penalty=0.0, off_road_penalty=2.5),
+    rounds=RoundsConfig(rounds=12, vision_updates=150, restart=(4, 8), more=6),
+    selection=SelectionConfig(candidates=6, tracks=100),
+)
+RL_AWAKE = replace(
+    RL,
+    track=CALM,
+    collect=replace(RL.collect, correlated=800, random_start=1.0),
+    vision_training=replace(RL.vision_training, updates=2500),
+    controller=replace(RL.controller, mind="awake"),
+    ppo=PPOConfig(
+        updates=200,
+        num_envs=24,
+        steps=128,
+        reset_every=5,
+        learning_rate=3e-4,
+        minibatch=256,
+        entropy=0.003,
+        leaving_penalty=0.0,
+        off_road_penalty=1.0,
+    ),
+    rounds=RoundsConfig(episodes=1, memory_updates=0, controller_updates=50, random_start=0.3, reverse=0.3),
+    selection=SelectionConfig(tracks=100),
 )
 
 PYTORCH = Config(
-    track=TrackConfig(actions="stock"),
+    track=CALM,
     collect=CollectConfig(random=1000, correlated=0, autopilot=0, random_start=1.0),
     vision=VisionConfig(kind="conv", latent=32),
     vision_training=VisionTraining(updates=30_000),
     memory_training=MemoryTraining(updates=10_000),
     controller=ControllerConfig(kind="linear", mind="awake"),
-    cmaes=CMAESConfig(generations=300, population=16, rollouts=18),
-    rounds=RoundsConfig(rounds=0),
+    cmaes=replace(FROM_SCRATCH, generations=300, population=16, rollouts=18),
+    rounds=RoundsConfig(rounds=0, reverse=0.0),
     selection=SelectionConfig(candidates=1),
 )
 
 JK2500 = Config(
-    track=TrackConfig(actions="stock"),
+    track=TrackConfig(actions="stock", repeat=4),
     collect=CollectConfig(correlated=0, autopilot=0, expert=100, random_start=0.0, driver=DriverConfig(noise=(0.0, 0.0))),
     vision=VisionConfig(kind="conv", latent=1024),
     vision_training=VisionTraining(updates=30_000, likelihood="bce"),
     memory=MemoryConfig(mixtures=5),
     memory_training=MemoryTraining(updates=10_000, batch=32, window=32),
     controller=ControllerConfig(kind="linear", mind="awake", bias=False),
-    cmaes=CMAESConfig(generations=300, population=32, rollouts=8, diagonal=True),
-    rounds=RoundsConfig(rounds=0),
+    cmaes=replace(FROM_SCRATCH, generations=300, population=32, rollouts=8),
+    rounds=RoundsConfig(rounds=0, reverse=0.0),
     selection=SelectionConfig(candidates=1),
 )
 
@@ -176,6 +222,8 @@ class Preset(NamedTuple):
     """What it took on two cores; empty where nobody measured it at full size."""
     score: str = ""
     """Mean return in the real environment, from the files in scores/; * if an older recipe made it."""
+    full: Config | None = None
+    """With the amounts of its text (`--full`), if `config` has smaller ones, to be done on a laptop within the hour."""
 
 
 FAST = ("a driving car, soon", "8 min", "929")
@@ -224,19 +272,25 @@ PRESETS: dict[str, Preset] = {
         "1 min",
     ),
     "ha2018": Preset(
-        "the paper's system to the letter: 10,000 random rollouts, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",
-        HA2018,
+        "the paper's system: random rollouts, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track; --full: to the letter",
+        within_an_hour(HA2018, replace(WANDERED, random_start=0.0), vision=2500, memory=500, budget=8_000_000),
         "Ha & Schmidhuber 2018",
         "the paper's system",
+        full=HA2018,
     ),
     "carracing-nvae": Preset(
-        "10,000 random rollouts, NVAE, MDN-LSTM, linear C by CMA-ES on the track", NVAE, "carracing_nvae", "NVAE"
+        "random rollouts, NVAE, MDN-LSTM, linear C by CMA-ES on the track",
+        NVAE_IN_AN_HOUR,
+        "carracing_nvae",
+        "NVAE",
+        full=NVAE,
     ),
     "carracing-nvae-dream": Preset(
         "the dream of carracing-nvae as a track of its own: V, M and C grow up on what is driven in it",
-        replace(NVAE, track=replace(NVAE.track, dream="runs/carracing-nvae/agent")),
+        replace(NVAE_IN_AN_HOUR, track=replace(NVAE.track, dream="runs/carracing-nvae/agent")),
         "carracing_nvae",
         "drives in that one's dream",
+        full=replace(NVAE, track=replace(NVAE.track, dream="runs/carracing-nvae-full/agent")),
     ),
     "world-model-toy": Preset(
         "20 episodes that a person drove (--data), LSTM 512, linear C evolved in the dream, smoothed when it drives",
@@ -247,27 +301,36 @@ PRESETS: dict[str, Preset] = {
     "rl-world-models": Preset("ConvVAE, GRU, an actor-critic by PPO in the dream", RL, "rl_world_models", "ConvVAE, GRU"),
     "rl-world-models-awake": Preset(
         "the same, with PPO on the real track",
-        replace(
-            RL,
-            controller=ControllerConfig(mind="awake"),
-            ppo=PPOConfig(updates=400, num_envs=16, steps=128, reset_every=10),
-            rounds=RoundsConfig(rounds=0, random_start=0.0, reverse=0.0),
-            selection=SelectionConfig(candidates=1),
-        ),
+        RL_AWAKE,
         "rl_world_models",
         "the same on the real track",
     ),
     "world-models-pytorch": Preset(
         "random rollouts from random tiles, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",
-        PYTORCH,
+        within_an_hour(PYTORCH, WANDERED, vision=2500, memory=1000, budget=8_000_000),
         "world_models_pytorch",
         "ConvVAE, MDN-LSTM",
+        full=PYTORCH,
     ),
     "jk2500": Preset(
         "data of a PPO expert (dreamlap train expert), V with 1,024 numbers and BCE, linear C of 3,840 weights by CMA-ES",
-        JK2500,
+        within_an_hour(JK2500, JK2500.collect, vision=2500, memory=1000, budget=8_000_000),
         "jk2500",
         "expert drives, 1,024 latents",
+        full=JK2500,
     ),
 }
 """Name -> preset."""
+
+
+def settings_of(name: str, full: bool = False) -> Config:
+    """The settings of a preset; with `full`, the amounts that its text names.
+
+    Raises:
+        Refused: there are no others than its own.
+    """
+    preset = PRESETS[name]
+    if full and preset.full is None:
+        both = ", ".join(each for each, other in PRESETS.items() if other.full)
+        raise Refused(f"--full: {name} has one size, its full one. Two sizes have {both}")
+    return preset.full if full and preset.full else preset.config

@@ -13,7 +13,7 @@ from dreamlap.errors import Refused
 from dreamlap.outcome import learn_and_choose
 from dreamlap.parallel import own_settings
 from dreamlap.plan import Run
-from dreamlap.presets import PRESETS
+from dreamlap.presets import PRESETS, settings_of
 from dreamlap.settings import current_name, scaled
 
 T = TypeVar("T")
@@ -21,7 +21,13 @@ T = TypeVar("T")
 
 @own_settings()
 def train(
-    preset: str | Config, folder: Path | str, *, data: Path | str | None = None, scale: float = 1.0, **settings: Any
+    preset: str | Config,
+    folder: Path | str,
+    *,
+    data: Path | str | None = None,
+    scale: float = 1.0,
+    full: bool = False,
+    **settings: Any,
 ) -> Agent:
     """Train V, M and C -> the best agent of the last rounds, which is kept in the folder, too.
 
@@ -33,14 +39,18 @@ def train(
         folder: of the run, such as "runs/mine".
         data: folder of episodes to learn from, in place of what the preset's drivers would drive.
         scale: multiplies the preset's rollouts, updates, generations, population and episode length.
+        full: as much of everything as the preset's text names, for the presets that do with less by default.
         settings: those to change, by name: `seed=1, workers=4, vision={"latent": 64}`. `dreamlap run PRESET --help` lists them.
 
     Raises:
         Refused: there is no such preset or setting, or a value is out of bounds, or the folder is of a run with other settings.
+            `full`, of a preset that has one size, or of settings of your own.
     """
     if isinstance(preset, str) and preset not in PRESETS:
         raise Refused(f"there is no preset {preset!r}; did you mean {_nearest(preset, PRESETS)}?")
-    config = changed(scaled(PRESETS[preset].config if isinstance(preset, str) else preset, scale), settings)
+    if full and isinstance(preset, Config):
+        raise Refused("full=True is for a preset's name: settings of your own have the amounts that you gave them")
+    config = changed(scaled(settings_of(preset, full) if isinstance(preset, str) else preset, scale), settings)
     run = Run(Path(folder), config, Path(data) if data else None)
     with on_cluster(config.cluster):
         learn_and_choose(run)

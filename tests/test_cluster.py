@@ -30,7 +30,7 @@ from dreamlap.episodes.record import collect
 from dreamlap.errors import Failed, Refused
 from dreamlap.evaluation import evaluate
 from dreamlap.learn.cmaes import train_cmaes
-from dreamlap.learn.rollouts import awake_fitness, linear_of
+from dreamlap.learn.rollouts import Rollouts, awake_fitness, linear_of
 from dreamlap.parallel import in_parallel
 from dreamlap.run import Stage
 
@@ -90,16 +90,16 @@ def evolve(folder: Path, on_generation: Any = None) -> torch.Tensor:
     how = CMAESConfig(generations=3, population=6, rollouts=2, steps=30, directions=0)
     fitness = awake_fitness(agent, 2, partial(torch.autocast, "cpu", enabled=False), how)
 
-    def measured(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
+    def measured(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:
         if on_generation and len(generations) == 1:
             on_generation()
         generations.append(fitness(candidates, seeds))
         return generations[-1]
 
-    generations: list[np.ndarray] = []
+    generations: list[Rollouts] = []
     train_cmaes(Stage(folder), linear_of(agent), measured, how, 1)
     assert len(generations) == 3
-    assert len({value for generation in generations for value in generation.mean(1)}) > 6  # order matters
+    assert len({value for generation in generations for value in generation.earned.mean(1)}) > 6  # order matters
     return linear_of(agent).layer.weight.detach().clone()
 
 

@@ -175,12 +175,13 @@ def test_a_shell_completes_verbs_presets_and_flags(shell: str, capsys: pytest.Ca
         ("--rounds.noise 0.1 0.2 --track.randomize", "demo-rounds.noise-0.1-0.2-track.randomize"),
         ("--track.no-bar", "demo-no-track.bar"),
         ("--seed 1 --name demo", "demo"),
+        ("--full --scale 0.5 --seed 3", "ha2018-full-x0.5-seed3"),
     ],
 )
 def test_a_run_is_named_after_what_differs(flags: str, name: str):
-    words = ["demo", *flags.split()]
+    words = [name.split("-")[0], *flags.split()]
     scale = float(words[words.index("--scale") + 1]) if "--scale" in words else 1.0
-    assert parse("run", words, scale).name == name
+    assert parse("run", words, scale, "--full" in words).name == name
 
 
 def test_a_name_is_no_longer_than_a_file_system_takes():

@@ -13,12 +13,12 @@ from dreamlap.agent import Agent, AgentConfig, build_agent
 from dreamlap.control import ActorCritic, Linear
 from dreamlap.device import choose_autocast
 from dreamlap.episodes.latents import Latents
-from dreamlap.learn.cmaes import CMAESConfig, noise_share, search_basis, train_cmaes
+from dreamlap.learn.cmaes import CMAESConfig, first_spread, noise_share, search_basis, strategy_from, train_cmaes
 from dreamlap.learn.distillation import distill
 from dreamlap.learn.loop import run_updates
 from dreamlap.learn.memory import MemoryTraining, choose, dream_starts, fit_memory, remember
 from dreamlap.learn.ppo import PPOConfig, advantages, newly, train_ppo
-from dreamlap.learn.rollouts import awake_fitness, fitness_in
+from dreamlap.learn.rollouts import Rollouts, awake_fitness, fitness_in
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Dream
 from dreamlap.mind.interface import Step
@@ -215,9 +215,9 @@ def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
     config = CMAESConfig(generations=6, population=4, rollouts=1, steps=5, test_every=3, tests=2)
     controller, mind, tested = Linear(2, 0, 1), Corridor(4), []
 
-    def real(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
+    def real(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:
         tested.append(seeds)
-        return np.full((len(candidates), len(seeds)), 7.0)
+        return Rollouts(np.full((len(candidates), len(seeds)), 7.0), 0)
 
     stage = Stage(tmp_path)
     train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, None, real)
@@ -231,9 +231,9 @@ def test_the_better_of_mean_and_best_candidate_is_kept(tmp_path: Path):
     finalists: list[torch.Tensor] = []
 
     def evolve(name: str, returns: list[float]) -> torch.Tensor:
-        def real(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
+        def real(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:
             finalists[:] = list(candidates)
-            return np.array(returns)[:, None]
+            return Rollouts(np.array(returns)[:, None], 0)
 
         controller, mind = Linear(2, 0, 1), Corridor(4)
         train_cmaes(
@@ -270,9 +270,9 @@ def test_a_rollout_that_earns_nothing_ends_and_the_others_go_on():
     mind, like = Road(6), Linear(2, 0, 1)
     speeds = torch.tensor([0.0, 0.5, 0.9])
     candidates = torch.stack([torch.zeros(3), torch.zeros(3), speeds.atanh()], 1)
-    earned = fitness_in(mind, like, candidates, [1, 2], CMAESConfig(steps=8, patience=3))
+    earned, steps = fitness_in(mind, like, candidates, [1, 2], CMAESConfig(steps=8, patience=3))
     assert earned.tolist() == [[0, 0], [8, 8], [6, 6]]  # to its patience, to the last step, to its fall
-    assert mind.steps == 2 * (3 + 8 + 6)
+    assert steps == mind.steps == 2 * (3 + 8 + 6)
 
 
 def test_leaving_the_road_costs_once_and_every_step_beside_it_besides():
@@ -286,7 +286,7 @@ def test_leaving_the_road_costs_once_and_every_step_beside_it_besides():
             )
 
     config = CMAESConfig(steps=6, leaving_penalty=10.0, off_road_penalty=0.5)
-    earned = fitness_in(Verge(2), Linear(2, 0, 1), torch.zeros(2, 3), [1], config)
+    earned = fitness_in(Verge(2), Linear(2, 0, 1), torch.zeros(2, 3), [1], config).earned
     assert earned.tolist() == [[6 - 10 * (0.5 + 0.5 + 1) - 0.5 * 3.5]] * 2  # it began beside the road: that is no leaving
 
 
@@ -296,13 +296,16 @@ def test_driving_awake_costs_and_earns_the_same_in_any_number_of_processes(agent
     weights = parameters_to_vector(agent.controller.parameters())
     candidates = torch.randn(5, len(weights), generator=torch.Generator().manual_seed(0)) + torch.eye(len(weights))[-1]
     one, two = (awake_fitness(agent, workers, FULL, config) for workers in (1, 2))
-    first = one(candidates, [3, 4])
+    first, steps = one(candidates, [3, 4])
+    assert 5 * 2 * 20 < steps <= 5 * 2 * 80
     assert np.isfinite(first).all()
     assert first.shape == (5, 2)
     assert len(set(first.mean(1))) > 1
-    assert np.array_equal(first, two(candidates, [3, 4]))
-    assert not np.array_equal(first, one(candidates, [5, 6]))
-    assert np.array_equal(first, one(candidates, [3, 4]))  # tracks that were driven before are as good as new ones
+    again = two(candidates, [3, 4])
+    assert np.array_equal(first, again.earned)
+    assert again.steps == steps
+    assert not np.array_equal(first, one(candidates, [5, 6]).earned)
+    assert np.array_equal(first, one(candidates, [3, 4]).earned)  # tracks that were driven before are as good as new ones
 
 
 def test_chance_is_told_from_what_the_candidates_do():
@@ -320,9 +323,9 @@ def test_candidates_drive_more_rollouts_where_chance_decides_and_no_more_than_al
     config = CMAESConfig(generations=40, population=8, rollouts=6, first_rollouts=2, steps=5, sigma=0.3)
 
     def evolve(name: str, noise: float, generations: int = 40, begin: int = 2) -> list[float]:
-        def drive(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
+        def drive(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:
             luck = np.stack([np.random.default_rng(seed).normal(size=len(candidates)) for seed in seeds], 1)
-            return -((candidates[:, -1:].double().numpy() - 3) ** 2) + noise * luck
+            return Rollouts(-((candidates[:, -1:].double().numpy() - 3) ** 2) + noise * luck, 0)
 
         shorter = CMAESConfig(**{**vars(config), "generations": generations, "first_rollouts": begin})
         stage = Stage(tmp_path / name)
@@ -440,3 +443,48 @@ def test_leaving_the_road_counts_once_and_not_across_episodes():
     assert newly(torch.tensor([[0.2], [1.0], [0.9], [0.0], [1.0]]), ended[:, 1:])[:, 0].tolist() == pytest.approx(
         [0.16, 0.8, 0, 0, 1]
     )
+
+
+def test_an_evolution_ends_when_its_steps_are_used_up(tmp_path: Path):
+    """Each of its generations takes 4 candidates' 2 rollouts of 10 steps."""
+    mind, start = Corridor(8), CMAESConfig(generations=50, population=4, rollouts=2, steps=10)
+
+    def evolve(name: str, generations: int = 50, budget: int = 300, previous: Stage | None = None) -> tuple[int, list[float]]:
+        config, controller = CMAESConfig(**{**vars(start), "generations": generations, "budget": budget}), Linear(2, 0, 1)
+        stage = Stage(tmp_path / name)
+        steps = train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, previous)
+        return steps, [line["steps"] for line in stage.metrics()]
+
+    assert evolve("whole") == (320, [80, 160, 240, 320])
+    assert evolve("broken", generations=2) == (160, [80, 160])
+    assert evolve("broken") == (320, [80, 160, 240, 320])
+    assert evolve("free", generations=6, budget=0)[0] == 480
+    assert evolve("next", budget=150, previous=Stage(tmp_path / "whole")) == (160, [80, 160])  # a budget is that of a stage
+
+
+def test_weights_grow_no_further_than_they_are_worth(tmp_path: Path):
+    def evolve(name: str, decay: float) -> float:
+        def drive(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:  # each unit of the bias earns 10
+            return Rollouts(10 * candidates[:, -1:].double().numpy(), 0)
+
+        config = CMAESConfig(generations=80, population=8, rollouts=1, sigma=0.3, weight_decay=decay)
+        controller = Linear(2, 0, 1)
+        train_cmaes(Stage(tmp_path / name), controller, drive, config, seed=0)
+        return controller.layer.bias.item()
+
+    assert evolve("free", 0.0) > 50
+    assert evolve("held", 1.0) == pytest.approx(5, abs=0.2)  # where 10 b - b**2 is greatest
+
+
+def test_z_h_and_the_bias_have_an_equal_share_in_the_first_candidates():
+    controller, config = Linear(4, 16, 2), CMAESConfig(sigma=0.5)
+    spread = torch.from_numpy(first_spread(controller, config))
+    assert len(spread) == sum(weights.numel() for weights in controller.parameters())
+    each = spread[:40].reshape(2, 20).square()
+    torch.testing.assert_close(each[:, :4].sum(1), torch.ones(2).double())
+    torch.testing.assert_close(each[:, 4:].sum(1), torch.ones(2).double())
+    assert spread[40:].tolist() == [1, 1]
+    assert first_spread(Linear(4, 0, 2, bias=False), config).tolist() == [0.5] * 8  # z alone
+    assert first_spread(controller, CMAESConfig(directions=3)).tolist() == [1.0] * 8
+    drawn = np.array(strategy_from(first_spread(controller, config), CMAESConfig(population=400, sigma=0.5), 0).ask())
+    assert drawn.std(0) == pytest.approx(0.5 * spread.numpy(), rel=0.2)

@@ -22,6 +22,7 @@ from dreamlap.drivers.autopilot import LOCK
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.errors import Failed
 from dreamlap.learn.cmaes import CMAESConfig, train_cmaes
+from dreamlap.learn.rollouts import Rollouts
 from dreamlap.play import Display, display, game, play
 from dreamlap.play.game import Game, Phase
 from dreamlap.play.keys import key_named
@@ -470,8 +471,8 @@ def test_showing_the_best_changes_nothing(tmp_path: Path, agent: Agent, seen: No
     window.window.close()
 
 
-def _smallness(candidates: torch.Tensor, seeds: list[int]) -> np.ndarray:
-    return -candidates.square().sum(1, keepdim=True).double().numpy().repeat(len(seeds), 1)
+def _smallness(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:
+    return Rollouts(-candidates.square().sum(1, keepdim=True).double().numpy().repeat(len(seeds), 1), 0)
 
 
 needs_x = pytest.mark.skipif(

@@ -1,7 +1,7 @@
 """The presets are what docs/presets.md says of them."""
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
 
@@ -9,17 +9,19 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from benchmarks.seeds import SMALL, page
+from benchmarks.seeds import CLAIMS, draw, page
 from dreamlap import pipeline
 from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
 from dreamlap.config.run import Config, RestartConfig, RoundsConfig
 from dreamlap.control import ControllerConfig, Linear
+from dreamlap.errors import Refused
 from dreamlap.estimate import Timetable, cost, phases, until, usual
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.mind import Dream
-from dreamlap.presets import PRESETS
+from dreamlap.presets import PRESETS, settings_of
 from dreamlap.scores import read_score
+from dreamlap.settings import differences
 
 DOCS = Path(__file__).parents[1] / "docs/presets.md"
 
@@ -37,14 +39,39 @@ def documented() -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(("preset", "setting", "value"), documented())
 def test_a_setting_is_what_its_table_says(preset: str, setting: str, value: str):
-    assert str(reduce(getattr, setting.split("."), PRESETS[preset].config)) == value
+    assert str(reduce(getattr, setting.split("."), PRESETS[preset].full or PRESETS[preset].config)) == value
 
 
-def test_every_system_has_a_table_and_a_small_form():
-    systems = {name for name, preset in PRESETS.items() if preset.source not in ("our own", "Ha & Schmidhuber 2018")}
-    assert systems == set(SMALL)
+AMOUNTS = {
+    "track.dream",  # the dream of the first system at the same size
+    *("collect.random", "collect.correlated", "collect.steps", "collect.random_start", "vision_training.updates"),
+    *("vision_training.kl_warmup", "vision_training.batch", "vision_training.learning_rate", "memory_training.updates"),
+    *("memory_training.window", "cmaes.generations", "cmaes.budget", "cmaes.first_rollouts", "workers"),
+}
+"""What a preset may have less of by default than its text: data, updates and generations."""
+
+
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.full])
+def test_a_preset_of_an_hour_is_made_of_what_its_text_names(name: str):
+    preset = PRESETS[name]
+    assert preset.full
+    less = {change.removeprefix("--").split(" ")[0] for change in differences(asdict(preset.full), asdict(preset.config))}
+    assert less <= AMOUNTS
+    assert cost(preset.config).seconds < 4000 < cost(preset.full).seconds
+
+
+def test_full_is_refused_where_there_is_one_size():
+    assert settings_of("ha2018", full=True) is PRESETS["ha2018"].full
+    assert settings_of("demo") is PRESETS["demo"].config
+    with pytest.raises(Refused, match=r"demo has one size, its full one\. Two sizes have ha2018, "):
+        settings_of("demo", full=True)
+
+
+def test_every_system_has_a_table_and_a_row_on_the_page_of_all():
+    systems = {name for name, preset in PRESETS.items() if preset.source != "our own"}
+    assert systems == set(CLAIMS)
     told = {name for name, *_ in documented()}
-    assert systems - told == {"rl-world-models-awake"}  # told of with rl-world-models
+    assert systems - told == {"rl-world-models-awake", "ha2018"}  # told of with rl-world-models; and in the paper
     assert len(documented()) > 45
 
 
@@ -98,18 +125,27 @@ def test_ppo_awake_takes_its_time_whatever_the_workers():
     assert cost(replace(config, workers=8)).seconds == pytest.approx(cost(config).seconds, rel=0.01)
 
 
-def test_the_table_of_systems_has_a_row_for_each():
+def test_the_page_of_systems_has_a_row_for_each_training():
+    score = {"mean": 12.3, "sd": 4.0, "min": 1.0, "laps": 0, "lost": 2, "returns": [1.0, 2.0]}
     system = {
-        "score": {"mean": 12.3, "sd": 4.0, "min": 1.0, "laps": 0, "returns": [1.0, 2.0]},
+        "score": score | {"trained": {"real_steps": 1_000_000, "awake_steps": 2_340_000}},
         "dreams": {"first": 40.0, "own": 50.0},
         "vision": {"bits_per_dimension": 1.5, "rms": 9.0},
-        "memory": {"nll_per_dim": -0.1, "reward_rmse": 1.2, "pixels": {"dream": {"1": 9.5, "10": 12.0}}},
-        "seconds": {"collect": 61.0},
+        "memory": {"nll_per_dim": -0.1, "reward_rmse": 1.2},
+        "seconds": {"collect": 61.0, "score": 9.0},
+        "stages": {"collect": 61.0},
+        "curve": {"x": "steps of the track", "y": "mean return of a generation", "points": [[1e5, 3.0], [2e5, 7.0]]},
     }
-    text = page({"one": system})
-    assert "| `one` | 12 ± 4 | 1 | 0 of 2 | 1.500 | 9.0 | -0.100 | 1.20 | 1:01 |" in text
-    assert "| `one` | 9.5 | 12.0 | – | – | – |" in text
-    assert "promised 40 in its first dream, 50 in its own dream, and got 12" in text
+    dreamed = system | {"score": score | {"trained": {"real_steps": 20_000, "dream_steps": 5_000_000}}, "dreams": {}}
+    found = {"carracing-nvae-dream-1": system, "world-model-toy-0": dreamed, "world-model-toy-1": dreamed}
+    text = page(found)
+    row = "| `carracing-nvae-dream` | 1 | 12 ± 4 | 1 | 2 of 2 (34.2–100.0 %) | 0 of 2 | 3.34 M | – | 1:10 |"
+    assert row in text
+    assert "| `world-model-toy` | 1 | 12 ± 4 | 1 | 2 of 2 (34.2–100.0 %) | 0 of 2 | 0.02 M | 5.0 M | 1:10 |" in text
+    assert "| `carracing-nvae-dream` | 1 | 1.500 | 9.0 | -0.100 | 1.20 | 1:01 | 0:00 | 0:00 | 0:00 | 0:00 |" in text
+    assert "(seed 1) was promised 40 in the first dream, 50 in the own dream, and got 12 on the real track" in text
+    assert "Not trained at this size yet: `rl-world-models`, `rl-world-models-awake`, " in text
+    assert draw(found).startswith(b"\x89PNG")
 
 
 def test_rates_and_the_bonus_on_entropy_fall_over_the_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -21,7 +21,7 @@ import dreamlap
 from dreamlap.agent import load_agent
 from dreamlap.cli.runs import PresetCommand, parse
 from dreamlap.history import history
-from dreamlap.presets import PRESETS
+from dreamlap.presets import PRESETS, settings_of
 from dreamlap.settings import from_dict, scaled
 
 TINY = (
@@ -290,7 +290,7 @@ def test_candidates_race_and_the_slower_half_drops_out():
 
 
 def test_scale_shrinks_everything_together():
-    full = PRESETS["ha2018"].config
+    full = settings_of("ha2018", full=True)
     tenth = scaled(full, 0.01)
     assert (tenth.collect.random, tenth.cmaes.generations, tenth.collect.steps) == (100, 18, 40)
     assert tenth.cmaes.population == 4
@@ -298,8 +298,9 @@ def test_scale_shrinks_everything_together():
     assert scaled(full, 1) is full
     with pytest.raises(ValueError, match="above 0"):
         scaled(full, 0)
-    command = parse("run", ["ha2018", "--scale", "0.01", "--cmaes.population", "6"], 0.01)
+    command = parse("run", ["ha2018", "--full", "--scale", "0.01", "--cmaes.population", "6"], 0.01, full=True)
     assert (command.config.cmaes.population, command.config.cmaes.generations) == (6, 18)
+    assert parse("run", ["ha2018"]).config.cmaes.budget > 0
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ def presets(name: Annotated[Positional[str], tyro.conf.arg(metavar="PRESET")] = 
         console.print(ROW.format(each, preset.title, _learns(preset.config), time, preset.score).rstrip())
     console.print("time: measured on two cores without a GPU; ~ is estimated.")
     console.print("score: mean return in the real environment; * is of an older recipe.")
+    whole = (f"{each} ~{brief(cost(preset.full).seconds)}" for each, preset in PRESETS.items() if preset.full)
+    console.print(textwrap.fill(f"--full, with as much of everything as the text names: {', '.join(whole)}.", COLUMNS))
     console.print("`dreamlap presets PRESET` says more.")
     return None
 
@@ -58,10 +60,13 @@ def _details(name: str) -> None:
         "C": f"{config.controller.kind}, {_learns(config)}",
         "steps": asked["steps"],
         "time": f"{preset.time} measured" if preset.time else f"about {asked['time']}, estimated",
-        "score": preset.score or "not measured at full size",
+        "score": preset.score or "not measured",
         "from": preset.source,
         "run it": f"dreamlap run {name}",
     }
+    if preset.full:
+        whole = budget(preset.full)
+        parts["--full"] = f"{whole['steps']}; about {whole['time']}, estimated"
     console.print(textwrap.fill(f"{name}: {preset.about}", COLUMNS) + "\n")
     for part, what in parts.items():
         console.print(f"  {part:8}{what}")

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import tyro
 
@@ -16,7 +16,7 @@ from dreamlap.cluster import on_cluster
 from dreamlap.config.run import Config
 from dreamlap.config.training import ExpertConfig
 from dreamlap.errors import Refused
-from dreamlap.presets import PRESETS
+from dreamlap.presets import PRESETS, settings_of
 from dreamlap.progress import console, notes
 from dreamlap.settings import check_flags, deferred, differences, scaled
 
@@ -30,6 +30,8 @@ class PresetCommand:
     """Name of the run: its folder is runs/NAME. By default, the preset's name and what differs from it: runs/demo-seed1."""
     scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
+    full: bool = False
+    """As much of everything as the preset's text names: days. The presets of the five systems do with an hour by default."""
     data: Folder = None
     """Folder of episodes (by `collect`, `play` or `data import`) to learn from; the preset's drivers stay at home then."""
     display: bool = False
@@ -50,12 +52,11 @@ class ExpertCommand:
     """Multiplies updates, tracks of a score and the video's length: 0.01 makes hours into a minute."""
 
 
-Command = TypeVar("Command", PresetCommand, ExpertCommand)
-
 COMMON = """Flags that most people need:
   --name NAME     name of the run: its folder is runs/NAME
   --seed 1        another seed: another agent
   --scale 0.1     a tenth of everything, for a quick look
+  --full          as much as the preset's text names: days instead of an hour
   --data FOLDER   learn from these episodes; nobody drives first
   --device cuda   where V, M and C are trained: auto, cpu, cuda or mps
   --workers 4     processes that drive
@@ -147,7 +148,8 @@ def train_expert(args: Sequence[str]) -> None:
         dreamlap train expert
         dreamlap train expert --scale 0.01     # a minute: to see that it runs
     """
-    command = _to_scale(lambda scale: _parse_expert(args, scale))
+    command = _parse_expert(args, 1.0)
+    command = command if command.scale == 1 else _parse_expert(args, command.scale)
     try:
         from dreamlap.expert_run import run_expert
     except ModuleNotFoundError as error:
@@ -170,7 +172,9 @@ def _parse_expert(args: Sequence[str], scale: float) -> ExpertCommand:
 def _command(verb: str, args: Sequence[str], function: Callable[..., None]) -> "PresetCommand | None":
     """What was typed after a verb of presets; None if it was no more than a call for help, which is given."""
     if args and args[0] not in ("-h", "--help"):
-        command = _to_scale(lambda scale: parse(verb, args, scale))
+        command = parse(verb, args)
+        if command.full or command.scale != 1:
+            command = parse(verb, args, command.scale, command.full)
         notes.print(f"{args[0]}: {PRESETS[args[0]].about}")
         return command
     if not args:
@@ -204,20 +208,15 @@ def _display(command: PresetCommand):
     return Display()
 
 
-def _to_scale(parse: Callable[[float], Command]) -> Command:
-    """Settings are scaled before their flags are read: what a person gives as a number stays that number."""
-    command = parse(1.0)
-    return command if command.scale == 1 else parse(command.scale)
-
-
-def parse(verb: str, args: Sequence[str], scale: float = 1.0) -> PresetCommand:
+def parse(verb: str, args: Sequence[str], scale: float = 1.0, full: bool = False) -> PresetCommand:
     """The command's settings: those of a preset, scaled, with what its flags change. Refused by the flag if one cannot be.
 
-    Its name is the one that was given, or the preset's with what differs from it.
+    Settings are scaled before their flags are read: what a person gives as a number stays that number. The run's name is the
+    one that was given, or the preset's with what differs from it.
     """
     preset = preset_called(args[0], verb)
     refuse_old_flags(Config, args[1:])
-    asked = scaled(PRESETS[preset].config, scale)
+    asked = scaled(settings_of(preset, full), scale)
     told = textwrap.fill(f"{preset}: {PRESETS[preset].about}.", COLUMNS)
     told += f"\n\nExamples:\n  dreamlap {verb} {preset}\n  dreamlap {verb} {preset} --seed 1"
     with deferred():
@@ -252,7 +251,10 @@ def run_name(preset: str, asked: Any, command: PresetCommand | ExpertCommand) ->
     `asked`: the settings of the preset, to which the command's are compared.
     """
     parts = [preset] + ([f"x{command.scale:g}"] if command.scale != 1 else [])
-    data = {"data": command.data} if isinstance(command, PresetCommand) and command.data else {}
+    data = {}
+    if isinstance(command, PresetCommand):
+        parts[1:1] = ["full"] if command.full else []
+        data = {"data": command.data} if command.data else {}
     for change in differences(asdict(asked), asdict(command.config) | data):
         name, value = change.removeprefix("--").split(" ", 1)
         if not name.startswith(FREE):

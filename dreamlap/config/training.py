@@ -145,6 +145,8 @@ class CMAESConfig:
     a larger part in the order of the candidates than they have. 0: `rollouts` from the beginning."""
     steps: Annotated[int, least(1)] = count(1000, least=20)
     """The most steps of a rollout."""
+    budget: Annotated[int, least(0)] = count(0, least=1)
+    """The most steps of all rollouts together: the generation in which they are reached is the last. 0: no limit."""
     patience: Annotated[int, least(1)] = 100
     """Steps of the track without a reward after which a rollout ends, for all candidates alike."""
     sigma: Annotated[float, above(0)] = 1.0
@@ -158,6 +160,8 @@ class CMAESConfig:
     matter. 0: along all weights, as the paper. C is the same matrix either way."""
     diagonal: bool = False
     """Adapt variances only: for thousands of weights, where a whole covariance matrix costs too much."""
+    weight_decay: Annotated[float, least(0)] = 0.0
+    """What a candidate loses for the square of each of its coordinates: large weights steer from lock to lock."""
     leaving_penalty: Annotated[float, least(0)] = 0.0
     """What leaving the road costs C once, while it learns (never in a score)."""
     off_road_penalty: Annotated[float, least(0)] = 0.0

@@ -9,7 +9,7 @@ class Linear(nn.Module):
 
     def __init__(self, latent: int, hidden: int, action: int, bias: bool = True):
         super().__init__()
-        self.inputs = latent + hidden
+        self.latent, self.inputs = latent, latent + hidden
         self.layer = nn.Linear(self.inputs, action, bias)
         for weights in self.layer.parameters():
             nn.init.zeros_(weights)

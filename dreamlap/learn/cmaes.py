@@ -44,10 +44,12 @@ def train_cmaes(
     test: Fitness | None = None,
     show: Callable[[Tensor, int], None] | None = None,
     seen: Tensor | None = None,
-) -> None:
-    """Evolve `controller` in place: it becomes the mean of all candidates, or the best of the last generation if that drives
-    better in `test`, the real environment. `show` is given the best candidate (D,) of every generation and its number. `seen`
-    (N, Z + H) is what C may see: see `search_basis`.
+) -> int:
+    """Evolve `controller` in place -> how many steps the candidates' rollouts took.
+
+    It becomes the mean of all candidates, or the best of the last generation if that drives better in `test`, the real
+    environment. `show` is given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may
+    see: see `search_basis`.
 
     The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
     the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled. For the same
@@ -59,53 +61,66 @@ def train_cmaes(
         start = parameters_to_vector(controller.parameters()).detach().cpu()
         saved = {"start": start, "basis": search_basis(controller, seen, config.directions), "fitness": []}
     start, basis, told, first = saved["start"], saved["basis"], list(saved["fitness"]), len(before["fitness"]) if before else 0
+    steps = saved.get("steps", 0) if first < len(told) else 0  # those of this stage
     rollouts, noise = saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0))
     kept = {"start": start, "basis": basis, "fitness": told}
-    strategy = _strategy(np.zeros(len(basis)), config, seed)
+    strategy = strategy_from(first_spread(controller, config), config, seed)
 
     def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
         return start + torch.from_numpy(np.array(places)).float() @ basis
 
     best_weights = start
+
+    def tell(candidates: list[np.ndarray], measured: Tensor) -> None:
+        size = torch.from_numpy(np.square(candidates).sum(1))
+        strategy.tell(candidates, (config.weight_decay * size - measured).tolist())
+
     for measured in told:
         candidates = strategy.ask()
-        strategy.tell(candidates, (-measured).tolist())
+        tell(candidates, measured)
         best_weights = weights_at([candidates[measured.argmax()]])[0]
     done = len(told) - first
     stage.forget_after(done)
-    with meter("C evolves", config.generations, done) as bar, stage.logger(done) as log:
+    size, gone = (config.budget, steps) if config.budget else (config.generations, done)
+    with meter("C evolves", size, gone) as bar, stage.logger(done) as log:
         for generation in range(len(told), first + config.generations):
             if config.target is not None and told and told[-1].max() >= config.target:
+                break
+            if config.budget and steps >= config.budget:
                 break
             candidates = strategy.ask()
             weights = weights_at(candidates)
             seeds = [training_track("rollout", generation, r, seed=seed) for r in range(rollouts)]
-            returns = fitness(weights, seeds)
+            returns, taken = fitness(weights, seeds)
+            steps += taken
             measured = torch.from_numpy(returns.mean(1))
             if not measured.isfinite().all():
                 raise FloatingPointError(
                     f"a candidate of generation {generation} in {stage.folder} earned what is no number; those before are "
                     "kept. V, M or the dream is broken: look at the report"
                 )
-            strategy.tell(candidates, (-measured).tolist())
+            tell(candidates, measured)
             told.append(measured)
             best_weights = weights[measured.argmax()]
             noise = SMOOTH * noise + (1 - SMOOTH) * noise_share(returns)
             if noise > NOISE and rollouts < config.rollouts:
                 more = min(config.rollouts, rollouts + -(-rollouts // 3))
                 rollouts, noise = more, noise * rollouts / more
-            stage.save(len(told) - first, kept | {"effort": (rollouts, noise)})
+            stage.save(len(told) - first, kept | {"effort": (rollouts, noise), "steps": steps})
             best, mean = measured.max().item(), measured.mean().item()
             real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
-            log(len(told) - first, {"best": best, "mean": mean, "sigma": float(strategy.sigma), "rollouts": len(seeds), **real})
-            bar.advance(note=f"best {best:.1f}  mean {mean:.1f}")
+            told_of = {"best": best, "mean": mean, "sigma": float(strategy.sigma), "rollouts": len(seeds), "steps": steps}
+            log(len(told) - first, told_of | real)
+            bar.advance(taken if config.budget else 1, f"generation {len(told)}: best {best:.1f}  mean {mean:.1f}")
             if show:
                 show(best_weights, len(told))
     finalists = torch.stack([weights_at([strategy.mean])[0], best_weights])
     tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(FINALISTS)]
-    chosen = int(test(finalists, tracks).mean(1).argmax()) if test else 0
+    chosen = int(test(finalists, tracks).earned.mean(1).argmax()) if test else 0
     vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
-    stage.save(len(told) - first, kept | {"effort": (rollouts, noise), "controller": controller.state_dict()})
+    last = {"effort": (rollouts, noise), "steps": steps, "controller": controller.state_dict()}
+    stage.save(len(told) - first, kept | last)
+    return steps
 
 
 def search_basis(controller: Linear, seen: Tensor | None, directions: int) -> Tensor:
@@ -141,7 +156,7 @@ def _test(test: Fitness | None, mean: Tensor, config: CMAESConfig, seed: int, ge
     if test is None or not config.test_every or generation % config.test_every:
         return {}
     seeds = [training_track("test", generation, i, seed=seed) for i in range(config.tests)]
-    return {"real": float(test(mean[None], seeds).mean())}
+    return {"real": float(test(mean[None], seeds).earned.mean())}
 
 
 def noise_share(returns: np.ndarray) -> float:
@@ -158,13 +173,29 @@ def noise_share(returns: np.ndarray) -> float:
     return min(1.0, float((left**2).sum()) / ((candidates - 1) * (rollouts - 1) * rollouts) / spread)
 
 
-def _strategy(start: np.ndarray, config: CMAESConfig, seed: int) -> cma.CMAEvolutionStrategy:
+def first_spread(controller: Linear, config: CMAESConfig) -> np.ndarray:
+    """The standard deviation of each coordinate in the first generation, (K,), as a share of `config.sigma`.
+
+    Along all weights, z as a whole, h as a whole and the bias have an equal share in what an action wishes: h has eight times
+    as many numbers as z, and tells no more.
+    """
+    actions = controller.layer.out_features
+    biases = np.ones(actions if controller.layer.bias is not None else 0)
+    if config.directions:
+        return np.concatenate([np.ones(actions * config.directions), biases])
+    parts = np.array([controller.latent, controller.inputs - controller.latent])
+    return np.concatenate([np.tile(np.repeat(1 / np.sqrt(np.maximum(parts, 1)), parts), actions), biases])
+
+
+def strategy_from(spread: np.ndarray, config: CMAESConfig, seed: int) -> cma.CMAEvolutionStrategy:
+    """The evolution before its first generation: all coordinates are 0, with this spread (K,), and all chance is the seed's."""
     chance = numpy_generator(seed, "cmaes")
     return cma.CMAEvolutionStrategy(
-        start,
+        np.zeros(len(spread)),
         config.sigma,
         {
             "popsize": config.population,
+            "CMA_stds": spread,
             "CMA_diagonal": config.diagonal,
             "randn": lambda rows, columns: chance.standard_normal((rows, columns)),
             "seed": np.nan,  # leave numpy's global generator alone

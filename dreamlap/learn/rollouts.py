@@ -4,7 +4,7 @@ Letters: P population, R rollouts a candidate, D weights.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
@@ -26,8 +26,18 @@ from dreamlap.parallel import in_parallel, side_by_side
 from dreamlap.recorded import Recorded
 from dreamlap.track import TrackConfig
 
-Fitness = Callable[[Tensor, list[int]], np.ndarray]
-"""Candidates (P, D) and the seeds of the rollouts (R,) -> the objective of each candidate in each rollout (P, R)."""
+
+class Rollouts(NamedTuple):
+    """What candidates did."""
+
+    earned: np.ndarray
+    """The objective of each candidate in each rollout, (P, R) float64."""
+    steps: int
+    """Of all rollouts together: of the track, or of dreams."""
+
+
+Fitness = Callable[[Tensor, list[int]], Rollouts]
+"""Candidates (P, D) and the seeds of the rollouts (R,) -> what they did."""
 
 SHARDS = 4
 """Into how many shards the candidates of a generation are cut, to dream side by side."""
@@ -53,11 +63,11 @@ def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig) -> Fitn
         recorded = Recorded(partial(_stretch, minds[0], config))
         return lambda candidates, seeds: _fitness_on_gpu(minds[0], linear_of(agent), candidates, seeds, recorded)
 
-    def fitness(candidates: Tensor, seeds: list[int]) -> np.ndarray:
-        def dreamed(shard: int) -> np.ndarray:
+    def fitness(candidates: Tensor, seeds: list[int]) -> Rollouts:
+        def dreamed(shard: int) -> Rollouts:
             return fitness_in(minds[shard], linear_of(agent), candidates[shares[shard]], seeds, config)
 
-        return np.concatenate(list(side_by_side(dreamed, range(len(minds)), agent.state.device)))
+        return _of_all(side_by_side(dreamed, range(len(minds)), agent.state.device))
 
     return fitness
 
@@ -70,14 +80,14 @@ def awake_fitness(
     driver, like, track = copy.copy(agent), linear_of(agent), agent.config.track
     driver.starts = None  # each process is sent the agent
 
-    def fitness(candidates: Tensor, seeds: list[int]) -> np.ndarray:
-        def drive(lot: Tensor) -> np.ndarray:
+    def fitness(candidates: Tensor, seeds: list[int]) -> Rollouts:
+        def drive(lot: Tensor) -> Rollouts:
             tracks = _open(track, len(lot) * len(seeds))
             mind = Awake(driver, len(tracks), config.steps, random_start, reverse, False, tracks, autocast)
             return fitness_in(mind, like, lot, seeds, config)
 
         at_once = max(1, min(LOT // len(seeds), len(candidates) // LOTS))
-        return np.concatenate(list(in_parallel(bringing(drive, track.dream), candidates.split(at_once), workers)))
+        return _of_all(in_parallel(bringing(drive, track.dream), candidates.split(at_once), workers))
 
     return fitness
 
@@ -119,16 +129,18 @@ class Tally(NamedTuple):
 
 
 @torch.no_grad()
-def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> np.ndarray:
-    """The objective of candidates (P, D) in the rollouts `seeds` (R,), all P R of them side by side in `mind` -> (P, R).
+def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> Rollouts:
+    """What candidates (P, D) do in the rollouts `seeds` (R,), all P R of them side by side in `mind`.
 
     A rollout counts until its first end, or until it has earned nothing for `patience` steps.
     """
     drivers = Population(like, candidates.to(mind.device), len(seeds))
     observation = mind.reset(seeds * len(candidates))
     rows, tally = torch.arange(len(observation), device=mind.device), Tally.begun(len(observation), mind.device)
-    earned, patience = tally.earned.clone(), mind.agent.config.track.decisions(config.patience)
+    track, decisions = mind.agent.config.track, 0
+    earned, patience = tally.earned.clone(), track.decisions(config.patience)
     for _ in range(config.steps):
+        decisions += len(rows)
         step = mind.step(drivers.act(observation))
         tally, observation = tally.after(step, config, patience), step.observation
         earned[rows] = tally.earned
@@ -139,22 +151,23 @@ def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], c
             mind.keep(on)
         if not len(rows):
             break
-    return _by_candidate(earned, len(candidates))
+    return Rollouts(_by_candidate(earned, len(candidates)), decisions * track.repeat)
 
 
 @torch.no_grad()
 def _fitness_on_gpu(
     mind: Dream, like: Linear, candidates: Tensor, seeds: list[int], stretch: Recorded[tuple[Tensor, ...]]
-) -> np.ndarray:
+) -> Rollouts:
     """As `fitness_in`, in dreams; those that have ended are not left out, for what is recorded keeps its shapes."""
     drivers = Population(like, candidates.to(mind.device), len(seeds))
     observation = mind.reset(seeds * len(candidates))
     now = (observation, *Tally.begun(len(observation), mind.device), *mind.present)
+    steps = 0
     for _ in range(0, mind.limit, STRETCH):  # the last may be longer than the dreams, which then have ended
-        now = stretch(drivers.weight, drivers.bias, *now)
+        now, steps = stretch(drivers.weight, drivers.bias, *now), steps + STRETCH * len(observation)
         if not now[4].any():
             break
-    return _by_candidate(now[1], len(candidates))
+    return Rollouts(_by_candidate(now[1], len(candidates)), steps * mind.agent.config.track.repeat)
 
 
 def _stretch(mind: Dream, config: CMAESConfig, weight: Tensor, bias: Tensor, *now: Tensor) -> tuple[Tensor, ...]:
@@ -165,6 +178,12 @@ def _stretch(mind: Dream, config: CMAESConfig, weight: Tensor, bias: Tensor, *no
         step = mind.step(act(weight, bias, observation))
         tally, observation = tally.after(step, config, patience), step.observation
     return observation, *tally, *mind.present
+
+
+def _of_all(shares: Iterable[Rollouts]) -> Rollouts:
+    """What the candidates of all shares did."""
+    earned, steps = zip(*shares, strict=True)
+    return Rollouts(np.concatenate(earned), sum(steps))
 
 
 def _by_candidate(earned: Tensor, candidates: int) -> np.ndarray:
