@@ -165,10 +165,10 @@ RL_AWAKE = replace(
         learning_rate=3e-4,
         minibatch=256,
         entropy=0.003,
-        leaving_penalty=0.0,
+        leaving_penalty=5.0,
         off_road_penalty=1.0,
     ),
-    rounds=RoundsConfig(episodes=1, memory_updates=0, controller_updates=50, random_start=0.3, reverse=0.3),
+    rounds=RoundsConfig(episodes=1, memory_updates=0, controller_updates=50, penalty_growth=6.0, random_start=0.3, reverse=0.3),
     selection=SelectionConfig(tracks=100),
 )
 
