@@ -84,6 +84,11 @@ def within_an_hour(full: Config, driven: CollectConfig, vision: int, memory: int
     )
 
 
+def grown_in(system: Config, dream: str) -> Config:
+    """The same system on the dream of an agent, which goes on from where that agent has driven."""
+    return replace(system, track=replace(system.track, dream=dream), rounds=replace(system.rounds, rounds=0))
+
+
 HA2018 = Config(
     track=TrackConfig(size=64, bar=False, actions="stock"),
     collect=CollectConfig(random=10_000, correlated=0, autopilot=0, random_start=0.0),
@@ -119,7 +124,7 @@ NVAE = Config(
     memory_training=MemoryTraining(updates=20_000),
     controller=ControllerConfig(kind="linear", mind="awake"),
     cmaes=replace(FROM_SCRATCH, generations=1000, population=4, rollouts=4, target=950.0),
-    rounds=RoundsConfig(rounds=0, reverse=0.0),
+    rounds=RoundsConfig(rounds=1, episodes=16, reverse=0.0, memory_updates=0, controller_updates=1),
     selection=SelectionConfig(candidates=1),
     workers=8,
 )
@@ -136,9 +141,19 @@ TOY = Config(
     memory=MemoryConfig(hidden=512, mixtures=5),
     memory_training=MemoryTraining(updates=2000, batch=32, window=100, learning_rate=1e-3, clip=5.0),
     controller=ControllerConfig(kind="linear", mind="dream", smoothing=0.3),
-    cmaes=CMAESConfig(generations=200, population=32, rollouts=16, steps=50, sigma=0.1, test_every=10),
-    rounds=RoundsConfig(rounds=0),
-    selection=SelectionConfig(candidates=1),
+    cmaes=CMAESConfig(
+        generations=10,
+        population=32,
+        rollouts=32,
+        steps=50,
+        sigma=0.1,
+        diagonal=True,
+        weight_decay=0.1,
+        leaving_penalty=20.0,
+        test_every=10,
+    ),
+    rounds=RoundsConfig(rounds=19, episodes=16, reverse=0.0, memory_updates=100, controller_updates=10),
+    selection=SelectionConfig(candidates=6, tracks=100),
 )
 
 RL = Config(
@@ -273,7 +288,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "ha2018": Preset(
         "the paper's system: random rollouts, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track; --full: to the letter",
-        within_an_hour(HA2018, replace(WANDERED, random_start=0.0), vision=2500, memory=500, budget=8_000_000),
+        within_an_hour(HA2018, replace(WANDERED, random_start=0.0), vision=2500, memory=500, budget=7_000_000),
         "Ha & Schmidhuber 2018",
         "the paper's system",
         full=HA2018,
@@ -287,16 +302,17 @@ PRESETS: dict[str, Preset] = {
     ),
     "carracing-nvae-dream": Preset(
         "the dream of carracing-nvae as a track of its own: V, M and C grow up on what is driven in it",
-        replace(NVAE_IN_AN_HOUR, track=replace(NVAE.track, dream="runs/carracing-nvae/agent")),
+        grown_in(NVAE_IN_AN_HOUR, "runs/carracing-nvae/agent"),
         "carracing_nvae",
         "drives in that one's dream",
-        full=replace(NVAE, track=replace(NVAE.track, dream="runs/carracing-nvae-full/agent")),
+        full=grown_in(NVAE, "runs/carracing-nvae-full/agent"),
     ),
     "world-model-toy": Preset(
         "20 episodes that a person drove (--data), LSTM 512, linear C evolved in the dream, smoothed when it drives",
-        TOY,
+        replace(TOY, vision_training=replace(TOY.vision_training, updates=6000, kl_warmup=6000)),
         "world_model_toy",
         "a person drives (--data)",
+        full=TOY,
     ),
     "rl-world-models": Preset("ConvVAE, GRU, an actor-critic by PPO in the dream", RL, "rl_world_models", "ConvVAE, GRU"),
     "rl-world-models-awake": Preset(
