@@ -16,7 +16,6 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.scores import lost_of, table
-from dreamlap.cli.runs import parse
 from dreamlap.errors import Refused
 from dreamlap.files import read_json, read_object, replacing, write_json
 from dreamlap.progress import console
@@ -33,8 +32,12 @@ CLAIMS = {
     "carracing-nvae-dream": "names no score",
     "world-model-toy": "names no score",
     "ha2018": "906 ± 21 on 100 tracks, after 1,800 generations",
+    "world-models-pytorch-untrained": "another such system made 870 ± 120",
+    "carracing-nvae-untrained": "",
 }
 """Preset -> what its text says that it reaches. In the order of the page."""
+UNTRAINED = "-untrained"
+"""A control: C sees the h of an M that never learned."""
 RAW, PAGE, SHOWN = Path("scores/seeds"), Path("docs/seeds.md"), Path("docs/seeds")
 STAGES = ("collect", "vision", "encode", "memory", "controller")
 POINTS = 200
@@ -61,20 +64,26 @@ def main() -> None:
 def train(preset: str, seed: int) -> None:
     """One system, from an empty folder to its score."""
     console.rule(f"{preset}, training seed {seed}")
-    flags = ["--seed", str(seed)]
-    if preset.endswith("-dream"):
-        flags += ["--track.dream", str(folder_of(preset.removesuffix("-dream"), seed) / "agent")]
-    run = folder_of(preset, seed)
-    command = [sys.executable, "-m", "dreamlap"]
-    subprocess.run([*command, "run", preset, *flags, "--name", run.name], check=True)
+    run, command = folder_of(preset, seed), [sys.executable, "-m", "dreamlap"]
+    subprocess.run([*command, "run", *words(preset, seed), "--name", run.name], check=True)
     write_json(RAW / f"{preset}-{seed}.json", figures(run))
     if not (film := SHOWN / f"{preset}.webp").exists():
         subprocess.run([*command, "video", str(run / "agent"), "--out", str(film), "--steps", STEPS], check=True)
 
 
 def folder_of(preset: str, seed: int) -> Path:
-    """Of a training: that which the command itself would choose."""
-    return Path("runs") / str(parse("run", [preset, "--seed", str(seed)]).name)
+    """Of a training."""
+    return Path("runs") / f"{preset}-seed{seed}"
+
+
+def words(preset: str, seed: int) -> list[str]:
+    """The preset and the flags of a training."""
+    flags = ["--seed", str(seed)]
+    if preset.endswith("-dream"):
+        flags += ["--track.dream", str(folder_of(preset.removesuffix("-dream"), seed) / "agent")]
+    if preset.endswith(UNTRAINED):
+        preset, flags = preset.removesuffix(UNTRAINED), [*flags, "--memory.kind", "reservoir"]
+    return [preset, *flags]
 
 
 def figures(run: Path) -> dict[str, Any]:
@@ -133,7 +142,8 @@ HEAD = """# The five systems, in an hour each
 
 Made by `make seeds` on two cores without a GPU; raw figures in `scores/seeds/`. Each training went from an empty folder to its
 score with one command, such as `dreamlap run jk2500`. [Presets](presets.md) says what each system is made of, and
-`--full` gives it as much of everything as its text names.
+`--full` gives it as much of everything as its text names. With `-untrained`, C sees the h of an M that never learned
+(`--memory.kind reservoir`).
 
 The score is by the protocol: mean ± standard deviation on the 20 stock selection tracks from 900,000 on. A lost drive is a
 return below 800. Real steps were driven to be learned from: by the drivers, and by C where it learns on the track.

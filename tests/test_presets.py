@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from benchmarks.seeds import CLAIMS, draw, page
+from benchmarks.seeds import CLAIMS, draw, page, words
 from dreamlap import pipeline
 from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
+from dreamlap.cli.runs import parse
 from dreamlap.config.run import Config, RestartConfig, RoundsConfig
 from dreamlap.control import ControllerConfig, Linear
 from dreamlap.errors import Refused
@@ -60,6 +61,18 @@ def test_a_preset_of_an_hour_is_made_of_what_its_text_names(name: str):
     assert cost(preset.config).seconds < min(3600, cost(preset.full).seconds)
 
 
+def test_the_amounts_of_an_hour_are_what_their_table_says():
+    rows = re.findall(r"\| `([\w-]+)` \| (\d+) × (\d+) \| (\d+) \| (\d+) \| (.+) \|", DOCS.read_text("utf-8"))
+    assert {name for name, *_ in rows} == {name for name, preset in PRESETS.items() if preset.full}
+    for name, drives, steps, vision, memory, evolved in rows:
+        config = PRESETS[name].config
+        first = config.collect
+        assert int(drives) == first.random + first.correlated + first.autopilot + first.expert
+        assert int(steps) == first.steps
+        assert (int(vision), int(memory)) == (config.vision_training.updates, config.memory_training.updates)
+        assert evolved == (f"{config.cmaes.budget:,}" if config.controller.mind == "awake" else "none: C dreams")
+
+
 def test_full_is_refused_where_there_is_one_size():
     assert settings_of("ha2018", full=True) is PRESETS["ha2018"].full
     assert settings_of("demo") is PRESETS["demo"].config
@@ -69,7 +82,9 @@ def test_full_is_refused_where_there_is_one_size():
 
 def test_every_system_has_a_table_and_a_row_on_the_page_of_all():
     systems = {name for name, preset in PRESETS.items() if preset.source != "our own"}
-    assert systems == set(CLAIMS)
+    assert systems == {words(name, 0)[0] for name in CLAIMS}
+    for name in CLAIMS:
+        assert parse("run", words(name, 1)).config.seed == 1
     told = {name for name, *_ in documented()}
     assert systems - told == {"rl-world-models-awake", "ha2018"}  # told of with rl-world-models; and in the paper
     assert len(documented()) > 45
