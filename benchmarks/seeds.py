@@ -112,7 +112,7 @@ def curve(run: RunReader) -> dict[str, Any]:
         name, each = "reward of a step", config["ppo"]["num_envs"] * config["ppo"]["steps"] * config["track"]["repeat"]
         shown = [((i + 1) * each, line["reward"]) for i, line in enumerate(lines)]
     where = "dream steps" if config["controller"]["mind"] == "dream" else "steps of the track"
-    return {"x": where, "y": name, "points": shown[:: -(-len(shown) // POINTS)] if shown else []}
+    return {"x": where, "y": name, "points": shown[:: -(-len(shown) // POINTS)] + shown[-1:] if shown else []}
 
 
 def write_page() -> None:
@@ -146,7 +146,8 @@ score with one command, such as `dreamlap run jk2500`. [Presets](presets.md) say
 (`--memory.kind reservoir`).
 
 The score is by the protocol: mean ± standard deviation on the 20 stock selection tracks from 900,000 on. A lost drive is a
-return below 800. Real steps were driven to be learned from: by the drivers, and by C where it learns on the track.
+return below 800. Real steps are steps of the track that were learned from, those in which an action is repeated included.
+`world-models-pytorch` and `rl-world-models-awake` with seed 0 had one core each, beside other trainings.
 
 """
 NOTES = """
@@ -186,8 +187,9 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _score_row(preset: str, seed: str, made: Mapping[str, Any]) -> tuple[str, ...]:
-    score, trained = made["score"], made["score"]["trained"]
-    real = trained.get("real_steps", 0) + trained.get("awake_steps", 0)
+    score, trained, config = made["score"], made["score"]["trained"], made["config"]
+    evolved = made["curve"]["points"][-1][0] if config["controller"]["mind"] == "awake" else 0.0
+    real = trained.get("real_steps", 0) * config["track"]["repeat"] + evolved
     return (
         f"`{preset}`",
         seed,

@@ -321,7 +321,8 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
         curriculum = config.rounds.curriculum(ppo, number) if grown else config.restarts.curriculum(ppo)
         minds = [Awake(agent, ppo.num_envs, ppo.limit, *begin)] if awake else dreams(agent, ppo.num_envs, config.dream)
         train_ppo(stage, agent.controller, minds, curriculum, seed, run.autocast, previous)
-        return sum(part.updates for part in curriculum) * ppo.num_envs * ppo.steps
+        steps = sum(part.updates for part in curriculum) * ppo.num_envs * ppo.steps
+        return steps * config.track.repeat if awake else steps
     cmaes = config.cmaes if from_scratch else replace(config.cmaes, generations=config.rounds.controller_updates)
     driver, autocast = agent, run.autocast
     if in_use():  # its machines need not have what this one learns on

@@ -149,12 +149,18 @@ def test_the_page_of_systems_has_a_row_for_each_training():
         "memory": {"nll_per_dim": -0.1, "reward_rmse": 1.2},
         "seconds": {"collect": 61.0, "score": 9.0},
         "stages": {"collect": 61.0},
-        "curve": {"x": "steps of the track", "y": "mean return of a generation", "points": [[1e5, 3.0], [2e5, 7.0]]},
+        "config": {"controller": {"mind": "awake"}, "track": {"repeat": 4}},
+        "curve": {"x": "steps of the track", "y": "mean return of a generation", "points": [[1e5, 3.0], [2e6, 7.0]]},
     }
-    dreamed = system | {"score": score | {"trained": {"real_steps": 20_000, "dream_steps": 5_000_000}}, "dreams": {}}
+    asleep = {"controller": {"mind": "dream"}, "track": {"repeat": 1}}
+    dreamed = system | {
+        "config": asleep,
+        "score": score | {"trained": {"real_steps": 20_000, "dream_steps": 5_000_000}},
+        "dreams": {},
+    }
     found = {"carracing-nvae-dream-1": system, "world-model-toy-0": dreamed, "world-model-toy-1": dreamed}
     text = page(found)
-    row = "| `carracing-nvae-dream` | 1 | 12 ± 4 | 1 | 2 of 2 (34.2–100.0 %) | 0 of 2 | 3.34 M | – | 1:10 |"
+    row = "| `carracing-nvae-dream` | 1 | 12 ± 4 | 1 | 2 of 2 (34.2–100.0 %) | 0 of 2 | 6.00 M | – | 1:10 |"
     assert row in text
     assert "| `world-model-toy` | 1 | 12 ± 4 | 1 | 2 of 2 (34.2–100.0 %) | 0 of 2 | 0.02 M | 5.0 M | 1:10 |" in text
     assert "| `carracing-nvae-dream` | 1 | 1.500 | 9.0 | -0.100 | 1.20 | 1:01 | 0:00 | 0:00 | 0:00 | 0:00 |" in text
