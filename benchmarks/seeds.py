@@ -171,9 +171,10 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     )
     claims = table(("system", "its text says"), [(f"`{preset}`", claim) for preset, claim in CLAIMS.items()])
     parts = table(
-        ("system", "training seed", "bits", "drawing error", "nats per dimension", "reward error", *STAGES),
+        ("system", "training seed", "bits", "drawing error", "nats per dimension", "reward error"),
         [_part_row(*each) for each in ordered],
     )
+    times = table(("system", "training seed", *STAGES), [_time_row(*each) for each in ordered])
     missing = [f"`{preset}`" for preset in CLAIMS if not trainings(found, preset)]
     still = f"\nNot trained at this size yet: {', '.join(missing)}.\n" if missing else ""
     promised = [_promise(*each) for each in ordered if each[2]["dreams"]]
@@ -183,7 +184,7 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
         if (SHOWN / f"{preset}.webp").exists()
     )
     shown = f"\n## How they drive\n\nThe first five seconds of a drive.\n{films}" if films else ""
-    return HEAD + scores + still + "".join(promised) + "\n" + claims + "\n" + parts + NOTES + shown
+    return HEAD + scores + still + "".join(promised) + "\n" + claims + "\n" + parts + "\n" + times + NOTES + shown
 
 
 def _score_row(preset: str, seed: str, made: Mapping[str, Any]) -> tuple[str, ...]:
@@ -217,8 +218,11 @@ def _part_row(preset: str, seed: str, made: Mapping[str, Any]) -> tuple[str, ...
         _number(vision.get("rms"), 1),
         _number(memory.get("nll_per_dim"), 3),
         _number(memory.get("reward_rmse"), 2),
-        *(_time(made["stages"].get(stage, 0.0)) for stage in STAGES),
     )
+
+
+def _time_row(preset: str, seed: str, made: Mapping[str, Any]) -> tuple[str, ...]:
+    return (f"`{preset}`", seed, *(_time(made["stages"].get(stage, 0.0)) for stage in STAGES))
 
 
 def draw(found: Mapping[str, Mapping[str, Any]]) -> bytes:

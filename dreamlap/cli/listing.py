@@ -37,7 +37,8 @@ def presets(name: Annotated[Positional[str], tyro.conf.arg(metavar="PRESET")] = 
     console.print("time: measured on two cores without a GPU; ~ is estimated.")
     console.print("score: mean return in the real environment; * is of an older recipe.")
     whole = (f"{each} ~{brief(cost(preset.full).seconds)}" for each, preset in PRESETS.items() if preset.full)
-    console.print(textwrap.fill(f"--full, with as much of everything as the text names: {', '.join(whole)}.", COLUMNS))
+    told = f"--full, with as much of everything as the text names: {', '.join(whole)}."
+    console.print(textwrap.fill(told, COLUMNS, break_on_hyphens=False))
     console.print("`dreamlap presets PRESET` says more.")
     return None
 
