@@ -16,7 +16,6 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.scores import lost_of, table
-from dreamlap.errors import Refused
 from dreamlap.files import read_json, read_object, replacing, write_json
 from dreamlap.progress import console
 from dreamlap.scores import check_score, read_score, told
@@ -33,7 +32,7 @@ CLAIMS = {
     "world-model-toy": "names no score",
     "ha2018": "906 ± 21 on 100 tracks, after 1,800 generations",
     "world-models-pytorch-untrained": "another such system made 870 ± 120",
-    "carracing-nvae-untrained": "",
+    "carracing-nvae-untrained": "names no such control",
 }
 """Preset -> what its text says that it reaches. In the order of the page."""
 UNTRAINED = "-untrained"
@@ -53,7 +52,7 @@ def main() -> None:
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="training seeds")
     chosen = options.parse_args()
     if unknown := set(chosen.presets) - set(CLAIMS):
-        raise Refused(f"no published system is called {', '.join(sorted(unknown))}; there are {', '.join(CLAIMS)}")
+        options.error(f"no published system is called {', '.join(sorted(unknown))}; there are {', '.join(CLAIMS)}")
     for seed in chosen.seeds:
         for preset in chosen.presets or CLAIMS:
             if not (RAW / f"{preset}-{seed}.json").exists():
@@ -67,8 +66,8 @@ def train(preset: str, seed: int) -> None:
     run, command = folder_of(preset, seed), [sys.executable, "-m", "dreamlap"]
     subprocess.run([*command, "run", *words(preset, seed), "--name", run.name], check=True)
     write_json(RAW / f"{preset}-{seed}.json", figures(run))
-    if not (film := SHOWN / f"{preset}.webp").exists():
-        subprocess.run([*command, "video", str(run / "agent"), "--out", str(film), "--steps", STEPS], check=True)
+    if not (video := SHOWN / f"{preset}.webp").exists():
+        subprocess.run([*command, "video", str(run / "agent"), "--out", str(video), "--steps", STEPS], check=True)
 
 
 def folder_of(preset: str, seed: int) -> Path:
@@ -151,8 +150,8 @@ return below 800. Real steps are steps of the track that were learned from, thos
 
 """
 NOTES = """
-Bits: what a number of a held-out frame costs with V. Drawing error: V's, in grey levels of 255 (RMS). Nats and reward error:
-M's, of a step of held-out episodes; nats compare within one V only.
+Bits: what a number of a held-out frame costs with V. Reconstruction error: V's, in grey levels of 255 (RMS). Nats and reward
+error: M's, of a step of held-out episodes; nats compare within one V only.
 
 ## How C learned
 
@@ -171,20 +170,20 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     )
     claims = table(("system", "its text says"), [(f"`{preset}`", claim) for preset, claim in CLAIMS.items()])
     parts = table(
-        ("system", "training seed", "bits", "drawing error", "nats per dimension", "reward error"),
+        ("system", "training seed", "bits", "reconstruction error", "nats per dimension", "reward error"),
         [_part_row(*each) for each in ordered],
     )
     times = table(("system", "training seed", *STAGES), [_time_row(*each) for each in ordered])
     missing = [f"`{preset}`" for preset in CLAIMS if not trainings(found, preset)]
     still = f"\nNot trained at this size yet: {', '.join(missing)}.\n" if missing else ""
-    promised = [_promise(*each) for each in ordered if each[2]["dreams"]]
-    films = "".join(
+    predicted = [_prediction(*each) for each in ordered if each[2]["dreams"]]
+    videos = "".join(
         f"\n`{preset}`:\n\n![The agent of {preset} drives](seeds/{preset}.webp)\n"
         for preset in CLAIMS
         if (SHOWN / f"{preset}.webp").exists()
     )
-    shown = f"\n## How they drive\n\nThe first five seconds of a drive.\n{films}" if films else ""
-    return HEAD + scores + still + "".join(promised) + "\n" + claims + "\n" + parts + "\n" + times + NOTES + shown
+    shown = f"\n## How they drive\n\nThe first five seconds of a drive.\n{videos}" if videos else ""
+    return HEAD + scores + still + "".join(predicted) + "\n" + claims + "\n" + parts + "\n" + times + NOTES + shown
 
 
 def _score_row(preset: str, seed: str, made: Mapping[str, Any]) -> tuple[str, ...]:
@@ -204,9 +203,9 @@ def _score_row(preset: str, seed: str, made: Mapping[str, Any]) -> tuple[str, ..
     )
 
 
-def _promise(preset: str, seed: str, made: Mapping[str, Any]) -> str:
+def _prediction(preset: str, seed: str, made: Mapping[str, Any]) -> str:
     dreams = ", ".join(f"{mean:.0f} in the {name} dream" for name, mean in made["dreams"].items())
-    return f"\n`{preset}` (seed {seed}) was promised {dreams}, and got {made['score']['mean']:.0f} on the real track.\n"
+    return f"\n`{preset}` (seed {seed}): predicted {dreams}; actual {made['score']['mean']:.0f} on the real track.\n"
 
 
 def _part_row(preset: str, seed: str, made: Mapping[str, Any]) -> tuple[str, ...]:

@@ -165,7 +165,7 @@ def test_the_page_of_systems_has_a_row_for_each_training():
     assert "| `world-model-toy` | 1 | 12 ± 4 | 1 | 2 of 2 (34.2–100.0 %) | 0 of 2 | 0.02 M | 5.0 M | 1:10 |" in text
     assert "| `carracing-nvae-dream` | 1 | 1.500 | 9.0 | -0.100 | 1.20 |" in text
     assert "| `carracing-nvae-dream` | 1 | 1:01 | 0:00 | 0:00 | 0:00 | 0:00 |" in text
-    assert "(seed 1) was promised 40 in the first dream, 50 in the own dream, and got 12 on the real track" in text
+    assert "(seed 1): predicted 40 in the first dream, 50 in the own dream; actual 12 on the real track" in text
     assert "Not trained at this size yet: `rl-world-models`, `rl-world-models-awake`, " in text
     assert draw(found).startswith(b"\x89PNG")
 

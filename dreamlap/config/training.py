@@ -150,7 +150,8 @@ class CMAESConfig:
     patience: Annotated[int, least(1)] = 100
     """Steps of the track without a reward after which a rollout ends, for all candidates alike."""
     sigma: Annotated[float, above(0)] = 1.0
-    """Initial standard deviation along each direction, in units of how much a wish of C may change with what it sees there."""
+    """Initial standard deviation along each coordinate: a step of 1 changes an action, before tanh, by 1 on average. Along all
+    weights, it is that of z, of h and of the bias as a whole."""
     test_every: Annotated[int, least(0)] = 0
     """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
     tests: Annotated[int, least(1, 128)] = 4

@@ -69,20 +69,19 @@ def train_cmaes(
     def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
         return start + torch.from_numpy(np.array(places)).float() @ basis
 
-    best_weights = start
-
     def tell(candidates: list[np.ndarray], measured: Tensor) -> None:
         size = torch.from_numpy(np.square(candidates).sum(1))
         strategy.tell(candidates, (config.weight_decay * size - measured).tolist())
 
+    best_weights = start
     for measured in told:
         candidates = strategy.ask()
         tell(candidates, measured)
         best_weights = weights_at([candidates[measured.argmax()]])[0]
     done = len(told) - first
     stage.forget_after(done)
-    size, gone = (config.budget, steps) if config.budget else (config.generations, done)
-    with meter("C evolves", size, gone) as bar, stage.logger(done) as log:
+    total, gone = (config.budget, steps) if config.budget else (config.generations, done)
+    with meter("C evolves", total, gone) as bar, stage.logger(done) as log:
         for generation in range(len(told), first + config.generations):
             if config.target is not None and told and told[-1].max() >= config.target:
                 break
@@ -109,8 +108,8 @@ def train_cmaes(
             stage.save(len(told) - first, kept | {"effort": (rollouts, noise), "steps": steps})
             best, mean = measured.max().item(), measured.mean().item()
             real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
-            told_of = {"best": best, "mean": mean, "sigma": float(strategy.sigma), "rollouts": len(seeds), "steps": steps}
-            log(len(told) - first, told_of | real)
+            figures = {"best": best, "mean": mean, "sigma": float(strategy.sigma), "rollouts": len(seeds), "steps": steps}
+            log(len(told) - first, figures | real)
             bar.advance(taken if config.budget else 1, f"generation {len(told)}: best {best:.1f}  mean {mean:.1f}")
             if show:
                 show(best_weights, len(told))
@@ -176,8 +175,8 @@ def noise_share(returns: np.ndarray) -> float:
 def first_spread(controller: Linear, config: CMAESConfig) -> np.ndarray:
     """The standard deviation of each coordinate in the first generation, (K,), as a share of `config.sigma`.
 
-    Along all weights, z as a whole, h as a whole and the bias have an equal share in what an action wishes: h has eight times
-    as many numbers as z, and tells no more.
+    Along all weights, z, h and the bias have an equal share in an action before tanh. h has eight times as many numbers as z,
+    and tells no more.
     """
     actions = controller.layer.out_features
     biases = np.ones(actions if controller.layer.bias is not None else 0)
