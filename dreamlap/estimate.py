@@ -79,10 +79,12 @@ def phases(config: Config, pace: Pace, cores: int = 2) -> dict[str, float]:
         else:
             driven, length, act = first.random + first.correlated + first.autopilot + first.expert, first.steps, 0.0
             seen, read = config.vision_training.updates, config.memory_training.updates
-        steps += driven * length
-        looked = steps if later.vision_updates else driven * length
+        kept = driven * config.track.decisions(length)
+        steps += kept
+        looked = steps if later.vision_updates else kept
+        driving = driven * length * pace.track + kept * ((RECORD - 1) * pace.track + DRIVE * act)
         taken = {
-            "collect": driven * (pace.reset + length * (RECORD * pace.track + DRIVE * act)) / workers + START * (number == 0),
+            "collect": (driven * pace.reset + driving) / workers + START * (number == 0),
             "vision": LEARN * config.vision_training.batch * seen * pace.see / _together(4, cores),
             "encode": looked * (pace.look + 0.35 * pace.track) / _together(cores, cores),
             "memory": config.memory_training.batch * config.memory_training.window * read * pace.expect / _together(4, cores),
@@ -118,14 +120,15 @@ def _together(threads: int, cores: int) -> float:
 
 
 def _control(config: Config, pace: Pace, steps: int, cores: int) -> float:
-    """Seconds in which C is trained on so many steps."""
+    """Seconds in which C is trained on so many steps, those in which an action is repeated included."""
+    repeat = config.track.repeat
     if config.controller.kind == "linear":
         if config.controller.mind == "awake":
-            return steps * DRIVE * (pace.track + pace.act / 2 / config.track.repeat) / min(config.workers, cores)
+            return steps * DRIVE * (pace.track + pace.act / 2 / repeat) / min(config.workers, cores)
         return steps * pace.dream / _together(4, cores)
     learned = LEARN * config.ppo.epochs * pace.learn
     if config.controller.mind == "awake":  # PPO drives all its tracks in one process
-        return steps * (DRIVE * (pace.track + pace.act) + learned)
+        return steps * (DRIVE * (pace.track + pace.act / repeat) + learned / repeat)
     return steps * (pace.dream + learned) / (1 + GAIN_OF_C * (min(cores, 2) - 1))
 
 
@@ -136,7 +139,8 @@ def cost(config: Config) -> Cost:
     real = driven * first.steps + rounds * later.episodes * later.steps
     area = (config.track.size / 64) ** 2
     seconds = sum(phases(config, usual(config)).values())
-    disk, memory = real * area * BYTES_A_FRAME / 1e9, 2 + min(4.0, real * area * 12.3e3 / 1e9) + real * 6e-7
+    kept = real / config.track.repeat
+    disk, memory = kept * area * BYTES_A_FRAME / 1e9, 2 + min(4.0, kept * area * 12.3e3 / 1e9) + kept * 6e-7
     return Cost(real, _controlled(config), seconds, disk, memory)
 
 
@@ -189,7 +193,8 @@ def _controlled_in(config: Config, number: int) -> int:
     """Those of a round."""
     if config.controller.kind == "actor-critic":
         updates = sum(stage.updates for stage in config.rounds.curriculum(config.ppo, number))
-        return updates * config.ppo.num_envs * config.ppo.steps
+        each = config.track.repeat if config.controller.mind == "awake" else 1
+        return updates * config.ppo.num_envs * config.ppo.steps * each
     cmaes = config.cmaes
     generations = cmaes.generations if config.rounds.from_scratch(number) else config.rounds.controller_updates
     length = min(cmaes.steps * config.track.repeat, LIMIT) if config.controller.mind == "awake" else cmaes.steps

@@ -113,19 +113,19 @@ class Run:
 
     def _longer(self, setting: str, number: int, name: str) -> bool:
         """Whether C's training in round 0 can simply go on for longer: it is asked for more, and nothing was built on it."""
-        if (number, name, setting) != (0, "controller", LENGTH[self.config.controller.kind]):
+        if (number, name, setting) != (0, "controller", length(self.config)[0]):
             return False
         later = self.stage(1, "collect").begun or self.stage(1, "controller").begun
-        return not later and length(self.config) >= self._had(self.stage(0, "controller"))
+        return not later and length(self.config)[1] >= self._had(self.stage(0, "controller"))
 
     def _had(self, stage: Stage) -> int:
-        """The updates that C's training in round 0 was asked for when it ended."""
+        """The updates, or steps, that C's training in round 0 was asked for when it ended."""
         return stage.result.get("updates") or (stage.load() or {}).get("update", 0)
 
     def _lengthen(self) -> None:
-        """Let C's training in round 0 go on if it is asked for more updates than it has had."""
-        stage, setting = self.stage(0, "controller"), LENGTH[self.config.controller.kind]
-        if stage.done and self._longer(setting, 0, "controller") and length(self.config) > self._had(stage):
+        """Let C's training in round 0 go on if it is asked for more updates, or steps, than it has had."""
+        stage, (setting, asked) = self.stage(0, "controller"), length(self.config)
+        if stage.done and self._longer(setting, 0, "controller") and asked > self._had(stage):
             stage.reopen()
 
     def enter(self, number: int, name: str) -> Stage:
@@ -167,15 +167,16 @@ LEAVES = {
 REMADE = ("encode", "trust")
 """Stages that are quickly made again, without being asked."""
 
-LENGTH = {"actor-critic": "ppo.updates", "linear": "cmaes.generations"}
-"""The setting that says how long C is trained in round 0, by its kind."""
 OTHER = {"actor-critic": "cmaes", "linear": "ppo"}
 """The settings of how the other kind of C is trained: nothing builds on them."""
 
 
-def length(config: Config) -> int:
-    """Updates, or generations, of C in round 0."""
-    return config.ppo.updates if config.controller.kind == "actor-critic" else config.cmaes.generations
+def length(config: Config) -> tuple[str, int]:
+    """The setting that says how long C is trained in round 0, and what it says."""
+    if config.controller.kind == "actor-critic":
+        return "ppo.updates", config.ppo.updates
+    cmaes = config.cmaes
+    return ("cmaes.budget", cmaes.budget) if cmaes.budget else ("cmaes.generations", cmaes.generations)
 
 
 BINDS = {

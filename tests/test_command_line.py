@@ -198,7 +198,7 @@ PATHS = [
 
 
 def test_what_is_not_in_a_name_binds_no_stage_or_only_its_length():
-    lengths = {"rounds.rounds", "restarts.controllers", "ppo.updates", "cmaes.generations"}
+    lengths = {"rounds.rounds", "restarts.controllers", "ppo.updates", "cmaes.generations", "cmaes.budget"}
     for setting in FREE:
         one = f"{setting}tracks" if setting.endswith(".") else setting
         bound = any(binds(one, number, stage, False) for number in (0, 1) for stage in ("collect", *PARTS))

@@ -266,3 +266,27 @@ def test_z_h_and_the_bias_have_an_equal_share_in_the_first_candidates():
     assert first_spread(controller, CMAESConfig(directions=3)).tolist() == [1.0] * 8
     drawn = np.array(strategy_from(first_spread(controller, config), CMAESConfig(population=400, sigma=0.5), 0).ask())
     assert drawn.std(0) == pytest.approx(0.5 * spread.numpy(), rel=0.2)
+
+
+def test_an_evolution_that_an_older_version_began_goes_on_as_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """All coordinates had the same first spread then, and no checkpoint kept it."""
+    mind = Corridor(16)
+
+    def evolve(name: str, generations: int) -> torch.Tensor:
+        controller, config = (
+            Linear(2, 0, 1),
+            CMAESConfig(generations=generations, population=8, rollouts=2, steps=10, sigma=0.3),
+        )
+        train_cmaes(Stage(tmp_path / name), controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0)
+        return parameters_to_vector(controller.parameters())
+
+    with monkeypatch.context() as older:
+        older.setattr("dreamlap.learn.cmaes.first_spread", lambda controller, config: np.ones(3))
+        whole = evolve("whole", 9)
+        evolve("old", 5)
+    stage = Stage(tmp_path / "old")
+    kept = stage.load() or {}
+    del kept["spread"]
+    stage.save(5, {name: value for name, value in kept.items() if name != "update"})
+    assert torch.equal(evolve("old", 9), whole)
+    assert not torch.equal(evolve("new", 9), whole)

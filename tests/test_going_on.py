@@ -156,6 +156,20 @@ def test_more_generations_go_on_where_they_ended(tmp_path: Path):
     assert torch.equal(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
+def test_a_larger_budget_goes_on_where_the_evolution_ended(tmp_path: Path):
+    def linear(budget: int) -> Config:
+        return replace(QUICK, controller=ControllerConfig("linear"), cmaes=CMAESConfig(50, 4, 1, steps=20, budget=budget))
+
+    learn(Run(tmp_path / "run", linear(100)))
+    learn(Run(tmp_path / "run", linear(200)))
+    learn(Run(tmp_path / "whole", linear(200)))
+    steps = [line["steps"] for line in pipeline.Stage(tmp_path / "run/round-0/controller").metrics()]
+    assert steps[-1] >= 200 > steps[-2]
+    assert torch.equal(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+    with pytest.raises(Refused, match=r"--cmaes\.budget 200 -> 100"):
+        Run(tmp_path / "run", linear(100))
+
+
 def test_more_rounds_go_on_after_the_last(run: Path):
     before = times(run)
     learn(Run(run, replace(QUICK, rounds=replace(QUICK.rounds, rounds=1))))

@@ -140,6 +140,15 @@ def test_ppo_awake_takes_its_time_whatever_the_workers():
     assert cost(replace(config, workers=8)).seconds == pytest.approx(cost(config).seconds, rel=0.01)
 
 
+def test_repeated_steps_count_and_their_frames_are_not_kept():
+    awake = PRESETS["rl-world-models-awake"].config
+    once = replace(awake, track=replace(awake.track, repeat=1))
+    repeated, each = cost(awake), cost(once)
+    assert repeated.real == each.real
+    assert repeated.controlled == 4 * each.controlled
+    assert repeated.disk == pytest.approx(each.disk / 4)
+
+
 def test_the_page_of_systems_has_a_row_for_each_training():
     score = {"mean": 12.3, "sd": 4.0, "min": 1.0, "laps": 0, "lost": 2, "returns": [1.0, 2.0]}
     system = {

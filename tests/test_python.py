@@ -12,6 +12,7 @@ import torch
 
 import dreamlap
 from dreamlap.agent import Agent, load_agent
+from dreamlap.config.run import Config
 from dreamlap.errors import Refused
 from dreamlap.presets import PRESETS
 from dreamlap.training import changed
@@ -88,10 +89,13 @@ def test_what_cannot_drive_is_refused(driver: Any, track: str, message: str):
         ("debug", {"sed": 1}, "no setting 'sed' in Config; did you mean seed"),
         ("debug", {"vision": {"latnt": 16}}, "no setting 'latnt' in VisionConfig; did you mean latent"),
         ("debug", {"vision": {"latent": 0}}, "`latent` is 0, and it must be at least 1"),
+        ("debug", {"full": True}, "debug has one size, its full one"),
+        (Config(), {"full": True}, "settings of your own have the amounts that you gave them"),
+        ("ha2018", {"full": True, "workers": 0}, "`workers` is 0"),
     ],
 )
 def test_a_training_that_cannot_be_is_refused_before_anything_is_written(
-    preset: str, settings: Any, message: str, tmp_path: Path
+    preset: str | Config, settings: Any, message: str, tmp_path: Path
 ):
     with pytest.raises(Refused, match=message):
         dreamlap.train(preset, tmp_path / "run", **settings)

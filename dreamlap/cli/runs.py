@@ -238,7 +238,7 @@ def check_name(name: str) -> str:
 
 FREE = (
     *("device", "precision", "workers", "cluster", "selection."),
-    *("rounds.rounds", "restarts.controllers", "ppo.updates", "cmaes.generations"),
+    *("rounds.rounds", "restarts.controllers", "ppo.updates", "cmaes.generations", "cmaes.budget"),
 )
 """Settings that are not part of a run's name: they change neither what is trained nor where it goes on."""
 LONGEST = 100

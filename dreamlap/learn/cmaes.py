@@ -59,12 +59,14 @@ def train_cmaes(
     saved = stage.load() or before
     if saved is None:
         start = parameters_to_vector(controller.parameters()).detach().cpu()
-        saved = {"start": start, "basis": search_basis(controller, seen, config.directions), "fitness": []}
+        spread = torch.from_numpy(first_spread(controller, config))
+        saved = {"start": start, "basis": search_basis(controller, seen, config.directions), "spread": spread, "fitness": []}
     start, basis, told, first = saved["start"], saved["basis"], list(saved["fitness"]), len(before["fitness"]) if before else 0
     steps = saved.get("steps", 0) if first < len(told) else 0  # those of this stage
     rollouts, noise = saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0))
-    kept = {"start": start, "basis": basis, "fitness": told}
-    strategy = strategy_from(first_spread(controller, config), config, seed)
+    spread = saved.get("spread", torch.ones(len(basis)))  # what a version measured that kept none
+    kept = {"start": start, "basis": basis, "spread": spread, "fitness": told}
+    strategy = strategy_from(spread.numpy(), config, seed)
 
     def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
         return start + torch.from_numpy(np.array(places)).float() @ basis
