@@ -16,7 +16,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
 	@touch $@
 
-demo: install    ## train a car in its dream and see it drive: eight minutes, and six to choose, score and film it
+demo: install    ## train a car in its dream and see it drive: eight minutes, and four to choose, score and record it
 	$(BIN)/dreamlap run demo
 
 test: install    ## lint, types, all tests
