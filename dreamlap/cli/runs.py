@@ -31,7 +31,7 @@ class PresetCommand:
     scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
     full: bool = False
-    """As much of everything as the preset's text names: days. The presets of the five systems do with an hour by default."""
+    """As much of everything as the preset's text names, for hours or days. Published systems take an hour by default."""
     data: Folder = None
     """Folder of episodes (by `collect`, `play` or `data import`) to learn from; the preset's drivers stay at home then."""
     display: bool = False
@@ -56,7 +56,7 @@ COMMON = """Flags that most people need:
   --name NAME     name of the run: its folder is runs/NAME
   --seed 1        another seed: another agent
   --scale 0.1     a tenth of everything, for a quick look
-  --full          as much as the preset's text names: days instead of an hour
+  --full          as much as the preset's text names: hours or days
   --data FOLDER   learn from these episodes; nobody drives first
   --device cuda   where V, M and C are trained: auto, cpu, cuda or mps
   --workers 4     processes that drive
