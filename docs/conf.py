@@ -1,5 +1,12 @@
 """How the documentation is built: `make docs`."""
 
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+
 import dreamlap
 
 project = "dreamlap"
@@ -15,3 +22,22 @@ myst_heading_anchors = 4
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+
+
+class Anchors(SphinxTransform):
+    """`<a id="trial-203"></a>`, GitHub's form of an anchor, is a target: a link to one that is missing fails the build."""
+
+    default_priority = 800  # before links are resolved
+
+    def apply(self, **_: Any) -> None:
+        for raw in list(self.document.findall(nodes.raw)):
+            if found := re.fullmatch(r'<a id="([\w-]+)">', raw.astext()):
+                target = nodes.target(ids=[found[1]], names=[found[1]])
+                self.document.note_explicit_target(target)
+                raw.next_node(nodes.raw, descend=False, siblings=True).replace_self([])
+                raw.replace_self(target)
+
+
+def setup(app: Sphinx) -> None:
+    """What Sphinx calls."""
+    app.add_transform(Anchors)
