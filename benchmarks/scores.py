@@ -57,7 +57,7 @@ def pages() -> dict[Path, dict[str, str]]:
     return {
         README: {"agents": table(HEAD_OF_AGENTS, [*agents(), *others])},
         DOCS / "scores.md": {"presets": table(HEAD, rows(ours, PUBLISHED))},
-        DOCS / "results.md": {"older recipes": table(HEAD, rows(older))},
+        DOCS / "results" / "index.md": {"older recipes": table(HEAD, rows(older))},
     }
 
 
