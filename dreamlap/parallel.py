@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from joblib import Parallel, delayed
+from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from dreamlap import cluster
@@ -16,6 +17,9 @@ from dreamlap.device import cores
 from dreamlap.errors import Failed
 
 CPU = torch.device("cpu")
+GROWTH = 2 << 30
+"""Bytes by which a process may grow before joblib takes that for a leak and starts another, where psutil is there to tell.
+Its own limit is 0.3 GB. V, M and a process's tracks are about as much, and a start takes as long as many drives."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -40,6 +44,7 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item], worke
 
 def _with_own_settings(function: Callable[[Any], Result], item: Any) -> Result:
     """One process a core: more threads would get in each other's way, and change the order of sums."""
+    process_executor._MAX_MEMORY_LEAK_SIZE = GROWTH
     with own_settings():
         return function(item)
 

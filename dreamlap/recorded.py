@@ -4,7 +4,9 @@ Small kernels take less time than it takes to ask for them: a step of PPO in the
 as a CUDA graph. Other devices, which have no such graphs, call the function.
 """
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -50,7 +52,7 @@ class Recorded(Generic[Result]):
 def record(function: Callable[..., Result], inputs: list[Tensor]) -> Callable[[], Result]:
     """What repeats `function` on whatever then lies in `inputs`."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with nothing_collected(), torch.cuda.graph(graph, capture_error_mode="thread_local"):
         result = function(*inputs)
 
     def replay() -> Result:
@@ -58,6 +60,19 @@ def record(function: Callable[..., Result], inputs: list[Tensor]) -> Callable[[]
         return result
 
     return replay
+
+
+@contextmanager
+def nothing_collected() -> Iterator[None]:
+    """Python's collector waits. Earlier graphs may be among its garbage, and to free one breaks a recording."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def may_be(mask: Tensor) -> bool:

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import process_executor
 
-from dreamlap.parallel import in_parallel
+from dreamlap.parallel import GROWTH, in_parallel
 
 pytestmark = pytest.mark.timeout(300)  # a process that is waited for in vain should not take the suite along
 
@@ -35,6 +36,16 @@ def test_a_killed_process_is_told_and_what_was_written_stays(tmp_path: Path) -> 
     assert 5 in left
     assert not set(met) & set(left)
     assert list(in_parallel(partial(write, tmp_path), left, 2)) == left
+
+
+def bound(_: int) -> int:
+    return process_executor._MAX_MEMORY_LEAK_SIZE
+
+
+def test_a_process_may_grow_by_what_an_agent_and_its_tracks_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert process_executor._MAX_MEMORY_LEAK_SIZE  # joblib's own, by this name
+    monkeypatch.setattr(process_executor, "_MAX_MEMORY_LEAK_SIZE", 1)
+    assert list(in_parallel(bound, range(4), 2)) == [GROWTH] * 4
 
 
 @pytest.mark.parametrize("workers", [1, 2])

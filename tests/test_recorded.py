@@ -1,10 +1,14 @@
 """What a GPU records: here, without one, a tensor that says it is on CUDA."""
 
+import gc
+import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from dreamlap import recorded
 from dreamlap.recorded import Recorded
@@ -47,3 +51,22 @@ def test_what_cannot_be_recorded_is_called_and_told(monkeypatch: pytest.MonkeyPa
     told = capsys.readouterr().err
     assert told.count("not permitted when stream is capturing") == 1
     assert "more slowly" in told
+
+
+def test_garbage_is_collected_before_a_recording_and_none_during_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: None))
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, **_: nullcontext())
+    earlier: Any = Cell(0)
+    earlier.itself, gone = earlier, weakref.ref(earlier)
+    del earlier
+    during: list[bool] = []
+    recorded.record(lambda: during.append(gc.isenabled() or gone() is not None), [])
+    assert during == [False]
+    assert gc.isenabled()
+
+    def fail() -> None:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        recorded.record(fail, [])
+    assert gc.isenabled()
