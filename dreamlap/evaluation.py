@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -109,27 +109,72 @@ def evaluate(
             infinite; or a dream is asked for, and the driver cannot drive there.
         Stopped: it was interrupted.
     """
-    seeds = _whole_numbers(seeds)
-    label = _label(driver, seeds, track)
+    return evaluate_each([Asked(driver, seeds, file)], workers, track)[0]
+
+
+class Asked(NamedTuple):
+    """Who is to drive which tracks, and the file that the score will be in: as in `evaluate`."""
+
+    driver: Candidate
+    seeds: Sequence[int]
+    file: Path | None = None
+
+
+@checked
+def evaluate_each(asked: Sequence[Asked], workers: Annotated[int, WORKERS] = 2, track: str = "stock") -> list[dict[str, Any]]:
+    """The score of each of several drivers, as `evaluate` makes it. No process waits for the last drive of another driver.
+
+    Raises:
+        Refused, Stopped: as `evaluate`.
+    """
     together = SIDE_BY_SIDE if is_fast(track) else 1
-    made = {"returns": [], "steps": [], "laps": 0} | _begun(file, label, together)
-    lots = [seeds[i : i + together] for i in range(len(made["returns"]), len(seeds), together)]
+    made, jobs = [], []
+    for number, (driver, seeds, file) in enumerate(asked):
+        seeds = _whole_numbers(seeds)
+        label = _label(driver, seeds, track)
+        made.append(begun := {"returns": [], "steps": [], "laps": 0} | _begun(file, label, together) | label)
+        drive = _drives(driver, track)
+        starts = range(len(begun["returns"]), len(seeds), together)
+        jobs += [_Job(number, drive, seeds[start : start + together]) for start in starts]
+    already = sum(len(each["returns"]) for each in made)
+    try:
+        with meter(f"drives {track} tracks", sum(len(each["seeds"]) for each in made), already) as bar:
+            driven = in_parallel(_drive, jobs, min(workers, max(1, len(jobs))))
+            for (number, _, _), results in zip(jobs, driven, strict=True):
+                for total, steps, lap in results:
+                    made[number]["returns"].append(round(total, 4))
+                    made[number]["steps"].append(steps)
+                    made[number]["laps"] += lap
+                bar.advance(len(results), note=f"mean {np.mean(made[number]['returns']):.0f}")
+    except KeyboardInterrupt:
+        raise Stopped(_keep_each(asked, made)) from None
+    except Failed as error:
+        raise Failed(f"{error} {_keep_each(asked, made)}") from error
+    return [_finished(each) for each in made]
+
+
+def _finished(made: dict[str, Any]) -> dict[str, Any]:
+    """The score, when all tracks are driven."""
+    return {"seeds": made["seeds"], **score(made["returns"]), **made, "complete": True}
+
+
+class _Job(NamedTuple):
+    """Tracks that one process drives at once."""
+
+    number: int  # whose drives these are
+    drive: Callable[[Sequence[int]], list[tuple[float, int, bool]]]
+    seeds: Sequence[int]
+
+
+def _drive(job: _Job) -> list[tuple[float, int, bool]]:
+    return job.drive(job.seeds)
+
+
+def _drives(driver: Candidate, track: str) -> Callable[[Sequence[int]], list[tuple[float, int, bool]]]:
+    """What drives a lot of tracks, on whatever machine."""
     candidate = str(driver) if isinstance(driver, Path) else driver
     folders = (candidate if isinstance(candidate, str) else "", "" if track in TRACKS or track == "dream" else track)
-    drive = bringing(partial(drive_lot, candidate, track), *folders)
-    try:
-        with meter(f"drives {track} tracks", len(seeds), len(made["returns"])) as bar:
-            for results in in_parallel(drive, lots, min(workers, len(lots))):
-                for total, steps, lap in results:
-                    made["returns"].append(round(total, 4))
-                    made["steps"].append(steps)
-                    made["laps"] += lap
-                bar.advance(len(results), note=f"mean {np.mean(made['returns']):.0f}")
-    except KeyboardInterrupt:
-        raise Stopped(_keep(file, label | made)) from None
-    except Failed as error:
-        raise Failed(f"{error} {_keep(file, label | made)}") from error
-    return {"seeds": seeds, **score(made["returns"]), **made, **label, "complete": True}
+    return bringing(partial(drive_lot, candidate, track), *folders)
 
 
 def _whole_numbers(seeds: Sequence[int]) -> list[int]:
@@ -176,22 +221,28 @@ def _begun(file: Path | None, label: dict[str, Any], together: int) -> dict[str,
     return {name: kept[name] for name in ("returns", "steps", "laps")}
 
 
+def _keep_each(asked: Sequence[Asked], made: Sequence[dict[str, Any]]) -> str:
+    """Keep what every driver drove -> that in words: of one driver, or of those that drove anything."""
+    driven = [(each.file, found) for each, found in zip(asked, made, strict=True) if found["returns"] or len(asked) == 1]
+    return " ".join(_keep(file, found) for file, found in driven) or "No track was driven to its end."
+
+
 def _keep(file: Path | None, made: dict[str, Any]) -> str:
     """Keep what was driven, if there is a place for it that holds nothing else -> that in words."""
     if not made["returns"]:
         return "No track was driven to its end."
-    count, mean = len(made["returns"]), np.mean(made["returns"])
-    told = f"{count} of {len(made['seeds'])} tracks driven, mean {mean:.0f} so far: not a score."
+    count, mean, whole = len(made["returns"]), np.mean(made["returns"]), len(made["returns"]) == len(made["seeds"])
+    told = f"{count} of {len(made['seeds'])} tracks driven, mean {mean:.0f}{'.' if whole else ' so far: not a score.'}"
     if file is None or made["fingerprint"] is None:
         return f"{told} Nothing was kept; the same command begins again."
     target = place(file)
     if target.exists() and _incomplete(file) is None and not (target.is_file() and not target.stat().st_size):
         return f"{told} Nothing was kept, for {file} holds something else; the same command begins again."
     try:
-        write_json(file, made | {"complete": False})
+        write_json(file, _finished(made) if whole else made | {"complete": False})
     except OSError:
         return f"{told} {file} cannot be written: nothing was kept."
-    return f"{told} They are kept in {file}: the same command drives the rest."
+    return f"{told} They are kept in {file}{'.' if whole else ': the same command drives the rest.'}"
 
 
 def _incomplete(file: Path | None) -> dict[str, Any] | None:
@@ -205,18 +256,32 @@ def _incomplete(file: Path | None) -> dict[str, Any] | None:
 
 def score_kept(path: Path, agent: Path, seeds: Sequence[int], workers: int, track: str = "stock") -> dict[str, Any]:
     """The score in the file `path`, if it is that of this agent on these tracks; if not, it is made and kept there."""
-    if path.exists():
-        try:
-            kept = read_score(path, whole=False)
-        except Refused as error:
-            notes.print(f"{error}: it is made again")
-        else:
-            same = kept["complete"] and kept["seeds"] == list(seeds) and kept["track"] == track
-            if same and kept["fingerprint"] in (None, load(agent).fingerprint):
-                return kept
-    result = evaluate(agent, seeds, workers, track, path)
-    write_json(path, result)
-    return result
+    return scores_kept([Asked(agent, seeds, path)], workers, track)[0]
+
+
+def scores_kept(asked: Sequence[Asked], workers: int, track: str = "stock") -> list[dict[str, Any]]:
+    """The score in each of the files, if it is that of its agent on these tracks. The others are made and kept there."""
+    found = {number: _kept(each, track) for number, each in enumerate(asked)}
+    missing = [number for number, kept in found.items() if kept is None]
+    made = evaluate_each([asked[number] for number in missing], workers, track) if missing else []
+    for number, result in zip(missing, made, strict=True):
+        found[number] = result
+        if file := asked[number].file:
+            write_json(file, result)
+    return [result for result in found.values() if result]
+
+
+def _kept(asked: Asked, track: str) -> dict[str, Any] | None:
+    driver, seeds, path = asked
+    if path is None or not path.exists():
+        return None
+    try:
+        kept = read_score(path, whole=False)
+    except Refused as error:
+        notes.print(f"{error}: it is made again")
+        return None
+    same = kept["complete"] and kept["seeds"] == list(seeds) and kept["track"] == track
+    return kept if same and kept["fingerprint"] in (None, at_the_wheel(driver).fingerprint) else None
 
 
 def seed_range(text: str, final: bool) -> range:

@@ -14,7 +14,7 @@ import numpy as np
 
 from dreamlap.agent import PARTS, UNFINISHED, Agent, load_agent
 from dreamlap.episodes import EpisodeStore
-from dreamlap.evaluation import score_kept
+from dreamlap.evaluation import Asked, score_kept, scores_kept
 from dreamlap.files import read_json, replacing, write_json
 from dreamlap.history import timed
 from dreamlap.measure.trust import PERTURBATIONS, agreement, check_policies, perturbed
@@ -104,9 +104,10 @@ def choose(run: Run) -> float:
     if isinstance(stage.result.get("best"), int) and (run.folder / "agent" / "agent.json").exists():
         return lost_share(stage.result.get("returns_of", {}).get(str(stage.result["best"]), []))
 
-    def drive(number: int, tracks: range) -> list[float]:
-        kept = stage.folder / f"round-{number}-from-{tracks.start}.json"
-        return score_kept(kept, folders[number], tracks, run.config.workers, track="fast")["returns"]
+    def drive(tracks: dict[int, range]) -> Returns:
+        files = {number: stage.folder / f"round-{number}-from-{seeds.start}.json" for number, seeds in tracks.items()}
+        asked = [Asked(folders[number], seeds, files[number]) for number, seeds in tracks.items()]
+        return {n: score["returns"] for n, score in zip(tracks, scores_kept(asked, run.config.workers, "fast"), strict=True)}
 
     driven = race(numbers, range(CHOOSING, CHOOSING + config.tracks), drive) if len(numbers) > 1 else {last: []}
     best = min(driven, key=lambda number: rank(driven[number]))
@@ -123,15 +124,18 @@ def _choice(run: Run, added: int) -> Stage:
     return Stage(run.folder / f"select{f'-{added}' if added else ''}")
 
 
-def race(numbers: list[int], tracks: range, drive: Callable[[int, range], list[float]]) -> dict[int, list[float]]:
+Returns = dict[int, list[float]]
+"""Number of a candidate -> what it returned."""
+
+
+def race(numbers: list[int], tracks: range, drive: Callable[[dict[int, range]], Returns]) -> Returns:
     """Let all candidates drive a quarter of the tracks, the better half of them (two at least) another quarter, and the better
     half of these all -> what each one returned. Successive halving: Karnin, Koren & Somekh (2013)."""
-    driven: dict[int, list[float]] = {number: [] for number in numbers}
+    driven: Returns = {number: [] for number in numbers}
     for share in (4, 2, 1):
-        stop = -(-len(tracks) // share)
-        for number in numbers:
-            if more := tracks[len(driven[number]) : stop]:
-                driven[number] += drive(number, more)
+        more = {number: tracks[len(driven[number]) : -(-len(tracks) // share)] for number in numbers}
+        for number, returns in drive({number: left for number, left in more.items() if left}).items():
+            driven[number] += returns
         numbers = sorted(numbers, key=lambda number: rank(driven[number]))[: max(2, -(-len(numbers) // 2))]
     return driven
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,7 @@ def test_the_choice_is_kept_drive_by_drive_and_goes_on(whole: Path, tmp_path: Pa
 
 def test_rounds_are_added_while_too_many_drives_are_lost(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from dreamlap import outcome
+    from dreamlap.evaluation import Asked
     from dreamlap.files import read_json
     from dreamlap.plan import Run
 
@@ -246,12 +248,13 @@ def test_rounds_are_added_while_too_many_drives_are_lost(whole: Path, tmp_path: 
     shutil.copytree(whole / "runs/tiny/round-1/controller/agent", tmp_path / "run/round-1/controller/agent")
     lost, asked = {1: 1, 3: 4, 5: 0}, []
 
-    def drive(file: Path, agent: Path, tracks: range, *_: object, **__: object) -> dict[str, Any]:
-        number = int(agent.parent.parent.name.removeprefix("round-"))
-        asked.append((file.parent.name, number))
-        return {"returns": [10.0 if i < lost.get(number, 8) else 900.0 for i, _ in enumerate(tracks)]}
+    def drive(candidates: Sequence[Asked], *_: object) -> list[dict[str, Any]]:
+        numbers = [int(str(each.driver).split("round-")[1].split("/")[0]) for each in candidates]
+        asked.extend((each.file.parent.name, n) for each, n in zip(candidates, numbers, strict=True) if each.file)
+        lots = [(lost.get(n, 8), len(each.seeds)) for each, n in zip(candidates, numbers, strict=True)]
+        return [{"returns": [10.0] * bad + [900.0] * (count - bad)} for bad, count in ((min(b, c), c) for b, c in lots)]
 
-    monkeypatch.setattr(outcome, "score_kept", drive)
+    monkeypatch.setattr(outcome, "scores_kept", drive)
 
     def train() -> Run:
         run = Run(tmp_path / "run", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
@@ -276,8 +279,8 @@ def test_candidates_race_and_the_slower_half_drops_out():
     worth = {1: 920.0, 2: 700.0, 3: 930.0, 4: 925.0, 5: 915.0, 6: 880.0}
     unlucky = {3: {60, 61}, 6: {1}}  # tracks that a candidate loses
 
-    def drive(number: int, tracks: range) -> list[float]:
-        return [10.0 if track in unlucky.get(number, ()) else worth[number] for track in tracks]
+    def drive(tracks: dict[int, range]) -> dict[int, list[float]]:
+        return {n: [10.0 if seed in unlucky.get(n, ()) else worth[n] for seed in seeds] for n, seeds in tracks.items()}
 
     driven = race(list(worth), range(100), drive)
     assert {number: len(found) for number, found in driven.items()} == {1: 50, 2: 25, 3: 100, 4: 100, 5: 25, 6: 25}

@@ -21,7 +21,17 @@ from dreamlap import evaluation as protocol
 from dreamlap.agent import PRETRAINED, Agent, load, load_agent
 from dreamlap.cli import main
 from dreamlap.errors import Failed, Refused
-from dreamlap.evaluation import Stopped, drive_side_by_side, drive_track, evaluate, score_kept, seed_range
+from dreamlap.evaluation import (
+    Asked,
+    Stopped,
+    drive_side_by_side,
+    drive_track,
+    evaluate,
+    evaluate_each,
+    score_kept,
+    scores_kept,
+    seed_range,
+)
 from dreamlap.files import read_json, write_json
 from dreamlap.scores import (
     bootstrap_interval,
@@ -355,6 +365,47 @@ def test_a_kept_score_that_is_broken_is_made_again(tmp_path: Path, pretended: li
     assert "it is made again" in capsys.readouterr().err
     assert score_kept(tmp_path / "s.json", Path("champion"), [900_003], 1)["returns"] == [1.0]
     assert pretended == [900_003]
+
+
+def test_several_agents_are_scored_in_one_go_and_each_as_if_alone(tmp_path: Path, agent: Agent):
+    agent.save(tmp_path / "other")
+    asked = [Asked(driver, range(3), tmp_path / f"{n}.json") for n, driver in enumerate(("champion", tmp_path / "other"))]
+    both = evaluate_each(asked, workers=2, track="fast")
+    assert both == [evaluate(driver, range(3), 1, "fast") for driver, *_ in asked]
+
+
+def test_of_several_scores_those_that_are_missing_are_made(tmp_path: Path, pretended: list[int]):
+    score_kept(tmp_path / "1.json", Path("champion"), [900_003], 1)
+    asked = [Asked(Path("champion"), [900_001 + n], tmp_path / f"{n}.json") for n in (1, 2, 3)]
+    score_kept(tmp_path / "2.json", Path("champion"), [900_003], 1)
+    pretended.clear()
+    assert [each["seeds"] for each in scores_kept(asked, 1)] == [[900_002], [900_003], [900_004]]
+    assert pretended == [900_002, 900_004]
+    assert scores_kept(asked, 1) == [json.loads(each.file.read_text()) for each in asked if each.file]
+    assert pretended == [900_002, 900_004]
+
+
+def test_of_several_scores_an_interrupted_one_is_kept_and_told(
+    tmp_path: Path, pretended: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    whole = protocol.drive_lot
+
+    def interrupted(path: str, track: str, lot: list[int]) -> Any:
+        if lot[0] == 900_002:
+            raise KeyboardInterrupt
+        return whole(path, track, lot)
+
+    monkeypatch.setattr(protocol, "drive_lot", interrupted)
+    asked = [Asked("champion", [900_000 + n, 900_001 + n], tmp_path / f"{n}.json") for n in (0, 2, 4)]
+    with pytest.raises(Stopped) as stopped:
+        evaluate_each(asked, 1)
+    assert f"2 of 2 tracks driven, mean 0. They are kept in {tmp_path / '0.json'}." in stopped.value.told
+    assert read_json(tmp_path / "0.json") == score_kept(tmp_path / "0.json", Path("champion"), [900_000, 900_001], 1)
+    assert [each.file.exists() for each in asked if each.file] == [True, False, False]
+    monkeypatch.setattr(protocol, "drive_lot", whole)
+    pretended.clear()
+    assert [each["complete"] for each in scores_kept(asked, 1)] == [True] * 3
+    assert pretended == [900_002, 900_003, 900_004, 900_005]
 
 
 def test_no_more_processes_start_than_there_is_work(pretended: list[int], monkeypatch: pytest.MonkeyPatch):
