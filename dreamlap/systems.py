@@ -17,14 +17,18 @@ RANDOM_WALK = CollectConfig(correlated=1600, autopilot=0, steps=150, random_star
 """Drives of a random policy, in an hour's share. They are short, as most such cars have left the road after 150 steps."""
 
 
-def within_an_hour(full: Config, driven: CollectConfig, vision: int, memory: int, budget: int) -> Config:
-    """The same system with less: what is driven, how often V and M are updated, and how many steps C is evolved on."""
+def within_an_hour(full: Config, driven: CollectConfig, vision: int, memory: int, budget: int, mean_rate: float) -> Config:
+    """The same system with less: what is driven, how often V and M are updated, and how many steps C is evolved on.
+
+    A generation then has few rollouts and says little. So the search mean goes a part of the way, the shorter the fewer
+    candidates there are, and sigma falls over the budget: by itself it falls too soon.
+    """
     return replace(
         full,
         collect=driven,
         vision_training=replace(full.vision_training, updates=vision, learning_rate=1e-3, kl_warmup=max(1, vision // 10)),
         memory_training=replace(full.memory_training, updates=memory),
-        cmaes=replace(full.cmaes, generations=2000, budget=budget),
+        cmaes=replace(full.cmaes, generations=10_000, budget=budget, final_sigma=0.15, mean_rate=mean_rate),
         workers=2,
     )
 
@@ -58,7 +62,12 @@ HA2018 = Config(
     selection=SelectionConfig(candidates=1),
 )
 HA2018_IN_AN_HOUR = within_an_hour(
-    HA2018, replace(RANDOM_WALK, correlated=800, steps=300, random_start=0.0), vision=2500, memory=500, budget=7_000_000
+    HA2018,
+    replace(RANDOM_WALK, correlated=800, steps=300, random_start=0.0),
+    vision=2500,
+    memory=500,
+    budget=7_000_000,
+    mean_rate=0.8,
 )
 
 NVAE = Config(
@@ -73,7 +82,7 @@ NVAE = Config(
     selection=SelectionConfig(candidates=1),
     workers=8,
 )
-NVAE_IN_AN_HOUR = within_an_hour(NVAE, RANDOM_WALK, vision=2500, memory=1000, budget=6_000_000)
+NVAE_IN_AN_HOUR = within_an_hour(NVAE, RANDOM_WALK, vision=2500, memory=1000, budget=6_000_000, mean_rate=0.15)
 NVAE_DREAM = in_dream_of(NVAE, "runs/carracing-nvae-full/agent")
 NVAE_DREAM_IN_AN_HOUR = in_dream_of(NVAE_IN_AN_HOUR, "runs/carracing-nvae/agent")
 
@@ -145,7 +154,7 @@ PYTORCH = Config(
     rounds=RoundsConfig(rounds=0, reverse=0.0),
     selection=SelectionConfig(candidates=1),
 )
-PYTORCH_IN_AN_HOUR = within_an_hour(PYTORCH, RANDOM_WALK, vision=2500, memory=1000, budget=8_000_000)
+PYTORCH_IN_AN_HOUR = within_an_hour(PYTORCH, RANDOM_WALK, vision=2500, memory=1000, budget=8_000_000, mean_rate=0.3)
 
 JK2500 = Config(
     track=TrackConfig(actions="stock", repeat=4),
@@ -159,4 +168,4 @@ JK2500 = Config(
     rounds=RoundsConfig(rounds=0, reverse=0.0),
     selection=SelectionConfig(candidates=1),
 )
-JK2500_IN_AN_HOUR = within_an_hour(JK2500, JK2500.collect, vision=2500, memory=1000, budget=8_000_000)
+JK2500_IN_AN_HOUR = within_an_hour(JK2500, JK2500.collect, vision=2500, memory=1000, budget=8_000_000, mean_rate=0.5)

@@ -1,6 +1,7 @@
 """CMA-ES: what it searches along, how it counts and resumes, and that it finds what is best."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from dreamlap.agent import Agent
 from dreamlap.control import Linear
 from dreamlap.device import choose_autocast
-from dreamlap.learn.cmaes import CMAESConfig, first_spread, noise_share, search_basis, strategy_from, train_cmaes
+from dreamlap.errors import Refused
+from dreamlap.learn.cmaes import (
+    CMAESConfig,
+    first_spread,
+    noise_share,
+    search_basis,
+    sigma_after,
+    strategy_from,
+    train_cmaes,
+)
 from dreamlap.learn.rollouts import Rollouts, awake_fitness, fitness_in
 from dreamlap.mind.interface import Step
 from dreamlap.run import Stage
@@ -191,9 +201,9 @@ def test_chance_is_told_from_what_the_candidates_do():
 
 
 def test_candidates_drive_more_rollouts_where_chance_decides_and_no_more_than_allowed(tmp_path: Path):
-    config = CMAESConfig(generations=40, population=8, rollouts=6, first_rollouts=2, steps=5, sigma=0.3)
+    config = CMAESConfig(generations=100, population=8, rollouts=6, first_rollouts=2, steps=5, sigma=0.3)
 
-    def evolve(name: str, noise: float, generations: int = 40, begin: int = 2) -> list[float]:
+    def evolve(name: str, noise: float, generations: int = 100, begin: int = 2) -> list[float]:
         def drive(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:
             luck = np.stack([np.random.default_rng(seed).normal(size=len(candidates)) for seed in seeds], 1)
             return Rollouts(-((candidates[:, -1:].double().numpy() - 3) ** 2) + noise * luck, 0)
@@ -207,13 +217,50 @@ def test_candidates_drive_more_rollouts_where_chance_decides_and_no_more_than_al
     assert loud[:4] == [2, 2, 2, 2]
     assert loud == sorted(loud)
     assert set(loud) == {2, 3, 4, 6}
-    assert evolve("quiet", 1e-6) == [2] * 40
+    assert evolve("quiet", 1e-6, 40) == [2] * 40
     assert evolve("more", 1e-6, 3, begin=9) == [6] * 3
     assert evolve("all", 1e-6, 3, begin=0) == [6] * 3
-    evolve("broken", 100.0, 11)
+    evolve("broken", 100.0, 41)
     assert evolve("broken", 100.0) == loud  # it goes on with as many as it had come to
     kept, whole = Stage(tmp_path / "broken").load() or {}, Stage(tmp_path / "loud").load() or {}
     assert torch.equal(kept["fitness"][-1], whole["fitness"][-1])
+
+
+def test_sigma_falls_over_the_budget_and_a_broken_search_goes_on_with_it(tmp_path: Path):
+    mind = Corridor(8)
+    config = CMAESConfig(
+        generations=9, population=4, rollouts=2, steps=10, budget=400, sigma=0.4, final_sigma=0.1, mean_rate=0.5, diagonal=True
+    )
+
+    def evolve(name: str, **other: int) -> tuple[Linear, list[float]]:
+        controller, shorter = Linear(2, 0, 1), replace(config, **other)
+        train_cmaes(
+            Stage(tmp_path / name), controller, lambda c, s: fitness_in(mind, controller, c, s, shorter), shorter, seed=0
+        )
+        return controller, [line["sigma"] for line in Stage(tmp_path / name).metrics()]
+
+    whole, sigmas = evolve("whole")
+    assert sigmas == pytest.approx([0.4 * 0.25 ** (steps / 400) for steps in (0, 80, 160, 240, 320)])  # each takes 80
+    evolve("broken", generations=3)
+    assert sigma_after(500, config) == pytest.approx(0.1)
+    again, found = evolve("broken")
+    assert found == sigmas
+    assert torch.equal(again.layer.weight, whole.layer.weight)
+    evolve("short", budget=160)  # and then with more: what was searched stays as it was
+    _, longer = evolve("short")
+    assert longer == pytest.approx([0.4, 0.2, *sigmas[2:]])
+    with pytest.raises(Refused, match=r"final_sigma 0.1.*Give a budget"):
+        CMAESConfig(final_sigma=0.1)
+
+
+def test_the_mean_goes_a_share_of_the_way(tmp_path: Path):
+    means = []
+    for rate in (1.0, 0.25):
+        strategy = strategy_from(np.ones(6), CMAESConfig(population=8, sigma=0.5, mean_rate=rate), seed=0)
+        strategy.tell(strategy.ask(), list(range(8)))
+        means.append(strategy.mean)
+    np.testing.assert_allclose(means[1], means[0] / 4)
+    assert np.abs(means[0]).max() > 0.05
 
 
 def test_an_evolution_stops_at_its_target(tmp_path: Path):

@@ -205,6 +205,7 @@ def test_a_single_candidate_need_not_drive_to_be_chosen(whole: Path, tmp_path: P
 
 def test_the_choice_is_kept_drive_by_drive_and_goes_on(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from dreamlap import outcome
+    from dreamlap.evaluation import Asked
     from dreamlap.files import read_json
     from dreamlap.plan import Run
     from dreamlap.seeds import CHOOSING
@@ -214,14 +215,17 @@ def test_the_choice_is_kept_drive_by_drive_and_goes_on(whole: Path, tmp_path: Pa
     settings["selection"]["tracks"] = 8
     for number in (0, 1):
         shutil.copytree(whole / f"runs/tiny/round-{number}", tmp_path / f"two/round-{number}")
-    asked: list[tuple[str, range]] = []
+    asked: list[tuple[str, Sequence[int]]] = []
 
-    def drive(file: Path, agent: Path, tracks: range, *_: object, **__: object) -> dict[str, Any]:
-        asked.append((file.name, tracks))
-        steady = agent.parent.parent.name == "round-1"
-        return {"returns": [850.0 if steady else 20.0 if track == CHOOSING + 5 else 930.0 for track in tracks]}
+    def drive(candidates: Sequence[Asked], *_: object) -> list[dict[str, Any]]:
+        asked.extend((each.file.name, each.seeds) for each in candidates if each.file)
+        steady = ["round-1" in str(each.driver) for each in candidates]
+        return [
+            {"returns": [850.0 if is_steady else 20.0 if track == CHOOSING + 5 else 930.0 for track in each.seeds]}
+            for each, is_steady in zip(candidates, steady, strict=True)
+        ]
 
-    monkeypatch.setattr(outcome, "score_kept", drive)
+    monkeypatch.setattr(outcome, "scores_kept", drive)
     run = Run(tmp_path / "two", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
     outcome.choose(run)
     done = read_json(tmp_path / "two/select/done.json")

@@ -152,6 +152,12 @@ class CMAESConfig:
     sigma: Annotated[float, above(0)] = 1.0
     """Initial standard deviation along each coordinate: a step of 1 changes an action, before tanh, by 1 on average. Along all
     weights, it is that of z, of h and of the bias as a whole."""
+    final_sigma: Annotated[float, least(0)] = 0.0
+    """Where `sigma` falls to while the `budget` is used up, whatever the candidates earn. 0: CMA-ES adapts it, which ends a
+    search early if rollouts are noisy."""
+    mean_rate: Annotated[float, above(0, 1)] = 1.0
+    """Share of the way to the mean of the best candidates that the mean of the search goes. Below 1 the chance of a few noisy
+    candidates averages out over generations."""
     test_every: Annotated[int, least(0)] = 0
     """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
     tests: Annotated[int, least(1, 128)] = 4
@@ -169,6 +175,13 @@ class CMAESConfig:
     """What a step with the car wholly off the road costs C besides."""
     target: Annotated[float | None, ANY] = None
     """Mean return of the best candidate at which evolution stops early."""
+
+    def __post_init__(self) -> None:
+        """Refuse a fall of sigma that has no end."""
+        if self.final_sigma and not self.budget:
+            raise Refused(
+                f"--cmaes.final_sigma {self.final_sigma:g}: sigma gets there when --cmaes.budget ends, which is 0. Give a budget"
+            )
 
 
 @renamed(off_road_price="off_road_penalty", lost_price="lost_penalty")

@@ -26,8 +26,9 @@ from dreamlap.progress import meter
 from dreamlap.run import Stage
 from dreamlap.seeds import numpy_generator, training_track
 
-NOISE = 0.5
-"""Share of chance in the variance among the candidates' means above which a candidate needs more rollouts; a third more."""
+NOISE = 0.8
+"""Share of chance in the variance among the candidates' means above which a candidate needs more rollouts; a third more.
+Below it another generation tells more than the same candidates once more."""
 SMOOTH = 0.9
 """How much of the last generations' share is kept: one alone is itself a matter of chance."""
 FINALISTS = 16
@@ -65,7 +66,8 @@ def train_cmaes(
     steps = saved.get("steps", 0) if first < len(told) else 0  # those of this stage
     rollouts, noise = saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0))
     spread = saved.get("spread", torch.ones(len(basis)))  # what a version measured that kept none
-    kept = {"start": start, "basis": basis, "spread": spread, "fitness": told}
+    sigmas = list(saved.get("sigmas", []))
+    kept = {"start": start, "basis": basis, "spread": spread, "fitness": told, "sigmas": sigmas}
     strategy = strategy_from(spread.numpy(), config, seed)
 
     def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
@@ -76,7 +78,9 @@ def train_cmaes(
         strategy.tell(candidates, (config.weight_decay * size - measured).tolist())
 
     best_weights = start
-    for measured in told:
+    for generation, measured in enumerate(told):
+        if config.final_sigma:
+            strategy.sigma = sigmas[generation]
         candidates = strategy.ask()
         tell(candidates, measured)
         best_weights = weights_at([candidates[measured.argmax()]])[0]
@@ -89,6 +93,9 @@ def train_cmaes(
                 break
             if config.budget and steps >= config.budget:
                 break
+            if config.final_sigma:
+                strategy.sigma = sigma_after(steps, config)
+            sigmas.append(float(strategy.sigma))
             candidates = strategy.ask()
             weights = weights_at(candidates)
             seeds = [training_track("rollout", generation, r, seed=seed) for r in range(rollouts)]
@@ -110,7 +117,7 @@ def train_cmaes(
             stage.save(len(told) - first, kept | {"effort": (rollouts, noise), "steps": steps})
             best, mean = measured.max().item(), measured.mean().item()
             real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
-            figures = {"best": best, "mean": mean, "sigma": float(strategy.sigma), "rollouts": len(seeds), "steps": steps}
+            figures = {"best": best, "mean": mean, "sigma": sigmas[-1], "noise": noise, "rollouts": len(seeds), "steps": steps}
             log(len(told) - first, figures | real)
             bar.advance(taken if config.budget else 1, f"generation {len(told)}: best {best:.1f}  mean {mean:.1f}")
             if show:
@@ -122,6 +129,11 @@ def train_cmaes(
     last = {"effort": (rollouts, noise), "steps": steps, "controller": controller.state_dict()}
     stage.save(len(told) - first, kept | last)
     return steps
+
+
+def sigma_after(steps: int, config: CMAESConfig) -> float:
+    """Where `sigma` is on its way to `final_sigma` after so many steps of the budget: its logarithm falls on a line."""
+    return config.sigma * (config.final_sigma / config.sigma) ** min(1.0, steps / config.budget)
 
 
 def search_basis(controller: Linear, seen: Tensor | None, directions: int) -> Tensor:
@@ -198,6 +210,8 @@ def strategy_from(spread: np.ndarray, config: CMAESConfig, seed: int) -> cma.CMA
             "popsize": config.population,
             "CMA_stds": spread,
             "CMA_diagonal": config.diagonal,
+            "CMA_cmean": config.mean_rate,
+            "AdaptSigma": not config.final_sigma,
             "randn": lambda rows, columns: chance.standard_normal((rows, columns)),
             "seed": np.nan,  # leave numpy's global generator alone
             "verbose": -9,
