@@ -48,6 +48,7 @@ AMOUNTS = {
     *("collect.random", "collect.correlated", "collect.steps", "collect.random_start", "vision_training.updates"),
     *("vision_training.kl_warmup", "vision_training.batch", "vision_training.learning_rate", "memory_training.updates"),
     *("memory_training.window", "cmaes.generations", "cmaes.budget", "cmaes.first_rollouts", "workers"),
+    *("cmaes.final_sigma", "cmaes.mean_rate"),  # how a search uses a budget, of which the full one has none
 }
 """What a preset may have less of by default than its text: data, updates and generations."""
 

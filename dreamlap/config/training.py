@@ -179,9 +179,7 @@ class CMAESConfig:
     def __post_init__(self) -> None:
         """Refuse a fall of sigma that has no end."""
         if self.final_sigma and not self.budget:
-            raise Refused(
-                f"--cmaes.final_sigma {self.final_sigma:g}: sigma gets there when --cmaes.budget ends, which is 0. Give a budget"
-            )
+            raise Refused(f"--cmaes.final_sigma {self.final_sigma:g}: it is reached when --cmaes.budget ends. Give a budget")
 
 
 @renamed(off_road_price="off_road_penalty", lost_price="lost_penalty")
