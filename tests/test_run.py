@@ -348,3 +348,25 @@ def test_every_setting_is_read_somewhere():
 
     assert unread(PRESETS["demo"].config) == []
     assert unread(PresetCommand(PRESETS["demo"].config)) == []
+
+
+def test_the_dream_of_the_nvae_system_starts_where_its_policy_drove(tmp_path: Path):
+    """Its text builds the dream from "the learned environment model and policy"."""
+    from dreamlap.pipeline import latents_of
+    from dreamlap.plan import Run
+
+    sizes = ("--vision.latent", "4", "--vision.width", "8", "--vision.groups", "1", "1", "1", "--memory.hidden", "16")
+    updates = ("--vision_training.updates", "2", "--vision_training.batch", "8", "--memory_training.updates", "2")
+    data = ("--collect.correlated", "3", "--collect.steps", "160", "--rounds.episodes", "2", "--rounds.steps", "160")
+    search = ("--cmaes.generations", "1", "--cmaes.rollouts", "1", "--cmaes.steps", "20", "--cmaes.first_rollouts", "0")
+    _run(tmp_path, "train", "controller", "carracing-nvae", "--name", "n", *sizes, *updates, *data, *search)
+    settings = json.loads((tmp_path / "runs/n/config.json").read_text())
+    settings.pop("data")
+    run = Run(tmp_path / "runs/n", from_dict(type(PRESETS["demo"].config), settings, "config.json"))
+    before, agent = (load_agent(tmp_path / f"runs/n/round-{number}/controller/agent") for number in (0, 1))
+    assert all(map(torch.equal, before.memory.parameters(), agent.memory.parameters()))  # the drives are to begin from alone
+    latents, first_fresh = latents_of(run, 1)
+    reached = latents.mu[latents.start[first_fresh] :]
+    assert agent.starts is not None
+    share = (agent.starts.z[:, None] == reached).all(-1).any(-1).float().mean().item()
+    assert share > run.config.memory_training.fresh * (1 - run.config.dream.from_start) - 0.1
