@@ -112,6 +112,13 @@ def test_help_fits_80_columns(verb: str, capsys: pytest.CaptureFixture[str], mon
     assert said(["help", *verb.split()], capsys) == shown
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "video", "play", "report", "data import"])
+def test_help_is_silent_about_what_may_be_left_out(verb: str, capsys: pytest.CaptureFixture[str]):
+    shown = said([*verb.split(), "--help"], capsys)
+    assert "(default: None)" not in shown
+    assert "--json FILE" in shown or verb != "evaluate"
+
+
 @pytest.mark.parametrize(
     ("words", "metavars"),
     [

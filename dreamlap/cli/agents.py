@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import DisallowNone
 
-from dreamlap.cli.words import Address, AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks
+from dreamlap.cli.words import Address, AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks, optional
 from dreamlap.cluster import on_cluster
 from dreamlap.errors import Failed, Refused, explain
 from dreamlap.progress import console, print_for_programs
@@ -209,7 +209,7 @@ def _tracks_for(scores: list[dict[str, Any] | None], seeds: str, final: bool) ->
 
 def video(
     agent: AgentPath,
-    what: Annotated[Video | None, DisallowNone] = None,
+    what: Annotated[Video | None, DisallowNone, optional()] = None,
     out: File = None,
     seed: Annotated[int, SEED] = 900_000,
     steps: Annotated[int, least(1, 100_000)] = 1000,
@@ -218,7 +218,7 @@ def video(
 ) -> None:
     """Record a video of an agent on the track or in its dream.
 
-    Or a drive beside what M dreams of it, or beside what V draws of it. These two need no trained C: where there is none yet,
+    Or a drive beside what M dreams of it, or beside V's reconstruction of it. These two need no trained C: where there is none yet,
     the autopilot drives.
 
     Examples:

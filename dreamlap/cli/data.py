@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dreamlap.cli.words import FilePath, FolderPath, OutPath, SourcePath
+from dreamlap.cli.words import FilePath, FolderPath, OutPath, SourcePath, optional
 from dreamlap.errors import Refused
 from dreamlap.progress import console
 from dreamlap.settings import least
@@ -55,7 +55,7 @@ def data_import(
     store: FolderPath,
     resize: Annotated[int | None, least(16, 2048)] = None,
     episode_length: Annotated[int | None, least(1)] = None,
-    align: Literal["before", "after"] | None = None,
+    align: Annotated[Literal["before", "after"] | None, optional()] = None,
 ) -> None:
     """Bring in episodes that others recorded.
 

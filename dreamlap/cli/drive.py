@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from dreamlap.cli.data import data_info
-from dreamlap.cli.words import Address, Folder, FolderPath
+from dreamlap.cli.words import Address, Folder, FolderPath, optional
 from dreamlap.cluster import on_cluster
 from dreamlap.config.parts import DriverConfig, TrackConfig
 from dreamlap.settings import SEED, SHARE, WORKERS, least
@@ -53,7 +53,7 @@ def collect(
 
 def play(
     driver: Annotated[str, tyro.conf.arg(metavar="DRIVER")] = "person",
-    dream: Annotated[Path | None, tyro.conf.arg(metavar="AGENT")] = None,
+    dream: Annotated[Path | None, optional("AGENT")] = None,
     record: Folder = None,
     episodes: Annotated[int, least(1)] = 10,
     steps: Annotated[int, least(1)] = 1000,

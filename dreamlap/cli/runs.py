@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from dreamlap.cli.listing import preset_called
-from dreamlap.cli.words import COLUMNS, Folder, about, parsed, refuse_old_flags
+from dreamlap.cli.words import COLUMNS, Flag, Folder, Name, about, parsed, refuse_old_flags
 from dreamlap.cluster import on_cluster
 from dreamlap.config.run import Config
 from dreamlap.config.training import ExpertConfig
@@ -26,17 +26,17 @@ class PresetCommand:
     """A preset, with any of its settings changed."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
-    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    name: Name = None
     """Name of the run: its folder is runs/NAME. By default, the preset's name and what differs from it: runs/demo-seed1."""
     scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
-    full: bool = False
+    full: Flag = False
     """As much of everything as the preset's text names, for hours or days. Published systems take an hour by default."""
     data: Folder = None
     """Folder of episodes (by `collect`, `play` or `data import`) to learn from; the preset's drivers stay at home then."""
-    display: bool = False
+    display: Flag = False
     """While CMA-ES trains C, show the best candidate of each generation in a window. It changes the time, not the result."""
-    retrain: bool = False
+    retrain: Flag = False
     """Train again what is finished but was made with other settings or other data, and all that builds on it. Without this
     flag such a change is refused."""
 
@@ -46,7 +46,7 @@ class ExpertCommand:
     """An expert: one network from frames to actions, trained by PPO on the track itself, without a world model."""
 
     config: Annotated[ExpertConfig, tyro.conf.arg(name="")]
-    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    name: Name = None
     """Name of the run: its folder is runs/NAME. By default, `expert` and what differs: runs/expert-seed1."""
     scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
     """Multiplies updates, tracks of a score and the video's length: 0.01 makes hours into a minute."""

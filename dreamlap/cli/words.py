@@ -19,6 +19,19 @@ from dreamlap.settings import checked, current_name, deferred
 
 T = TypeVar("T")
 
+SAYING_NOTHING = ("None", "''", "False")
+"""Defaults that mean no more than that an argument may be left out."""
+
+
+def _default(label: str) -> str:
+    return "" if label in SAYING_NOTHING else f"(default: {label})"
+
+
+def optional(metavar: str | None = None) -> Any:
+    """What the value of an argument that may be left out is called in the help."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=_default)
+
+
 AgentPath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT")]
 """The folder of an agent or of its run, or the name of an included agent."""
 ScorePath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT|FILE")]
@@ -27,13 +40,14 @@ OutPath = Annotated[Positional[Path], tyro.conf.arg(metavar="OUT")]
 SourcePath = Annotated[Positional[Path], tyro.conf.arg(metavar="SOURCE")]
 RunPath = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
 FolderPath = Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
-File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
-Folder = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+File = Annotated[Path | None, optional("FILE")]
+Folder = Annotated[Path | None, optional("FOLDER")]
+Name = Annotated[str | None, optional("NAME")]
 
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
-Tracks = Annotated[str, tyro.conf.arg(metavar="A:B")]
-Address = Annotated[str, tyro.conf.arg(metavar="ray|auto|ADDRESS")]
-Step = Annotated[int | None, tyro.conf.arg(metavar="STEP")]
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, optional()]
+Tracks = Annotated[str, optional("A:B")]
+Address = Annotated[str, optional("ray|auto|ADDRESS")]
+Step = Annotated[int | None, optional("STEP")]
 
 COLUMNS = 80
 
