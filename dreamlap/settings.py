@@ -249,7 +249,12 @@ def _with_bounds_in_help(hint: Any) -> Any:
     if type(None) in members:
         members.remove(type(None))
     kind = " ".join(member.__name__.upper() for member in members)
-    return Annotated[hint, tyro.conf.arg(metavar=f"{kind} {bounds}")]
+    return Annotated[hint, tyro.conf.arg(metavar=f"{kind} {bounds}", help_behavior_hint=default_told)]
+
+
+def default_told(label: str) -> str:
+    """What the help tells of a default: nothing, if it only says that an argument may be left out."""
+    return "" if label in ("None", "''", "False") else f"(default: {label})"
 
 
 def _bounds_of(hint: Any) -> Bounds | None:

@@ -218,8 +218,8 @@ def video(
 ) -> None:
     """Record a video of an agent on the track or in its dream.
 
-    Or a drive beside what M dreams of it, or beside V's reconstruction of it. These two need no trained C: where there is none yet,
-    the autopilot drives.
+    Or a drive beside what M dreams of it, or beside V's reconstruction of it. These two need no trained C: where there is none
+    yet, the autopilot drives.
 
     Examples:
         dreamlap video unprivileged

@@ -15,21 +15,14 @@ from tyro.conf import Positional
 
 from dreamlap.errors import Refused
 from dreamlap.progress import console
-from dreamlap.settings import checked, current_name, deferred
+from dreamlap.settings import checked, current_name, default_told, deferred
 
 T = TypeVar("T")
-
-SAYING_NOTHING = ("None", "''", "False")
-"""Defaults that mean no more than that an argument may be left out."""
-
-
-def _default(label: str) -> str:
-    return "" if label in SAYING_NOTHING else f"(default: {label})"
 
 
 def optional(metavar: str | None = None) -> Any:
     """What the value of an argument that may be left out is called in the help."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint=_default)
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=default_told)
 
 
 AgentPath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT")]
