@@ -103,31 +103,33 @@ def test_an_evolution_is_tested_on_the_real_track_now_and_then(tmp_path: Path):
     stage = Stage(tmp_path)
     train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, None, real)
     assert [line.get("real") for line in stage.metrics()] == [None, None, 7.0, None, None, 7.0]
-    assert [len(seeds) for seeds in tested] == [2, 2, 16]  # in the end the mean drives against the best candidate
+    assert [len(seeds) for seeds in tested] == [2, 2, 48]  # in the end the finalists drive against each other
     assert all(seed < SELECTION_SEEDS for seeds in tested for seed in seeds)
 
 
-def test_the_better_of_mean_and_best_candidate_is_kept(tmp_path: Path):
-    config = CMAESConfig(generations=3, population=4, rollouts=1, steps=5)
+def test_the_best_of_last_mean_average_of_means_and_best_candidate_is_kept(tmp_path: Path):
+    config = CMAESConfig(generations=6, population=4, rollouts=1, steps=5)
     finalists: list[torch.Tensor] = []
 
-    def evolve(name: str, returns: list[float]) -> torch.Tensor:
+    def evolve(name: str, returns: list[float], generations: int = 6) -> torch.Tensor:
         def real(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:
             finalists[:] = list(candidates)
             return Rollouts(np.array(returns)[:, None], 0)
 
-        controller, mind = Linear(2, 0, 1), Corridor(4)
-        train_cmaes(
-            Stage(tmp_path / name), controller, lambda c, s: fitness_in(mind, controller, c, s, config), config, 0, None, real
-        )
+        controller, mind, shorter = Linear(2, 0, 1), Corridor(4), replace(config, generations=generations)
+        stage = Stage(tmp_path / name)
+        train_cmaes(stage, controller, lambda c, s: fitness_in(mind, controller, c, s, config), shorter, 0, None, real)
         return parameters_to_vector(controller.parameters())
 
-    mean = evolve("mean", [2.0, 1.0])
+    before = evolve("before", [2.0, 1.0, 1.0], generations=5)  # the search mean of the last but one
+    mean = evolve("mean", [2.0, 1.0, 1.0])
     assert torch.equal(mean, finalists[0])
-    best = evolve("best", [1.0, 2.0])
-    assert torch.equal(best, finalists[1])
-    assert torch.equal(best, evolve("best", [1.0, 2.0]))  # begun again, it is told what was measured
-    assert not torch.equal(mean, best)
+    average = evolve("average", [1.0, 2.0, 1.0])
+    torch.testing.assert_close(average, (before + mean) / 2)  # a third of six generations
+    best = evolve("best", [1.0, 1.0, 2.0])
+    assert torch.equal(best, finalists[2])
+    assert torch.equal(average, evolve("best", [1.0, 2.0, 1.0]))  # begun again, it is told what was measured
+    assert len({tuple(each.tolist()) for each in (mean, average, best)}) == 3
 
 
 def test_a_rollout_that_earns_nothing_ends_and_the_others_go_on():

@@ -31,8 +31,10 @@ NOISE = 0.8
 Below it another generation tells more than the same candidates once more."""
 SMOOTH = 0.9
 """How much of the last generations' share is kept: one alone is itself a matter of chance."""
-FINALISTS = 16
-"""Training tracks on which the last generation's mean and its best candidate drive against each other."""
+LATEST = 3
+"""The search means of the latest of so many parts of all generations are averaged. Noise moves each, and their average less."""
+FINALISTS = 48
+"""Training tracks on which that average, the last search mean and the last best candidate drive against each other."""
 
 
 def train_cmaes(
@@ -48,8 +50,10 @@ def train_cmaes(
 ) -> int:
     """Evolve `controller` in place -> how many steps the candidates' rollouts took.
 
-    It becomes the mean of all candidates, or the best of the last generation if that drives better in `test`, the real
-    environment. `show` is given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may
+    It becomes the search mean of the last generation. If `test`, the real environment, is there, it becomes what drives best in
+    it: that, the last generation's best candidate, or the average of the latest third of all search means.
+
+    `show` is given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may
     see: see `search_basis`.
 
     The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
@@ -77,12 +81,13 @@ def train_cmaes(
         size = torch.from_numpy(np.square(candidates).sum(1))
         strategy.tell(candidates, (config.weight_decay * size - measured).tolist())
 
-    best_weights = start
+    best_weights, means = start, list[np.ndarray]()
     for generation, measured in enumerate(told):
         if config.final_sigma:
             strategy.sigma = sigmas[generation]
         candidates = strategy.ask()
         tell(candidates, measured)
+        means.append(strategy.mean.copy())
         best_weights = weights_at([candidates[measured.argmax()]])[0]
     done = len(told) - first
     stage.forget_after(done)
@@ -108,6 +113,7 @@ def train_cmaes(
                     "kept. V, M or the dream is broken: look at the report"
                 )
             tell(candidates, measured)
+            means.append(strategy.mean.copy())
             told.append(measured)
             best_weights = weights[measured.argmax()]
             noise = SMOOTH * noise + (1 - SMOOTH) * noise_share(returns)
@@ -122,7 +128,8 @@ def train_cmaes(
             bar.advance(taken if config.budget else 1, f"generation {len(told)}: best {best:.1f}  mean {mean:.1f}")
             if show:
                 show(best_weights, len(told))
-    finalists = torch.stack([weights_at([strategy.mean])[0], best_weights])
+    latest = np.mean(means[len(means) * (LATEST - 1) // LATEST :] or [strategy.mean], axis=0)
+    finalists = torch.cat([weights_at([strategy.mean, latest]), best_weights[None]])
     tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(FINALISTS)]
     chosen = int(test(finalists, tracks).earned.mean(1).argmax()) if test else 0
     vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
