@@ -177,12 +177,14 @@ PRESETS: dict[str, Preset] = {
         systems.RL_AWAKE,
         "rl_world_models",
         "the same on the real track",
+        score="915",
     ),
     "world-models-pytorch": Preset(
         "random rollouts from random tiles, ConvVAE, MDN-LSTM, linear C by CMA-ES on the track",
         systems.PYTORCH_IN_AN_HOUR,
         "world_models_pytorch",
         "ConvVAE, MDN-LSTM",
+        score="893",
         full=systems.PYTORCH,
     ),
     "jk2500": Preset(
@@ -190,6 +192,7 @@ PRESETS: dict[str, Preset] = {
         systems.JK2500_IN_AN_HOUR,
         "jk2500",
         "expert drives, 1,024 latents",
+        score="906",
         full=systems.JK2500,
     ),
 }
