@@ -53,8 +53,8 @@ def train_cmaes(
     It becomes the search mean of the last generation. If `test`, the real environment, is there, it becomes what drives best in
     it: that, the last generation's best candidate, or the average of the latest third of all search means.
 
-    `show` is given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may
-    see: see `search_basis`.
+    `show` is given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may see: see
+    `search_basis`.
 
     The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
     the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled. For the same
@@ -72,7 +72,7 @@ def train_cmaes(
     spread = saved.get("spread", torch.ones(len(basis)))  # what a version measured that kept none
     sigmas = list(saved.get("sigmas", []))
     kept = {"start": start, "basis": basis, "spread": spread, "fitness": told, "sigmas": sigmas}
-    strategy = strategy_from(spread.numpy(), config, seed)
+    strategy, means = strategy_from(spread.numpy(), config, seed), list[np.ndarray]()
 
     def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
         return start + torch.from_numpy(np.array(places)).float() @ basis
@@ -80,14 +80,14 @@ def train_cmaes(
     def tell(candidates: list[np.ndarray], measured: Tensor) -> None:
         size = torch.from_numpy(np.square(candidates).sum(1))
         strategy.tell(candidates, (config.weight_decay * size - measured).tolist())
+        means.append(strategy.mean.copy())
 
-    best_weights, means = start, list[np.ndarray]()
+    best_weights = start
     for generation, measured in enumerate(told):
         if config.final_sigma:
             strategy.sigma = sigmas[generation]
         candidates = strategy.ask()
         tell(candidates, measured)
-        means.append(strategy.mean.copy())
         best_weights = weights_at([candidates[measured.argmax()]])[0]
     done = len(told) - first
     stage.forget_after(done)
@@ -113,7 +113,6 @@ def train_cmaes(
                     "kept. V, M or the dream is broken: look at the report"
                 )
             tell(candidates, measured)
-            means.append(strategy.mean.copy())
             told.append(measured)
             best_weights = weights[measured.argmax()]
             noise = SMOOTH * noise + (1 - SMOOTH) * noise_share(returns)
