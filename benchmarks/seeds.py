@@ -147,8 +147,8 @@ score with one command, such as `dreamlap run jk2500`. [Presets](presets.md) say
 The score is by the protocol: mean ± standard deviation on the 20 stock selection tracks from 900,000 on. A lost drive is a
 return below 800. Real steps are steps of the track that were learned from, those in which an action is repeated included.
 The trainings with seed 0 had one core each, beside another one. `world-models-pytorch` had its C chosen twice from one search:
-again, when the average of the search means became one of the candidates. Its controller's time below is that of the second choice;
-the search took 42:43.
+again, when the average of the search means became one of the candidates. Its controller's time below is that of the second
+choice; the search took 42:43.
 
 """
 NOTES = """
