@@ -4,7 +4,6 @@ runs/NAME/
     config.json  versions.json  practice/  agent/  scores/  videos/  report.html
 """
 
-import time
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -61,13 +60,12 @@ def check_tracks(config: ExpertConfig) -> None:
 def practise(folder: Path, config: ExpertConfig, stage: Stage, device: torch.device) -> None:
     """Train the expert if that is not done, score it, record a video."""
     if not stage.done:
-        began = time.time()
-        with timed(folder, "learn"):
+        with timed(folder, "learn"), stage.timed():
             train_expert(stage, config, device, partial(judge, folder / "agent", config))
-        lines = stage.metrics()
-        decisions = len(lines) * config.tracks * config.steps
-        scores = {str(line["update"]): line["score"] for line in lines if "score" in line}
-        stage.finish(seconds=time.time() - began, steps=decisions * config.reflex.track.repeat, scores=scores)
+            lines = stage.metrics()
+            decisions = len(lines) * config.tracks * config.steps
+            scores = {str(line["update"]): line["score"] for line in lines if "score" in line}
+            stage.finish(steps=decisions * config.reflex.track.repeat, scores=scores)
     seeds = range(SELECTION_SEEDS, SELECTION_SEEDS + config.scored)
     with timed(folder, "score"):
         made = score_kept(folder / "scores" / "selection.json", folder / "agent", seeds, config.workers)

@@ -4,7 +4,6 @@ Every part is kept in the run's folder. The same call makes what is missing, and
 """
 
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,7 +91,12 @@ def learn_and_choose(run: Run) -> None:
 def choose(run: Run) -> float:
     """Let the last agents drive selection tracks, if there are several, and the one that was chosen before rounds were added;
     keep the best one as the run's agent -> the share of its drives that are lost."""
-    stage, began = _choice(run, run.added), time.time()
+    stage = _choice(run, run.added)
+    with stage.timed():
+        return _choose(run, stage)
+
+
+def _choose(run: Run, stage: Stage) -> float:
     last, config = run.config.last, run.config.selection
     before = [_choice(run, run.added - 1).result["best"]] if run.added else []
     numbers = sorted({*before, *range(max(0, last - config.candidates + 1), last + 1)})
@@ -112,10 +116,10 @@ def choose(run: Run) -> float:
     driven = race(numbers, range(CHOOSING, CHOOSING + config.tracks), drive) if len(numbers) > 1 else {last: []}
     best = min(driven, key=lambda number: rank(driven[number]))
     agent = load_agent(folders[best])
-    agent.about |= cost_of(run, time.time() - began)
+    agent.about |= cost_of(run, stage.seconds)
     agent.about["chosen_on"] = [CHOOSING, CHOOSING + config.tracks * (len(numbers) > 1)]
     agent.save(run.folder / "agent")
-    stage.finish(seconds=time.time() - began, best=best, returns_of={str(n): found for n, found in driven.items() if found})
+    stage.finish(best=best, returns_of={str(n): found for n, found in driven.items() if found})
     return lost_share(driven[best])
 
 

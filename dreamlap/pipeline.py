@@ -77,7 +77,8 @@ def learn(run: Run, until: str = "controller") -> Agent:
 def take(run: Run, number: int, name: str, stage_function: StageFunction, agent: Agent) -> None:
     """Go through a stage of round `number`, and note what it leaves for the stages that build on it."""
     stage, began = run.enter(number, name), time.time()
-    stage_function(run, number, stage, agent)
+    with stage.timed():
+        stage_function(run, number, stage, agent)
     if run.timetable:
         run.timetable.passed(f"round-{number}/{name}", time.time() - began)
     if (product := stage.result.get("product")) is not None:
@@ -115,7 +116,7 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         stage.reopen()
     if stage.done:
         return
-    began, names = time.time(), []
+    names = []
     how = run.config.rounds if number else run.config.collect
     for driver, episodes in _drives(run, number):
         name = "agent" if number else driver.name
@@ -136,7 +137,7 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     returns = [float(episode.array("rewards").sum()) for episode in driven if episode.knows("rewards")]
     kept = {} if run.data and not number else {episode.path.stem: episode.identity for episode in driven}
     product = checksum([], *sorted(episode.identity for episode in driven))
-    stage.finish(seconds=time.time() - began, steps=sum(map(len, driven)), returns=returns, episodes=kept, product=product)
+    stage.finish(steps=sum(map(len, driven)), returns=returns, episodes=kept, product=product)
 
 
 def lost_episodes(run: Run, stage: Stage) -> bool:
@@ -175,12 +176,11 @@ def train_vision(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     config = run.config.vision_training if number == 0 else _later_vision(run.config)
     if stage.done or not config.updates:
         return restore(stage, vision=agent.vision)
-    began = time.time()
     shown, held_out = split(run, number)
     seed, previous = run.seed("vision", number), run.stage(number - 1, "vision") if number else None
     fit_vision(stage, agent.vision, shown, config, run.config.track.bar, seed, run.autocast, previous)
     measured = eyesight(agent.vision, shown, held_out, run.config.track.bar, seed)
-    return stage.finish(seconds=time.time() - began, product=checksum_of(agent.vision.state_dict()), **measured)
+    return stage.finish(product=checksum_of(agent.vision.state_dict()), **measured)
 
 
 def _later_vision(config: Config) -> VisionTraining:
@@ -212,7 +212,6 @@ def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Let V look once at the new episodes; at all of them again if V has learned since."""
     if stage.done:
         return
-    began = time.time()
     again = number and run.config.rounds.vision_updates
     new = episodes_of(run, *(range(number + 1) if again else [number]))
     with meter("V looks at the episodes", len(new)) as bar:
@@ -220,7 +219,7 @@ def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
             encode_episodes, agent.vision, form=agent.actions, bar=run.config.track.bar, autocast=run.autocast, counted=bar.over
         )
         files, product = keep_latents(stage.folder, new, look, bar.over)
-    stage.finish(seconds=time.time() - began, steps=sum(map(len, new)), product=product, files=files)
+    stage.finish(steps=sum(map(len, new)), product=product, files=files)
 
 
 def kept_latents(run: Run, number: int) -> Latents:
@@ -240,12 +239,11 @@ def check_dream(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Before M learns from the drives of this round: did it predict their rewards? If not, print what to do."""
     if stage.done or not number or run.config.controller.mind != "dream":
         return
-    began = time.time()
     seen = kept_latents(run, number)
     latents = newest(seen, len(episodes_of(run, number)))  # if V has learned since, it has looked at the older ones again, too
     asked = predictions(agent.memory, latents, SIGHT, run.config.memory.burn_in, run.seed("trust", number))
     found = compare_rewards(asked, off_road_penalty(run))
-    stage.finish(seconds=time.time() - began, **found)
+    stage.finish(**found)
     if found["alarm"]:
         notes.print(f"Round {number - 1}: {advice(found)}", style="yellow")
 
@@ -264,7 +262,6 @@ def train_memory(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         config = replace(config, updates=later.memory_updates, learning_rate=rate)
     if stage.done or not config.updates:
         return restore(stage, memory=agent.memory)
-    began = time.time()
     latents, first_fresh = latents_of(run, number)
     seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number else None
     shown = torch.ones(len(latents.length), dtype=torch.bool)
@@ -276,14 +273,14 @@ def train_memory(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     if held_out:
         unseen = encode_episodes(agent.vision, held_out, agent.actions, run.config.track.bar)
         measured["reward_sums"] = calibration(predictions(agent.memory, unseen, max(SUMS), run.config.memory.burn_in, seed))
-    return stage.finish(seconds=time.time() - began, product=checksum_of(agent.memory.state_dict()), **measured)
+    return stage.finish(product=checksum_of(agent.memory.state_dict()), **measured)
 
 
 def train_controller(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Train C, in the dream or the real environment, and keep the agent. After the last round C starts from scratch."""
     if stage.done:
         return restore(stage, controller=agent.controller)
-    began, rounds = time.time(), run.config.rounds.rounds
+    rounds = run.config.rounds.rounds
     seed, (latents, first_fresh) = run.seed("controller", number), latents_of(run, min(number, rounds))
     agent.starts = starts_of(run, number, agent, latents, first_fresh, MOMENTS)
     if number > rounds or (number and run.config.rounds.from_scratch(number)):
@@ -293,7 +290,7 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
     agent.save(stage.folder / "agent")
     product, asked = checksum_of(agent.controller.state_dict()), {} if number else {"updates": length(run.config)[1]}
-    return stage.finish(seconds=time.time() - began, steps=steps, product=product, **asked)
+    return stage.finish(steps=steps, product=product, **asked)
 
 
 def starts_of(run: Run, number: int, agent: Agent, latents: Latents, first_fresh: int, count: int) -> Starts:

@@ -121,9 +121,13 @@ class RateColumn(ProgressColumn):
     """Steps a second."""
 
     def render(self, task: Task) -> Text:
-        """The speed lately, or of the whole task once it is finished."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.{0 if speed >= 10 else 1}f}/s" if speed else "", style="progress.data.speed")
+        """Of the last half minute, or of the whole task once it is finished."""
+        return Text(_rate(task), style="progress.data.speed")
+
+
+def _rate(task: Task) -> str:
+    speed = (task.completed - task.fields["before"]) / task.finished_time if task.finished_time else task.speed
+    return f"{speed:,.{0 if speed >= 10 else 1}f}/s" if speed else ""
 
 
 class Meter:
@@ -131,7 +135,8 @@ class Meter:
 
     def __init__(self, progress: Progress, title: str, total: float, completed: float):
         self._progress, self._told = progress, time.monotonic() - QUIET + SOON
-        self._task = progress.add_task(title, total=total, completed=int(completed), note="")
+        self._task = progress.add_task(title, total=total, completed=int(completed), note="", before=completed)
+        progress.advance(self._task, 0)  # or the rate would leave out what comes first, which may be half of it
 
     def advance(self, steps: float = 1, note: str | None = None) -> None:
         """Move on by `steps`; `note` replaces the text at the end of the line."""
@@ -144,11 +149,10 @@ class Meter:
     def tell(self) -> None:
         """Print how far it is, in a line."""
         task, self._told = next(task for task in self._progress.tasks if task.id == self._task), time.monotonic()
-        rate = task.finished_speed or task.speed
         left = None if task.finished else task.time_remaining
         parts = [
             f"{task.completed:,.0f} of {task.total:,.0f}",
-            f"{rate:,.{0 if rate >= 10 else 1}f}/s" if rate else "",
+            _rate(task),
             f"{timedelta(seconds=int(left))} left" if left is not None else "",
             task.fields["note"],
         ]

@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -132,6 +133,7 @@ class Stage:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._before, self._began = 0.0, time.time()
 
     @property
     def done(self) -> bool:
@@ -153,17 +155,42 @@ class Stage:
         """What came out of it; empty if it is not done."""
         return read_object(self.folder / "done.json") if self.done else {}
 
+    @property
+    def seconds(self) -> float:
+        """Wall-clock that was spent on the stage up to now, in this process (see `timed`) and in those that were broken off."""
+        return self._before + time.time() - self._began
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count a block as work on the stage, also if it is interrupted. A killed process counts up to its last checkpoint."""
+        before = read_object(self._clock).get("seconds") if self._clock.exists() else 0.0
+        self._before = before if isinstance(before, int | float) and 0 <= before < LARGEST else 0.0
+        self._began = time.time()
+        try:
+            yield
+        except BaseException:
+            if not self.done and self.folder.exists():
+                write_json(self._clock, {"seconds": self.seconds})
+            raise
+
+    @property
+    def _clock(self) -> Path:
+        return self.folder / "seconds.json"
+
     def finish(self, **result: Any) -> None:
-        """Mark the stage as done, with what came out of it."""
-        write_json(self.folder / "done.json", result)
+        """Mark the stage as done, with what came out of it and how long it took."""
+        write_json(self.folder / "done.json", {"seconds": self.seconds, **result})
+        self._clock.unlink(missing_ok=True)
 
     def reopen(self) -> None:
         """Let it go on from its checkpoint: it is to be longer than it was."""
+        if "seconds" in self.result:
+            write_json(self._clock, {"seconds": self.result["seconds"]})
         (self.folder / "done.json").unlink(missing_ok=True)
 
     def reset(self) -> None:
         """Forget all of it: it begins again. What says that it is done goes first."""
-        self.reopen()
+        (self.folder / "done.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def build_on(self, inputs: Mapping[str, Any]) -> list[str]:
@@ -182,6 +209,7 @@ class Stage:
         """Keep a checkpoint: `state` after `update` updates, in place of the last one."""
         with replacing(self.checkpoint) as partial:
             torch.save({"update": update, **state}, partial)
+        write_json(self._clock, {"seconds": self.seconds})
 
     def load(self) -> dict[str, Any] | None:
         """The last checkpoint, or None at the start. Only tensors and plain values are ever unpickled.

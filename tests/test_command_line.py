@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,16 @@ def test_without_a_terminal_progress_is_a_line_every_half_minute(
     assert lines[0].startswith("counts [sheep]: ")
     assert "sheep" in lines[0]
     assert lines[-1].startswith("counts [sheep]: 10 of 10")
+
+
+def test_the_rate_counts_all_that_was_done_and_the_time_that_it_took(capsys: pytest.CaptureFixture[str]):
+    with meter("drives", 24, completed=8) as bar:
+        time.sleep(0.2)
+        bar.advance(8)
+        bar.advance(8)
+    told, rate = capsys.readouterr().err.strip().split(", ")
+    assert told == "drives: 24 of 24"
+    assert 0 < float(rate.removesuffix("/s")) <= 16 / 0.2
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", " ", "a/b", "/tmp/x", "../../out", "-x", ".hidden", "a\tb", "a\nb"])

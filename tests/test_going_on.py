@@ -211,6 +211,33 @@ def test_an_evolution_restarts_too(tmp_path: Path):
     assert not stages[2]["start"].any()
 
 
+def test_a_stage_counts_the_time_of_all_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    now = 0.0
+    monkeypatch.setattr("dreamlap.run.time.time", lambda: now)
+
+    def work(seconds: float, end: Callable[[pipeline.Stage], object]) -> pipeline.Stage:
+        nonlocal now
+        stage = pipeline.Stage(tmp_path / "stage")
+        with stage.timed():
+            stage.build_on({})
+            now += seconds
+            end(stage)
+        return stage
+
+    def interrupt(_: pipeline.Stage) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work(60, interrupt)
+    now += 1000  # nobody works on it
+    work(30, lambda stage: stage.save(1, {}))  # as if the process were killed then
+    done = work(10, lambda stage: stage.finish(steps=3))
+    assert done.result == {"seconds": 100, "steps": 3}
+    done.reopen()
+    assert work(5, lambda stage: stage.finish()).result == {"seconds": 105}
+    assert not (done.folder / "seconds.json").exists()
+
+
 def test_rounds_do_not_go_on_after_controllers_from_scratch(run: Path):
     anew = replace(QUICK, restarts=RestartConfig(controllers=1, updates=1))
     learn(Run(run, anew))

@@ -157,9 +157,9 @@ def test_an_alarm_is_told_with_its_sign(run: Path) -> None:
 
 def test_files_of_an_older_version_are_read_under_the_names_of_now(tmp_path: Path) -> None:
     sums = {"10": {"promised": 1.0, "given": 0.0, "correlation": 0.5, "pairs": [[-1.0, 2.0]]}}
-    Stage(tmp_path / "round-0" / "memory").finish(reward_sums=sums)
+    write_json(tmp_path / "round-0" / "memory" / "done.json", {"reward_sums": sums})
     found = {"promised": 1.0, "given": 2.0, "promised_off_road": 0.1, "given_off_road": 0.2, "alarm": True}
-    Stage(tmp_path / "round-1" / "trust").finish(**found)
+    write_json(tmp_path / "round-1" / "trust" / "done.json", found)
     write_json(tmp_path / "config.json", {"anew": {"controllers": 2}, "selection": {"film_steps": 5, "weighed": 60}})
     run = RunReader(tmp_path)
     assert list(run.result(1, "trust")) == ["predicted", "actual", "predicted_off_road", "actual_off_road", "alarm"]
