@@ -23,7 +23,7 @@ from dreamlap.learn.cmaes import (
     strategy_from,
     train_cmaes,
 )
-from dreamlap.learn.rollouts import Rollouts, awake_fitness, fitness_in
+from dreamlap.learn.rollouts import Rollouts, awake_fitness, candidates_in_a_lot, fitness_in
 from dreamlap.mind.interface import Step
 from dreamlap.run import Stage
 from dreamlap.seeds import SELECTION_SEEDS
@@ -339,3 +339,10 @@ def test_an_evolution_that_an_older_version_began_goes_on_as_it_began(tmp_path: 
     stage.save(5, {name: value for name, value in kept.items() if name != "update"})
     assert torch.equal(evolve("old", 9), whole)
     assert not torch.equal(evolve("new", 9), whole)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "rollouts", "together"), [(4, 1, 2), (4, 2, 2), (4, 4, 2), (16, 2, 4), (32, 2, 8), (64, 2, 12), (3, 48, 1)]
+)
+def test_a_small_generation_is_not_cut_so_finely_that_v_sees_frames_one_by_one(candidates: int, rollouts: int, together: int):
+    assert candidates_in_a_lot(candidates, rollouts) == together

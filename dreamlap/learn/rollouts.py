@@ -43,9 +43,11 @@ SHARDS = 4
 """Into how many shards the candidates of a generation are cut, to dream side by side."""
 STRETCH = 20
 """Steps that a GPU makes all candidates dream before it is asked whether any of them still earns."""
-LOT, LOTS = 24, 4
-"""Real environments side by side in a process, about; and the fewest lots that a generation is cut into. Neither depends on
-the number of processes: it must not change the result."""
+LOT, WORTH_A_LOT = 24, 8
+"""Real environments side by side in a process, at most and at least: V takes nearly as long for one frame as for eight."""
+LOTS = (2, 4)
+"""Into how many lots a generation is cut if it is small. None of this depends on the number of processes: it must not change the
+result."""
 
 
 def linear_of(agent: Agent) -> Linear:
@@ -86,10 +88,17 @@ def awake_fitness(
             mind = Awake(driver, len(tracks), config.steps, random_start, reverse, False, tracks, autocast)
             return fitness_in(mind, like, lot, seeds, config)
 
-        at_once = max(1, min(LOT // len(seeds), len(candidates) // LOTS))
-        return _of_all(in_parallel(bringing(drive, track.dream), candidates.split(at_once), workers))
+        lots = candidates.split(candidates_in_a_lot(len(candidates), len(seeds)))
+        return _of_all(in_parallel(bringing(drive, track.dream), lots, workers))
 
     return fitness
+
+
+def candidates_in_a_lot(candidates: int, rollouts: int) -> int:
+    """How many candidates, of so many rollouts each, drive side by side in a process."""
+    fewest, most = LOTS
+    lots = min(most, max(fewest, candidates * rollouts // WORTH_A_LOT))
+    return max(1, min(LOT // rollouts, -(-candidates // lots)))
 
 
 @cache
