@@ -4,8 +4,10 @@ import re
 from typing import Any
 
 from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx.writers.html5 import HTML5Translator
 
 import dreamlap
 
@@ -17,6 +19,7 @@ exclude_patterns = ["build"]
 html_theme = "furo"
 html_title = "dreamlap"
 html_static_path: list[str] = []
+html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4
 default_role = "code"
@@ -38,6 +41,13 @@ class Anchors(SphinxTransform):
                 raw.replace_self(target)
 
 
+def mathml(page: HTML5Translator, node: nodes.Element) -> None:
+    """Equations as browsers draw them by themselves: without a script, and without a network."""
+    page.body.append(convert(node.astext(), display="block" if isinstance(node, nodes.math_block) else "inline"))
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> None:
     """What Sphinx calls."""
     app.add_transform(Anchors)
+    app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
