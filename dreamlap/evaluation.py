@@ -7,72 +7,33 @@
   95 % bootstrap interval of the mean: see `dreamlap.scores`.
 """
 
-import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 
-from dreamlap.agent import Agent, bringing, load, load_agent
-from dreamlap.config.parts import EXAM, LIMIT
-from dreamlap.drivers import seat
+from dreamlap.agent import bringing, load_agent
+from dreamlap.drives import TRACKS, Candidate, Drive, at_the_wheel, drive_lot, is_fast
 from dreamlap.errors import Failed, Refused
-from dreamlap.expert import Expert
 from dreamlap.files import place, write_json
-from dreamlap.mind.world import open_world
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter, notes
 from dreamlap.run import commit, versions
 from dreamlap.scores import labelled, read_score, score
 from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
 from dreamlap.settings import WORKERS, checked
-from dreamlap.track import STOCK, FastCarRacing
-from dreamlap.track.exam import FastExam
 
 FINAL = range(TEST_SEEDS, TEST_SEEDS + 100)
 """The hundred test tracks of a final score."""
-TRACKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "stock": ("CarRacing-v3", {}),
-    "fast": ("dreamlap/CarRacing-v3", {}),
-    **{f"stock-{variant}": ("dreamlap/StockExam-v3", {"variant": variant}) for variant in EXAM},
-    **{f"fast-{variant}": ("dreamlap/FastExam-v3", {"variant": variant}) for variant in EXAM},
-}
-"""What Gymnasium calls the real tracks, and those of the robustness exam, and what it is told of them."""
 SIDE_BY_SIDE = 10
 """Fast tracks that one process drives at once. Fixed, so that the number of workers changes nothing but the time."""
 SELECTION = range(SELECTION_SEEDS, SELECTION_SEEDS + 20)
 """The tracks of an everyday score."""
 MOST = 100_000
 """Tracks of a score."""
-
-
-class Function:
-    """A function from the stock track's frames, (96, 96, 3) uint8, to its actions, three numbers: it drives like an agent."""
-
-    fingerprint = None
-    """Nothing tells whether two functions do the same."""
-
-    def __init__(self, function: Callable[[np.ndarray], Any]):
-        self.function = function
-        self.about = {"function": getattr(function, "__qualname__", type(function).__qualname__)}
-
-    def reset(self) -> None:
-        """A function remembers nothing that we know of."""
-
-    def act(self, frame: np.ndarray) -> np.ndarray:
-        """See the class; arrays, lists, tuples and tensors of numbers are taken, and clipped to the track's bounds."""
-        return STOCK.to_stock(self.function(frame))
-
-
-Actor = Agent | Expert | Function
-"""Whatever drives a track by `reset` and `act`."""
-Candidate = Path | str | Agent | Expert | Callable[[np.ndarray], Any]
-"""What can be scored: an agent in a folder, or of a name; one that is loaded; or a function from frames to actions."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -162,15 +123,15 @@ class _Job(NamedTuple):
     """Tracks that one process drives at once."""
 
     number: int  # whose drives these are
-    drive: Callable[[Sequence[int]], list[tuple[float, int, bool]]]
+    drive: Callable[[Sequence[int]], list[Drive]]
     seeds: Sequence[int]
 
 
-def _drive(job: _Job) -> list[tuple[float, int, bool]]:
+def _drive(job: _Job) -> list[Drive]:
     return job.drive(job.seeds)
 
 
-def _drives(driver: Candidate, track: str) -> Callable[[Sequence[int]], list[tuple[float, int, bool]]]:
+def _drives(driver: Candidate, track: str) -> Callable[[Sequence[int]], list[Drive]]:
     """What drives a lot of tracks, on whatever machine."""
     candidate = str(driver) if isinstance(driver, Path) else driver
     folders = (candidate if isinstance(candidate, str) else "", "" if track in TRACKS or track == "dream" else track)
@@ -182,17 +143,6 @@ def _whole_numbers(seeds: Sequence[int]) -> list[int]:
     if not numbers or len(numbers) > MOST or len(set(numbers)) < len(numbers) or min(numbers) < 0:
         raise Refused(f"a score needs 1 to {MOST:,} seeds of tracks from 0 on, each once")
     return numbers
-
-
-def at_the_wheel(driver: Candidate) -> Actor:
-    """What drives for a candidate."""
-    if isinstance(driver, Path | str):
-        return load(driver)
-    if isinstance(driver, Agent | Expert):
-        return driver
-    if callable(driver):
-        return Function(driver)
-    raise Refused(f"a driver is the folder of an agent, an agent, or a function from frames to actions, not {driver!r:.60}")
 
 
 def _label(driver: Candidate, seeds: list[int], track: str) -> dict[str, Any]:
@@ -304,77 +254,3 @@ def seed_range(text: str, final: bool) -> range:
     if start < TEST_SEEDS and final:
         raise Refused(f"--final drives test tracks, {TEST_SEEDS} and above, not --seeds {text}: leave out one of the two")
     return range(start, stop)
-
-
-def drive_lot(driver: Candidate, track: str, seeds: Sequence[int]) -> list[tuple[float, int, bool]]:
-    """Whole episodes, one on each of the tracks `seeds` -> return, steps, whether the lap was finished."""
-    if is_fast(track) and not isinstance(actor := at_the_wheel(driver), Function):
-        return drive_side_by_side(actor, seeds, track)
-    return [drive_track(driver, track, seed) for seed in seeds]
-
-
-def is_fast(track: str) -> bool:
-    """Whether it is the fast track, or one of its exam: whoever is called so."""
-    return track in TRACKS and track.startswith("fast")
-
-
-def drive_side_by_side(agent: Agent | Expert, seeds: Sequence[int], track: str = "fast") -> list[tuple[float, int, bool]]:
-    """The same on fast tracks at once, so that V and M look at many frames in one go: twice as fast as one by one."""
-    seen, driver = agent.config.track, seat(agent, len(seeds))
-    make, told = (FastCarRacing if track == "fast" else FastExam), TRACKS[track][1]
-    tracks = [make(**told, size=seen.size, bar=seen.bar, repeat=seen.repeat) for _ in seeds]
-    frames = np.stack([one.reset(seed=seed)[0] for one, seed in zip(tracks, seeds, strict=True)])
-    for i, one in enumerate(tracks):
-        driver.reset(i, one, np.random.default_rng(0))  # the driver has no noise to draw
-    total, steps = np.zeros(len(seeds)), np.zeros(len(seeds), int)
-    over, laps = np.zeros(len(seeds), bool), np.zeros(len(seeds), bool)
-    while not over.all():
-        actions = driver.act(frames)
-        for i in np.flatnonzero(~over):
-            frames[i], reward, terminated, _, info = tracks[i].step(actions[i])
-            total[i], steps[i] = total[i] + reward, steps[i] + seen.repeat
-            over[i], laps[i] = terminated or steps[i] >= LIMIT, bool(info.get("lap_finished", False))
-    for one in tracks:
-        one.close()
-    return [_whole(*drive) for drive in zip(total.tolist(), steps.tolist(), laps.tolist(), strict=True)]
-
-
-def _whole(total: float, steps: int, lap: bool) -> tuple[float, int, bool]:
-    """A drive whose return is a number: an agent that gets another one is never scored, and never chosen."""
-    if not math.isfinite(total):
-        raise Refused(f"after {steps} steps the return is {total}: the agent, or its dream, is broken. Train or copy it again")
-    return total, steps, lap
-
-
-def drive_track(driver: Candidate, track: str, seed: int) -> tuple[float, int, bool]:
-    """One whole episode on the track `seed` -> return, steps, whether the lap was finished."""
-    if track not in TRACKS and isinstance(driver, Path | str):
-        return drive_dream(load(driver), str(driver) if track == "dream" else track, seed)
-    name, told = TRACKS[track]
-    env = gym.make(name, **told)
-    try:
-        return drive_episode(at_the_wheel(driver), env, seed)
-    finally:
-        env.close()
-
-
-def drive_dream(agent: Agent | Expert, folder: str, seed: int, steps: int = LIMIT) -> tuple[float, int, bool]:
-    """Drive in the dream of the agent in `folder`, from one of its initial states -> M's predicted return, steps, False."""
-    world, driver = open_world(replace(agent.config.track, dream=folder)), seat(agent, 1)
-    frame, _ = world.reset(seed=seed)
-    total, step, over = 0.0, 0, False
-    while step < agent.config.track.decisions(steps) and not over:
-        frame, reward, over, _, _ = world.step(driver.act(frame[None])[0])
-        total, step = total + reward, step + 1
-    return _whole(total, step, False)
-
-
-def drive_episode(actor: Actor, env: gym.Env[np.ndarray, np.ndarray], seed: int) -> tuple[float, int, bool]:
-    """Drive to the end of the episode -> return, steps, whether the lap was finished."""
-    actor.reset()
-    frame, _ = env.reset(seed=seed)
-    total, steps, over, info = 0.0, 0, False, {}
-    while not over:
-        frame, reward, terminated, truncated, info = env.step(actor.act(frame))
-        total, steps, over = total + float(reward), steps + 1, terminated or truncated
-    return _whole(total, steps, bool(info.get("lap_finished", False)))

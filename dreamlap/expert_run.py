@@ -16,8 +16,9 @@ import torch
 from dreamlap.agent import load
 from dreamlap.config.training import ExpertConfig
 from dreamlap.device import choose_device
+from dreamlap.drives import drive_episode
 from dreamlap.errors import Refused
-from dreamlap.evaluation import drive_episode, score_kept
+from dreamlap.evaluation import score_kept
 from dreamlap.expert import Expert, build_expert
 from dreamlap.files import Owned, check_folder, read_json
 from dreamlap.history import timed
@@ -80,7 +81,7 @@ def practise(folder: Path, config: ExpertConfig, stage: Stage, device: torch.dev
 def judge(kept: Path, config: ExpertConfig, expert: Expert, update: int) -> float:
     """The mean return on the judging tracks, driven fast; the expert is written to `kept` if none was better before."""
     with closing(gym.make("dreamlap/CarRacing-v3")) as track, own_settings():
-        score = float(np.mean([drive_episode(expert, track, JUDGING + i)[0] for i in range(config.judged)]))
+        score = float(np.mean([drive_episode(expert, track, JUDGING + i).total for i in range(config.judged)]))
     best = read_json(kept / "agent.json")["about"]["score"] if (kept / "agent.json").exists() else -np.inf
     if score > best:
         steps = update * config.tracks * config.steps * config.reflex.track.repeat

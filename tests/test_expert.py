@@ -148,7 +148,7 @@ def test_the_threshold_ends_the_training(tmp_path: Path):
 
 def test_the_best_expert_is_kept(expert: Expert, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     returns = iter([5.0, 3.0, 7.0])
-    monkeypatch.setattr(expert_run, "drive_episode", lambda _, __, seed: (next(returns), 1, seed == JUDGING))
+    monkeypatch.setattr(expert_run, "drive_episode", lambda _, __, seed: Drive(next(returns), 1, seed == JUDGING))
     kept = []
     for update in (2, 4, 6):
         judge(tmp_path, TINY, expert, update)

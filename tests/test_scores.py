@@ -20,12 +20,11 @@ import dreamlap
 from dreamlap import evaluation as protocol
 from dreamlap.agent import PRETRAINED, Agent, load, load_agent
 from dreamlap.cli import main
+from dreamlap.drives import drive_side_by_side, drive_track
 from dreamlap.errors import Failed, Refused
 from dreamlap.evaluation import (
     Asked,
     Stopped,
-    drive_side_by_side,
-    drive_track,
     evaluate,
     evaluate_each,
     score_kept,

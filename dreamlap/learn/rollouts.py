@@ -46,8 +46,7 @@ STRETCH = 20
 LOT, WORTH_A_LOT = 24, 8
 """Real environments side by side in a process, at most and at least: V takes nearly as long for one frame as for eight."""
 LOTS = (2, 4)
-"""Into how many lots a generation is cut if it is small. None of this depends on the number of processes: it must not change the
-result."""
+"""Into how many lots few rollouts are cut. It does not depend on the number of processes, which must not change a result."""
 
 
 def linear_of(agent: Agent) -> Linear:
