@@ -18,9 +18,9 @@ from dreamlap.agent import load_agent
 from dreamlap.cli import main
 from dreamlap.config.training import ExpertConfig, PracticeConfig
 from dreamlap.drivers import DriverConfig, ExpertDriver
+from dreamlap.drives import Drive
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.record import collect
-from dreamlap.drives import Drive
 from dreamlap.evaluation import evaluate, score_kept
 from dreamlap.expert import Expert, ReflexConfig, build_expert, to_gray
 from dreamlap.expert_run import JUDGING, judge
