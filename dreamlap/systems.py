@@ -66,7 +66,7 @@ HA2018_IN_AN_HOUR = within_an_hour(
     replace(RANDOM_WALK, correlated=800, steps=300, random_start=0.0),
     vision=2500,
     memory=500,
-    budget=7_000_000,
+    budget=6_000_000,
     mean_rate=0.8,
 )
 
