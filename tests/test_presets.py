@@ -128,7 +128,10 @@ def test_a_preset_is_told_with_its_parts(name: str, parts: str, capsys: pytest.C
         ("champion-tuned", "final/champion-tuned-?.json"),
         ("linear", "final/linear-?.json"),
         ("unprivileged", "final/unprivileged-?.json"),
-        *((name, f"seeds/{name}-?.json") for name in ("rl-world-models-awake", "world-models-pytorch", "jk2500")),
+        *(
+            (name, f"seeds/{name}-?.json")
+            for name in ("rl-world-models", "rl-world-models-awake", "world-models-pytorch", "jk2500")
+        ),
     ],
 )
 def test_a_listed_score_is_the_mean_of_its_files(name: str, files: str):
