@@ -16,8 +16,8 @@ from dreamlap.estimate import Pace
 from dreamlap.learn.memory import memory_losses
 from dreamlap.learn.ppo import Rollout, ppo_loss
 from dreamlap.mind import Dream
+from dreamlap.mind.world import open_world
 from dreamlap.parallel import own_settings
-from dreamlap.track import FastCarRacing
 from dreamlap.vision.vae import pixels, reconstruction_error
 
 FRAMES, DREAMS, WINDOW = 16, 64, 32
@@ -31,11 +31,11 @@ def measure(config: Config) -> Pace:
     device = choose_device(config.device)
     autocast, agent = choose_autocast(config.precision, device), build_agent(config.agent).to(device)
     latent, actions = agent.memory.latent, agent.memory.action
-    track = FastCarRacing(size=config.track.size, bar=config.track.bar, repeat=config.track.repeat)
+    track = open_world(config.track)
     track.reset(seed=0)  # the first one reads what later ones find
     reset = _seconds(lambda: track.reset(seed=1), device, warm=False)
     still = np.zeros(3, np.float32)
-    step = _seconds(lambda: [track.step(still) for _ in range(STEPS)], device, warm=False) / STEPS
+    step = _seconds(lambda: [track.step(still) for _ in range(STEPS)], device, warm=False) / STEPS / config.track.repeat
     frames = torch.zeros(FRAMES, config.track.size, config.track.size, 3, dtype=torch.uint8, device=device)
     z, state = torch.zeros(DREAMS, latent, device=device), agent.memory.initial(DREAMS)
     agent.starts = Starts(z, state)

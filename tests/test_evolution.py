@@ -251,6 +251,16 @@ def test_sigma_falls_over_the_budget_and_a_broken_search_goes_on_with_it(tmp_pat
     evolve("short", budget=160)  # and then with more: what was searched stays as it was
     _, longer = evolve("short")
     assert longer == pytest.approx([0.4, 0.2, *sigmas[2:]])
+    later = Stage(tmp_path / "later")  # a round that goes on with the evolution: it was over, and is not stirred up again
+    train_cmaes(
+        later,
+        whole,
+        lambda c, s: fitness_in(mind, whole, c, s, config),
+        replace(config, generations=2),
+        0,
+        Stage(tmp_path / "whole"),
+    )
+    assert [line["sigma"] for line in later.metrics()] == [0.1, 0.1]
     with pytest.raises(Refused, match=r"final_sigma 0.1.*Give a budget"):
         CMAESConfig(final_sigma=0.1)
 

@@ -11,7 +11,7 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from benchmarks.seeds import CLAIMS, draw, page, words
-from dreamlap import pipeline
+from dreamlap import pace, pipeline
 from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
 from dreamlap.cli.runs import parse
@@ -259,6 +259,14 @@ def test_the_phases_of_a_run_are_those_that_it_goes_through():
     assert sum(phases(config, usual(config), 1).values()) > 1.5 * sum(expected.values())
     assert "check" not in phases(PRESETS["ha2018"].config, usual(config))
     assert f"round-{config.last + 1}/controller" in phases(replace(config, restarts=RestartConfig(1)), usual(config))
+
+
+@pytest.mark.parametrize("dream", ["", "champion"])
+def test_the_pace_is_that_of_one_step_of_what_is_driven(dream: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pace, "_seconds", lambda work, *_, **__: float(bool([work()])))
+    config, repeat = PRESETS["debug"].config, 1 if dream else 4
+    measured = pace.measure(replace(config, track=replace(config.track, dream=dream, repeat=repeat)))
+    assert measured.track == pytest.approx(1 / pace.STEPS / repeat)
 
 
 def test_what_is_left_follows_the_pace_of_what_is_done():

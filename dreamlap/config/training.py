@@ -153,8 +153,8 @@ class CMAESConfig:
     """Initial standard deviation along each coordinate: a step of 1 changes an action, before tanh, by 1 on average. Along all
     weights, it is that of z, of h and of the bias as a whole."""
     final_sigma: Annotated[float, least(0)] = 0.0
-    """Where `sigma` falls to while the `budget` is used up, whatever the candidates earn. 0: CMA-ES adapts it, which ends a
-    search early if rollouts are noisy."""
+    """Where `sigma` falls to while the `budget` is used up, whatever the candidates earn. Later rounds of the search stay
+    there. 0: CMA-ES adapts it, which ends a search early if rollouts are noisy."""
     mean_rate: Annotated[float, above(0, 1)] = 1.0
     """Share of the way to the mean of the best candidates that the mean of the search goes. Below 1 the chance of a few noisy
     candidates averages out over generations."""

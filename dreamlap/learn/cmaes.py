@@ -91,7 +91,8 @@ def train_cmaes(
         best_weights = weights_at([candidates[measured.argmax()]])[0]
     done = len(told) - first
     stage.forget_after(done)
-    total, gone = (config.budget, steps) if config.budget else (config.generations, done)
+    by_steps = config.budget and not before  # a stage that goes on with an evolution is over after its generations
+    total, gone = (config.budget, steps) if by_steps else (config.generations, done)
     with meter("C evolves", total, gone) as bar, stage.logger(done) as log:
         for generation in range(len(told), first + config.generations):
             if config.target is not None and told and told[-1].max() >= config.target:
@@ -99,7 +100,7 @@ def train_cmaes(
             if config.budget and steps >= config.budget:
                 break
             if config.final_sigma:
-                strategy.sigma = sigma_after(steps, config)
+                strategy.sigma = config.final_sigma if before else sigma_after(steps, config)
             sigmas.append(float(strategy.sigma))
             candidates = strategy.ask()
             weights = weights_at(candidates)
@@ -124,7 +125,7 @@ def train_cmaes(
             real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
             figures = {"best": best, "mean": mean, "sigma": sigmas[-1], "noise": noise, "rollouts": len(seeds), "steps": steps}
             log(len(told) - first, figures | real)
-            bar.advance(taken if config.budget else 1, f"generation {len(told)}: best {best:.1f}  mean {mean:.1f}")
+            bar.advance(taken if by_steps else 1, f"generation {len(told)}: best {best:.1f}  mean {mean:.1f}")
             if show:
                 show(best_weights, len(told))
     latest = np.mean(means[len(means) * (LATEST - 1) // LATEST :] or [strategy.mean], axis=0)
