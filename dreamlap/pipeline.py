@@ -320,7 +320,7 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
         train_ppo(stage, agent.controller, minds, curriculum, seed, run.autocast, previous)
         steps = sum(part.updates for part in curriculum) * ppo.num_envs * ppo.steps
         return steps * config.track.repeat if awake else steps
-    cmaes = config.cmaes if from_scratch else replace(config.cmaes, generations=config.rounds.controller_updates)
+    cmaes = config.cmaes if from_scratch else config.rounds.evolution(config.cmaes, number)
     driver, autocast = agent, run.autocast
     if in_use():  # its machines need not have what this one learns on
         driver, autocast = copy.deepcopy(agent).to("cpu"), choose_autocast(config.precision, torch.device("cpu"))

@@ -16,10 +16,10 @@ from dreamlap.agent import build_agent, load_agent
 from dreamlap.cli import main
 from dreamlap.cli.runs import parse
 from dreamlap.config.run import Config, RestartConfig, RoundsConfig
+from dreamlap.config.training import CMAESConfig, PPOConfig
 from dreamlap.control import ControllerConfig, Linear
 from dreamlap.errors import Refused
 from dreamlap.estimate import Timetable, cost, phases, until, usual
-from dreamlap.learn.ppo import PPOConfig
 from dreamlap.mind import Dream
 from dreamlap.presets import PRESETS, settings_of
 from dreamlap.scores import check_score
@@ -209,6 +209,8 @@ def test_c_is_trained_from_scratch_in_the_round_of_its_restart():
     assert told[1] == [(7, pytest.approx(0.01**0.25), pytest.approx(10 * 4**0.25), None)]
     assert told[2] == [(5, pytest.approx(0.1**s), pytest.approx(10 * 2**s), 0.5) for s in (0, 0.5, 1)]
     assert told[3] == [(7, pytest.approx(0.01**0.75), pytest.approx(10 * 4**0.75), None)]
+    evolved = rounds.evolution(CMAESConfig(leaving_penalty=10.0), 2)
+    assert (evolved.generations, evolved.leaving_penalty) == (7, pytest.approx(20.0))
 
 
 def test_a_run_may_begin_with_an_agent_that_is_there():

@@ -1,5 +1,6 @@
 """The settings of a whole run: its own, and those of every part. Counts marked with `count` are what `--scale` shrinks."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from dreamlap.cluster import check_address
@@ -69,8 +70,8 @@ class RoundsConfig:
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
     equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
     penalty_growth: Annotated[float, above(0, 100)] = 1.0
-    """PPO's penalty of leaving the road in the last round, as a multiple of that in the first. It grows by equal factors: C
-    first learns to drive, then not to miss a tile."""
+    """The penalty of leaving the road in the last round, as a multiple of that in the first. It grows by equal factors: C first
+    learns to drive, then not to miss a tile. (CMA-ES from scratch has the first round's.)"""
     vision_updates: Annotated[int, least(0)] = count(0, least=0)
     """Gradient steps of V a round; 0 leaves V as it was first trained."""
     restart: Annotated[tuple[int, ...], least(1)] = ()
@@ -87,17 +88,26 @@ class RoundsConfig:
         """The share of the learning rates that is left in round `number`."""
         return self.decay ** (number / max(1, self.rounds))
 
+    def penalty(self, number: int) -> float:
+        """The penalty of leaving the road in round `number`, as a multiple of that in the first."""
+        return self.penalty_growth ** (number / max(1, self.rounds))
+
     def from_scratch(self, number: int) -> bool:
         """Whether C is trained from scratch in round `number`."""
         return number == 0 or number in self.restart
 
     def curriculum(self, ppo: PPOConfig, number: int) -> list[PPOConfig]:
         """How PPO trains C in round `number`, one stage after the other."""
-        rate, penalty = self.rate(number), self.penalty_growth ** (number / max(1, self.rounds))
+        rate, penalty = self.rate(number), self.penalty(number)
         if not self.from_scratch(number):
             return [ppo.at(rate, updates=self.controller_updates, noise=None, leaving_penalty=ppo.leaving_penalty * penalty)]
         shares, updates = ((0.0, 0.5, 1.0), self.restart_updates) if number else ((0.0,), ppo.updates)
         return [ppo.at(rate**s, updates=updates, leaving_penalty=ppo.leaving_penalty * penalty**s) for s in shares]
+
+    def evolution(self, cmaes: CMAESConfig, number: int) -> CMAESConfig:
+        """How CMA-ES goes on in round `number`."""
+        penalty = cmaes.leaving_penalty * self.penalty(number)
+        return replace(cmaes, generations=self.controller_updates, leaving_penalty=penalty)
 
 
 @renamed(off_road_price="off_road_penalty")
