@@ -115,6 +115,8 @@ PRESETS: dict[str, Preset] = {
         QUICK,
         "our own",
         "a car that drives, at once",
+        "2 min",
+        "725",
     ),
     "champion": Preset(
         "the demo with more rounds: the best score from the dream alone",

@@ -124,6 +124,7 @@ def test_a_preset_is_told_with_its_parts(name: str, parts: str, capsys: pytest.C
     [
         ("demo", "demo.json"),
         ("sprint", "demo.json"),
+        ("quick", "quick.json"),
         ("champion", "final/champion-at-0f356ba-*.json"),
         ("champion-tuned", "final/champion-tuned-?.json"),
         ("linear", "final/linear-?.json"),
