@@ -57,7 +57,7 @@ def test_any_v_goes_with_any_m_and_any_c(vision: str, memory: str, controller: t
         memory_training=MemoryTraining(updates=2, batch=2, window=8),
         controller=ControllerConfig(kind, mind),  # pyright: ignore[reportArgumentType]  # product() forgets the literals
         ppo=PPOConfig(updates=1, num_envs=2, steps=4, minibatch=4),
-        cmaes=CMAESConfig(generations=1, population=4, rollouts=1, steps=4, diagonal=True),
+        cmaes=CMAESConfig(generations=1, population=4, rollouts=1, steps=4, diagonal=True, final_tracks=1),
         rounds=RoundsConfig(rounds=0),
         workers=1,
     )

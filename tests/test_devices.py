@@ -16,7 +16,7 @@ TINY = (
 )
 EVOLVED = (
     *("--controller.kind", "linear", "--cmaes.generations", "2", "--cmaes.population", "4", "--cmaes.rollouts", "2"),
-    *("--cmaes.steps", "20"),
+    *("--cmaes.steps", "20", "--cmaes.final_tracks", "1"),
 )
 CONV = ("--vision.kind", "conv", "--memory.kind", "gru", *EVOLVED, "--cmaes.directions", "4", "--track.actions", "discrete")
 CONV += ("--rounds.rounds", "0")

@@ -47,6 +47,12 @@ QUICK = Config(
     workers=1,
 )
 """A run that is over in seconds."""
+LINEAR = replace(QUICK, controller=ControllerConfig("linear"))
+
+
+def evolving(generations: int, budget: int = 0) -> CMAESConfig:
+    """An evolution that is over in seconds."""
+    return CMAESConfig(generations, population=4, rollouts=1, steps=20, budget=budget, final_tracks=1)
 
 
 @pytest.fixture(scope="module")
@@ -149,16 +155,16 @@ def test_more_updates_of_c_go_on_where_it_ended(run: Path):
 
 
 def test_more_generations_go_on_where_they_ended(tmp_path: Path):
-    linear = replace(QUICK, controller=ControllerConfig("linear"), cmaes=CMAESConfig(2, 4, 1, 20))
+    linear = replace(LINEAR, cmaes=evolving(2))
     learn(Run(tmp_path / "run", linear))
-    learn(Run(tmp_path / "run", replace(linear, cmaes=CMAESConfig(4, 4, 1, 20))))
-    learn(Run(tmp_path / "whole", replace(linear, cmaes=CMAESConfig(4, 4, 1, 20))))
+    learn(Run(tmp_path / "run", replace(linear, cmaes=evolving(4))))
+    learn(Run(tmp_path / "whole", replace(linear, cmaes=evolving(4))))
     assert torch.equal(weights(tmp_path / "run"), weights(tmp_path / "whole"))
 
 
 def test_a_larger_budget_goes_on_where_the_evolution_ended(tmp_path: Path):
     def linear(budget: int) -> Config:
-        return replace(QUICK, controller=ControllerConfig("linear"), cmaes=CMAESConfig(50, 4, 1, steps=20, budget=budget))
+        return replace(LINEAR, cmaes=evolving(50, budget))
 
     learn(Run(tmp_path / "run", linear(100)))
     learn(Run(tmp_path / "run", linear(200)))
@@ -201,7 +207,7 @@ def test_a_restart_forgets_the_c_before_it_and_goes_on_where_it_was_broken_off(t
 
 def test_an_evolution_restarts_too(tmp_path: Path):
     rounds = replace(QUICK.rounds, rounds=3, restart=(2,), controller_updates=2)
-    linear = replace(QUICK, controller=ControllerConfig("linear"), cmaes=CMAESConfig(3, 4, 1, 20), rounds=rounds)
+    linear = replace(LINEAR, cmaes=evolving(3), rounds=rounds)
     learn(Run(tmp_path / "run", linear))
     lines = [(tmp_path / f"run/round-{n}/controller/metrics.jsonl").read_text().count("\n") for n in range(4)]
     assert lines == [3, 2, 3, 2]

@@ -359,6 +359,7 @@ def test_the_dream_of_the_nvae_system_starts_where_its_policy_drove(tmp_path: Pa
     updates = ("--vision_training.updates", "2", "--vision_training.batch", "8", "--memory_training.updates", "2")
     data = ("--collect.correlated", "3", "--collect.steps", "160", "--rounds.episodes", "2", "--rounds.steps", "160")
     search = ("--cmaes.generations", "1", "--cmaes.rollouts", "1", "--cmaes.steps", "20", "--cmaes.first_rollouts", "0")
+    search += ("--cmaes.final_tracks", "1")
     _run(tmp_path, "train", "controller", "carracing-nvae", "--name", "n", *sizes, *updates, *data, *search)
     settings = json.loads((tmp_path / "runs/n/config.json").read_text())
     settings.pop("data")

@@ -162,6 +162,9 @@ class CMAESConfig:
     """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
     tests: Annotated[int, least(1, 128)] = 4
     """Training tracks that such a test drives."""
+    final_tracks: Annotated[int, least(1, 128)] = count(48, least=1)
+    """Training tracks that decide what C becomes: the last mean of the search, the last generation's best candidate, or the
+    average of the latest third of all means."""
     directions: Annotated[int, least(0)] = 0
     """Search along so many principal directions of what C sees, [z, h], and along the bias: much fewer numbers, and those that
     matter. 0: along all weights, as the paper. C is the same matrix either way."""

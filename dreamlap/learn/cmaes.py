@@ -33,8 +33,6 @@ SMOOTH = 0.9
 """How much of the last generations' share is kept: one alone is itself a matter of chance."""
 LATEST = 3
 """The search means of the latest of so many parts of all generations are averaged. Noise moves each, and their average less."""
-FINALISTS = 48
-"""Training tracks on which that average, the last search mean and the last best candidate drive against each other."""
 
 
 def train_cmaes(
@@ -130,7 +128,7 @@ def train_cmaes(
                 show(best_weights, len(told))
     latest = np.mean(means[len(means) * (LATEST - 1) // LATEST :] or [strategy.mean], axis=0)
     finalists = torch.cat([weights_at([strategy.mean, latest]), best_weights[None]])
-    tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(FINALISTS)]
+    tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(config.final_tracks)]
     chosen = int(test(finalists, tracks).earned.mean(1).argmax()) if test else 0
     vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
     last = {"effort": (rollouts, noise), "steps": steps, "controller": controller.state_dict()}
