@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.ablations import whole_scores
 from benchmarks.scores import table
-from dreamlap.agent import PRETRAINED
+from dreamlap.agent_folder import PRETRAINED
 from dreamlap.config.parts import EXAM
 from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json

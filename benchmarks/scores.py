@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamlap.agent import PRETRAINED
+from dreamlap.agent_folder import PRETRAINED
 from dreamlap.files import replacing
 from dreamlap.progress import console
 from dreamlap.scores import read_score, told, wilson_interval

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dreamlap.agent import PRETRAINED, load_agent
+from dreamlap.agent import load_agent
+from dreamlap.agent_folder import PRETRAINED
 from dreamlap.errors import Refused
 from dreamlap.files import write_json
 from dreamlap.scores import read_score

@@ -23,11 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dreamlap.agent_folder import agent_folder
 from dreamlap.config.parts import AgentConfig
 from dreamlap.control import ActorCritic, Linear, bounded, build_controller
 from dreamlap.errors import Refused
 from dreamlap.expert import KIND, Expert, read_expert
-from dreamlap.files import Owned, place, read_object, write_json
+from dreamlap.files import Owned, read_object, write_json
 from dreamlap.memory import MDNRNN, build_memory
 from dreamlap.parallel import own_settings
 from dreamlap.scores import counted, score_beside, told
@@ -42,10 +43,6 @@ Result = TypeVar("Result")
 
 PARTS = ("vision", "memory", "controller")
 """What an agent is made of, in the order in which it is trained."""
-UNFINISHED = "unfinished"
-"""Folder in a run's, of the agent whose training ended before C."""
-PRETRAINED = Path(__file__).parent / "pretrained"
-"""Agents that come with the package, by name."""
 
 
 class Starts(NamedTuple):
@@ -274,27 +271,6 @@ def trained_parts(path: Path | str) -> tuple[str, ...]:
     """Which parts of an agent are trained: all, unless its training ended before C."""
     about = read_object(agent_folder(path) / "agent.json").get("about")
     return tuple(about["trained"]) if isinstance(about, dict) and isinstance(about.get("trained"), list) else PARTS
-
-
-def agent_folder(path: Path | str) -> Path:
-    """The folder of the agent that `path` means: itself, a run's, or that of an agent included in the package.
-
-    Raises:
-        FileNotFoundError: there is none.
-        Refused: that is no path.
-    """
-    if not isinstance(path, str | Path) or not str(path).strip():
-        raise Refused(f"agent is {path!r:.60}: give its folder, or the name of an included one, such as 'champion'")
-    folder = place(path)
-    if not folder.exists() and len(folder.parts) == 1 and (PRETRAINED / folder).exists():
-        folder = PRETRAINED / folder
-    for candidate in (folder, folder / "agent", folder / UNFINISHED):
-        if (candidate / "agent.json").exists():
-            return candidate
-    included = ", ".join(sorted(one.name for one in PRETRAINED.iterdir()))
-    raise FileNotFoundError(
-        f"no agent in {path}: an agent is a folder with an agent.json, such as runs/demo/agent, or one of {included}"
-    )
 
 
 def load_agent(path: Path | str, device: torch.device | str = "cpu", needed: Sequence[str] = ("vision", "memory")) -> Agent:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dreamlap.agent import PARTS, UNFINISHED, Agent, load_agent
+from dreamlap.agent import PARTS, Agent, load_agent
+from dreamlap.agent_folder import UNFINISHED
 from dreamlap.episodes import EpisodeStore
 from dreamlap.evaluation import Asked, score_kept, scores_kept
 from dreamlap.files import read_json, replacing, write_json

@@ -18,7 +18,8 @@ from scipy.stats import binomtest
 
 import dreamlap
 from dreamlap import evaluation as protocol
-from dreamlap.agent import PRETRAINED, Agent, load, load_agent
+from dreamlap.agent import Agent, load, load_agent
+from dreamlap.agent_folder import PRETRAINED
 from dreamlap.cli import main
 from dreamlap.drives import drive_side_by_side, drive_track
 from dreamlap.errors import Failed, Refused

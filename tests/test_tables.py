@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks import ablations, real_steps, scores, steadiness
 from benchmarks.ship import ship
-from dreamlap.agent import PRETRAINED, load_agent
+from dreamlap.agent import load_agent
+from dreamlap.agent_folder import PRETRAINED
 from dreamlap.estimate import cost
 from dreamlap.files import write_json
 from dreamlap.pipeline import ROUND

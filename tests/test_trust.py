@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from dreamlap.agent import PRETRAINED, Agent, load_agent
+from dreamlap.agent import Agent, load_agent
+from dreamlap.agent_folder import PRETRAINED
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.latents import Latents, encode_episodes

@@ -3,6 +3,7 @@
 The help of a verb is its docstring: a line of what it does, more about it, two examples.
 """
 
+import functools
 import inspect
 import re
 import textwrap
@@ -13,7 +14,9 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro.conf import Positional
 
+from dreamlap.agent_folder import agent_folder
 from dreamlap.errors import Refused
+from dreamlap.files import place
 from dreamlap.progress import console
 from dreamlap.settings import checked, current_name, default_told, deferred
 
@@ -48,7 +51,21 @@ COLUMNS = 80
 def call(verb: Callable[..., None], name: str, args: Sequence[str]) -> None:
     """Call a verb with what was typed after its name; or print its help, or what is wrong with it, and exit."""
     with deferred():  # the verbs check their arguments themselves, whole
-        parsed(checked(verb), name, args, about(verb))
+        parsed(checked(_with_its_agents(verb)), name, args, about(verb))
+
+
+def _with_its_agents(verb: Callable[..., T]) -> Callable[..., T]:
+    """The verb; but that an agent is not there is told before anything heavy is loaded."""
+    signature, hints = inspect.signature(verb), verb.__annotations__
+
+    @functools.wraps(verb)
+    def call(*args: Any, **kwargs: Any) -> T:
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if hints[name] == AgentPath or (hints[name] == ScorePath and not place(value).is_file()):
+                agent_folder(value)
+        return verb(*args, **kwargs)
+
+    return call
 
 
 def parsed(kind: Callable[..., T], name: str, args: Sequence[str], told: str, **how: Any) -> T:
