@@ -245,11 +245,12 @@ def test_a_destination_that_cannot_be_is_found_out_before_the_work(film: Any, tm
         (("--seed", "-1"), "--seed -1 is out of bounds: it must be at least 0"),
     ],
 )
-def test_a_verb_refuses_in_one_line_before_it_looks_for_the_agent(
-    verb: str, words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+def test_a_verb_refuses_in_one_line_before_it_loads_the_agent(
+    verb: str, words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delattr("dreamlap.agent._load")
     with pytest.raises(SystemExit) as left:
-        main([verb, "no-such-agent", *words])
+        main([verb, "champion", *words])
     assert left.value.code == 1
     assert told in " ".join(capsys.readouterr().err.split())
 
