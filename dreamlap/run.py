@@ -19,7 +19,7 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -169,8 +169,9 @@ class Stage:
         try:
             yield
         except BaseException:
-            if not self.done and self.folder.exists():
-                write_json(self._clock, {"seconds": self.seconds})
+            with suppress(OSError):  # on a full disk, say: what went wrong first is what is told
+                if not self.done and self.folder.exists():
+                    write_json(self._clock, {"seconds": self.seconds})
             raise
 
     @property
