@@ -13,10 +13,10 @@ from typing import Any
 
 from benchmarks.ablations import whole_scores
 from benchmarks.scores import table
-from dreamlap.agent_folder import PRETRAINED
 from dreamlap.config.parts import EXAM
 from dreamlap.evaluation import evaluate
 from dreamlap.files import replacing, write_json
+from dreamlap.named import PRETRAINED
 from dreamlap.progress import console
 from dreamlap.scores import read_score, told
 from dreamlap.show.exam import PUBLISHED, draw_exam

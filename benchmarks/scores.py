@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from dreamlap.agent_folder import PRETRAINED
 from dreamlap.files import replacing
+from dreamlap.named import PRETRAINED
 from dreamlap.progress import console
 from dreamlap.scores import read_score, told, wilson_interval
 

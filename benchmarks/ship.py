@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dreamlap.agent import load_agent
-from dreamlap.agent_folder import PRETRAINED
 from dreamlap.errors import Refused
 from dreamlap.files import write_json
+from dreamlap.named import PRETRAINED
 from dreamlap.scores import read_score
 from dreamlap.show.reading import RunReader
 

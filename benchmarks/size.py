@@ -27,7 +27,8 @@ from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.latents import LOT, encode_episodes, keep_latents
 from dreamlap.episodes.record import collect
 from dreamlap.episodes.sampler import FrameSampler
-from dreamlap.episodes.store import SUFFIX, EpisodeFile
+from dreamlap.episodes.store import EpisodeFile
+from dreamlap.named import SUFFIX
 from dreamlap.progress import console, notes
 
 DRIVES = 8

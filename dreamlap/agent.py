@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamlap.agent_folder import agent_folder
 from dreamlap.config.parts import AgentConfig
 from dreamlap.control import ActorCritic, Linear, bounded, build_controller
 from dreamlap.errors import Refused
 from dreamlap.expert import KIND, Expert, read_expert
 from dreamlap.files import Owned, read_object, write_json
 from dreamlap.memory import MDNRNN, build_memory
+from dreamlap.named import agent_folder
 from dreamlap.parallel import own_settings
 from dreamlap.scores import counted, score_beside, told
 from dreamlap.seeds import derive

@@ -10,21 +10,14 @@ import gymnasium as gym
 import numpy as np
 
 from dreamlap.agent import Agent, load
-from dreamlap.config.parts import EXAM, LIMIT
+from dreamlap.config.parts import LIMIT
 from dreamlap.drivers import seat
 from dreamlap.errors import Refused
 from dreamlap.expert import Expert
 from dreamlap.mind.world import open_world
+from dreamlap.protocol import TRACKS
 from dreamlap.track import STOCK, FastCarRacing
 from dreamlap.track.exam import FastExam
-
-TRACKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "stock": ("CarRacing-v3", {}),
-    "fast": ("dreamlap/CarRacing-v3", {}),
-    **{f"stock-{variant}": ("dreamlap/StockExam-v3", {"variant": variant}) for variant in EXAM},
-    **{f"fast-{variant}": ("dreamlap/FastExam-v3", {"variant": variant}) for variant in EXAM},
-}
-"""What Gymnasium calls the real tracks, and those of the robustness exam, and what it is told of them."""
 
 
 class Drive(NamedTuple):

@@ -7,7 +7,6 @@
   95 % bootstrap interval of the mean: see `dreamlap.scores`.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,24 +15,18 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from dreamlap.agent import bringing, load_agent
-from dreamlap.drives import TRACKS, Candidate, Drive, at_the_wheel, drive_lot, is_fast
+from dreamlap.drives import Candidate, Drive, at_the_wheel, drive_lot, is_fast
 from dreamlap.errors import Failed, Refused
 from dreamlap.files import place, write_json
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter, notes
+from dreamlap.protocol import MOST, SELECTION, TRACKS
 from dreamlap.run import commit, versions
 from dreamlap.scores import labelled, read_score, score
-from dreamlap.seeds import SELECTION_SEEDS, TEST_SEEDS
 from dreamlap.settings import WORKERS, checked
 
-FINAL = range(TEST_SEEDS, TEST_SEEDS + 100)
-"""The hundred test tracks of a final score."""
 SIDE_BY_SIDE = 10
 """Fast tracks that one process drives at once. Fixed, so that the number of workers changes nothing but the time."""
-SELECTION = range(SELECTION_SEEDS, SELECTION_SEEDS + 20)
-"""The tracks of an everyday score."""
-MOST = 100_000
-"""Tracks of a score."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -232,25 +225,3 @@ def _kept(asked: Asked, track: str) -> dict[str, Any] | None:
         return None
     same = kept["complete"] and kept["seeds"] == list(seeds) and kept["track"] == track
     return kept if same and kept["fingerprint"] in (None, at_the_wheel(driver).fingerprint) else None
-
-
-def seed_range(text: str, final: bool) -> range:
-    """The tracks "A:B" (half-open); "" means the usual twenty, or all hundred of a final score. Test tracks need `final`.
-
-    Raises:
-        Refused: the text is no such range, or mixes test tracks with others.
-    """
-    if not text:
-        return FINAL if final else SELECTION
-    found = re.fullmatch(r"\s*([0-9]{1,18})\s*:\s*([0-9]{1,18})\s*", text)
-    start, stop = (int(part) for part in found.groups()) if found else (0, 0)
-    if start >= stop:
-        one = f"; one track alone is {text}:{int(text) + 1}" if re.fullmatch("[0-9]{1,18}", text) else ""
-        raise Refused(f"--seeds takes a range A:B with A below B, such as 900000:900020, not {text!r:.60}{one}")
-    if stop - start > MOST:
-        raise Refused(f"--seeds {text}: these are {stop - start:,} tracks, and a score has at most {MOST:,}")
-    if stop > TEST_SEEDS and not final:
-        raise Refused(f"seeds from {TEST_SEEDS} on are test tracks: for a final score, and nothing else, add --final")
-    if start < TEST_SEEDS and final:
-        raise Refused(f"--final drives test tracks, {TEST_SEEDS} and above, not --seeds {text}: leave out one of the two")
-    return range(start, stop)

@@ -24,8 +24,8 @@ from dreamlap.files import Owned, check_folder, read_json
 from dreamlap.history import timed
 from dreamlap.learn.expert import train_expert
 from dreamlap.parallel import own_settings
+from dreamlap.protocol import JUDGING, SELECTION_SEEDS
 from dreamlap.run import Stage, claim, commit
-from dreamlap.seeds import JUDGING, SELECTION_SEEDS
 from dreamlap.show.report import write_report
 from dreamlap.show.video import drive_video, label_of
 from dreamlap.show.worst import film_worst

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from dreamlap.agent import PARTS, Agent, load_agent
-from dreamlap.agent_folder import UNFINISHED
 from dreamlap.episodes import EpisodeStore
 from dreamlap.evaluation import Asked, score_kept, scores_kept
 from dreamlap.files import read_json, replacing, write_json
 from dreamlap.history import timed
 from dreamlap.measure.trust import PERTURBATIONS, agreement, check_policies, perturbed
+from dreamlap.named import UNFINISHED
 from dreamlap.pipeline import ROUND, SHIPPED_MOMENTS, latents_of, learn, names_of, starts_of
 from dreamlap.plan import Run
 from dreamlap.progress import console, notes
+from dreamlap.protocol import CHOOSING, SELECTION_SEEDS
 from dreamlap.run import Stage, versions
 from dreamlap.scores import LOST, headline, read_score
-from dreamlap.seeds import CHOOSING, SELECTION_SEEDS
 from dreamlap.show.report import write_report
 from dreamlap.show.sight import still_life
 from dreamlap.show.video import FILMS, label_of

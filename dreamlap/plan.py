@@ -22,6 +22,7 @@ from dreamlap.errors import Refused
 from dreamlap.estimate import Timetable
 from dreamlap.files import Owned, check_folder, place
 from dreamlap.mind.world import open_world
+from dreamlap.named import folder_with_episodes
 from dreamlap.progress import notes
 from dreamlap.run import Stage, claim
 from dreamlap.seeds import derive
@@ -256,9 +257,7 @@ def check_data(data: Path, config: Config, until: str) -> None:
     Raises:
         Refused: there are none, or their frames are of another size than V sees, or C would need rewards that they lack.
     """
-    episodes, side = list(EpisodeStore(data)), config.track.size
-    if not episodes:
-        raise Refused(f"no episodes in {data}: `dreamlap collect` drives some, `dreamlap data import` brings some in")
+    episodes, side = list(EpisodeStore(folder_with_episodes(data))), config.track.size
     for episode in episodes:
         if episode.shape[1:3] != (side, side):
             high, wide = episode.shape[1:3]

@@ -23,7 +23,7 @@ import numpy as np
 from dreamlap.config.parts import EXAM
 from dreamlap.errors import Refused
 from dreamlap.files import read_object
-from dreamlap.seeds import CHOOSING, JUDGING, SELECTION_SEEDS, TEST_SEEDS
+from dreamlap.protocol import CHOOSING, JUDGING, SELECTION_SEEDS, TEST_SEEDS
 
 REAL = tuple("-".join(filter(None, (track, variant))) for variant in ("", *EXAM) for track in ("stock", "fast"))
 """Tracks that are no dreams: the stock track, the fast one, and both of them disturbed (the robustness exam)."""

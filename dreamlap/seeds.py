@@ -11,17 +11,7 @@ import zlib
 import numpy as np
 import torch
 
-TEST_SEEDS = 1_000_000
-"""Track seeds from here on are test tracks: driven for a final score and for nothing else."""
-
-SELECTION_SEEDS = 900_000
-"""Track seeds from here to the test tracks choose between agents; training uses the seeds below."""
-
-CHOOSING = SELECTION_SEEDS + 1000
-"""The first of the selection tracks that choose between the rounds of a run; those that score the choice are others."""
-
-JUDGING = SELECTION_SEEDS + 3000
-"""The first of the selection tracks that choose what is kept of an expert's practice; those that score it are others."""
+from dreamlap.protocol import SELECTION_SEEDS
 
 
 def derive(seed: int, *names: int | str) -> int:

@@ -75,7 +75,27 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int | Non
         "run dmo",
         "evaluate nowhere",
         "compare champion nowhere",
+        "compare champion nowhere.json",
+        "compare champion unprivileged --seeds 5",
+        "evaluate unprivileged --seeds 5",
+        "evaluate unprivileged --track nowhere",
+        "evaluate unprivileged --json /dev/null/score.json",
         "video nowhere",
+        "video unprivileged --out drive.txt",
+        "video unprivileged --what beside --first nowhere.png",
+        "picture unprivileged --out picture.txt",
+        "report nowhere",
+        "play --dream nowhere",
+        "play --driver nowhere",
+        "collect episodes --driver.kind nowhere",
+        "data info nowhere",
+        "data preview nowhere",
+        "data import nowhere episodes",
+        "data export nowhere out --to png",
+        "run demo --start nowhere",
+        "run demo --data nowhere",
+        "run demo --track.dream nowhere",
+        "run demo --collect.expert-folder nowhere",
         "run demo --ppo.nothing 3",
         "run demo --ppo.num_envs many",
         "run demo --ppo.num_envs 0",
@@ -94,6 +114,8 @@ def test_help_and_refusals_load_nothing_heavy(words: str, tmp_path: Path):
     )
     loaded = json.loads(done.stdout.splitlines()[-1])
     assert "dreamlap.presets" in loaded
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
     assert [name for name in HEAVY if name in loaded] == []
 
 

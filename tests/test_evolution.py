@@ -25,8 +25,8 @@ from dreamlap.learn.cmaes import (
 )
 from dreamlap.learn.rollouts import Rollouts, awake_fitness, candidates_in_a_lot, fitness_in
 from dreamlap.mind.interface import Step
+from dreamlap.protocol import SELECTION_SEEDS
 from dreamlap.run import Stage
-from dreamlap.seeds import SELECTION_SEEDS
 
 FULL = choose_autocast("float32", torch.device("cpu"))
 

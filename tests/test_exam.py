@@ -6,9 +6,9 @@ import pytest
 
 from dreamlap.cli import main
 from dreamlap.config.parts import EXAM
-from dreamlap.drives import TRACKS
 from dreamlap.errors import Refused
 from dreamlap.evaluation import evaluate
+from dreamlap.protocol import TRACKS
 from dreamlap.scores import check_score, headline
 from dreamlap.track import FastCarRacing
 from dreamlap.track.exam import BLOB, FastExam, StockExam

@@ -23,9 +23,10 @@ from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.record import collect
 from dreamlap.evaluation import evaluate, score_kept
 from dreamlap.expert import Expert, ReflexConfig, build_expert, to_gray
-from dreamlap.expert_run import JUDGING, judge
+from dreamlap.expert_run import judge
 from dreamlap.learn.expert import build_ppo, expert_of, train_expert
 from dreamlap.learn.practice import Practice
+from dreamlap.protocol import JUDGING
 from dreamlap.run import Stage
 from dreamlap.show.report import write_report
 from dreamlap.track import FastCarRacing, TrackConfig, to_frame

@@ -14,7 +14,8 @@ import dreamlap
 from dreamlap.agent import Agent, Starts
 from dreamlap.errors import Refused
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind, MindEnv
-from dreamlap.seeds import SELECTION_SEEDS, normals, uniforms
+from dreamlap.protocol import SELECTION_SEEDS
+from dreamlap.seeds import normals, uniforms
 from tests.conftest import never_end
 
 MINDS = ("dreamlap/Dream-v0", "dreamlap/Awake-v0")

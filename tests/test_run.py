@@ -208,7 +208,7 @@ def test_the_choice_is_kept_drive_by_drive_and_goes_on(whole: Path, tmp_path: Pa
     from dreamlap.evaluation import Asked
     from dreamlap.files import read_json
     from dreamlap.plan import Run
-    from dreamlap.seeds import CHOOSING
+    from dreamlap.protocol import CHOOSING
 
     settings = read_json(whole / "runs/tiny/config.json")
     settings.pop("data")

@@ -19,7 +19,6 @@ from scipy.stats import binomtest
 import dreamlap
 from dreamlap import evaluation as protocol
 from dreamlap.agent import Agent, load, load_agent
-from dreamlap.agent_folder import PRETRAINED
 from dreamlap.cli import main
 from dreamlap.drives import drive_side_by_side, drive_track
 from dreamlap.errors import Failed, Refused
@@ -30,9 +29,10 @@ from dreamlap.evaluation import (
     evaluate_each,
     score_kept,
     scores_kept,
-    seed_range,
 )
 from dreamlap.files import read_json, write_json
+from dreamlap.named import PRETRAINED
+from dreamlap.protocol import seed_range
 from dreamlap.scores import (
     bootstrap_interval,
     check_score,

@@ -8,13 +8,13 @@ import pytest
 from benchmarks import ablations, real_steps, scores, steadiness
 from benchmarks.ship import ship
 from dreamlap.agent import load_agent
-from dreamlap.agent_folder import PRETRAINED
 from dreamlap.estimate import cost
 from dreamlap.files import write_json
+from dreamlap.named import PRETRAINED
 from dreamlap.pipeline import ROUND
 from dreamlap.presets import PRESETS
+from dreamlap.protocol import TEST_SEEDS
 from dreamlap.scores import check_score, score
-from dreamlap.seeds import TEST_SEEDS
 
 TRAINED = {"mind": "dream", "real_steps": 220_000, "dream_steps": 3_700_000, "seconds": 660}
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from dreamlap.agent import Agent, load_agent
-from dreamlap.agent_folder import PRETRAINED
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.latents import Latents, encode_episodes
@@ -25,6 +24,7 @@ from dreamlap.measure.trust import (
     perturbed,
     predictions,
 )
+from dreamlap.named import PRETRAINED
 from dreamlap.show.trust import calibrated, policy_dots, round_lines
 
 

@@ -11,9 +11,14 @@ from tyro.conf import DisallowNone
 
 from dreamlap.cli.words import Address, AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks, optional
 from dreamlap.cluster import on_cluster
+from dreamlap.config.parts import EXAM
 from dreamlap.errors import Failed, Refused, explain
+from dreamlap.files import check_writable, existing, write_json
+from dreamlap.named import SUFFIX, Named
 from dreamlap.progress import console, print_for_programs
+from dreamlap.protocol import FINAL, SELECTION, TEST_SEEDS, seed_range, track_called
 from dreamlap.settings import SEED, WORKERS, least
+from dreamlap.show.formats import PICTURES, VIDEOS
 
 Video = Literal["drive", "dream", "prediction", "beside", "reconstruction"]
 STDOUT = Path("-")
@@ -26,7 +31,7 @@ def evaluate(
     final: Flag = False,
     workers: Annotated[int, WORKERS] = 2,
     json: File = None,
-    track: str = "stock",
+    track: Annotated[str, Named(track_called)] = "stock",
     exam: Flag = False,
     cluster: Address = "",
 ) -> None:
@@ -49,19 +54,19 @@ def evaluate(
             a red square beside the car. Three scores of 100 tracks, in FILE-colours.json, FILE-bars.json and FILE-blob.json.
         cluster: A Ray cluster drives instead: `ray`, `auto`, or the address of its head (see `run`).
     """
-    from dreamlap.config.parts import EXAM
-    from dreamlap.evaluation import FINAL, SELECTION, seed_range
-    from dreamlap.show.exam import beside_published
-
+    tracks = seed_range(seeds, final)
     if not exam:
         with on_cluster(cluster):
-            _score(agent, seed_range(seeds, final), workers, track, json)
+            _score(agent, tracks, workers, track, json)
         return
     if track not in ("stock", "fast"):
         raise Refused(f"--exam disturbs the frames of the stock or of the fast track, not --track {track}")
-    tracks = seed_range(seeds, final) if seeds or final else range(SELECTION[0], SELECTION[0] + len(FINAL))
+    if not seeds and not final:
+        tracks = range(SELECTION[0], SELECTION[0] + len(FINAL))
     if json == STDOUT:
         raise Refused("--exam makes three scores: give --json a file, such as exam.json for exam-colours.json and two more")
+    from dreamlap.show.exam import beside_published
+
     made = {}
     with on_cluster(cluster):
         for variant in EXAM:
@@ -72,11 +77,11 @@ def evaluate(
 
 def _score(agent: Path, tracks: Sequence[int], workers: int, track: str, json: Path | None) -> dict[str, Any]:
     """Drive, tell and write one score."""
-    from dreamlap.evaluation import Stopped
-    from dreamlap.evaluation import evaluate as measure
-    from dreamlap.scores import headline
-
     with _told_beside(json, what := f"on {len(tracks)} tracks"):
+        from dreamlap.evaluation import Stopped
+        from dreamlap.evaluation import evaluate as measure
+        from dreamlap.scores import headline
+
         try:
             result = measure(agent, tracks, workers, track, None if json == STDOUT else json)
         except Stopped as stopped:
@@ -93,8 +98,6 @@ def _told_beside(file: Path | None, what: str) -> Iterator[None]:
     Raises:
         Failed: it cannot be written.
     """
-    from dreamlap.files import check_writable
-
     if file is None or file == STDOUT:
         with redirect_stdout(sys.stderr) if file == STDOUT else nullcontext():
             yield
@@ -112,8 +115,6 @@ def _write_result(file: Path | None, result: dict[str, Any], what: str) -> None:
     Raises:
         Failed: it cannot be written.
     """
-    from dreamlap.files import write_json
-
     try:
         if file == STDOUT:
             print_for_programs(dumps(result, indent=2, allow_nan=False))
@@ -149,6 +150,7 @@ def compare(
         json: File for the differences; `-` prints them.
         cluster: A Ray cluster drives instead: `ray`, `auto`, or the address of its head (see `run`).
     """
+    seed_range(seeds, final)
     from dreamlap.evaluation import Stopped
     from dreamlap.evaluation import evaluate as measure
     from dreamlap.scores import compare as pair
@@ -191,9 +193,6 @@ def _scores_of(*paths: Path) -> list[dict[str, Any] | None]:
 
 def _tracks_for(scores: list[dict[str, Any] | None], seeds: str, final: bool) -> tuple[Sequence[int], str]:
     """What agents drive that are compared: the tracks of the score that the other is, or else those that are asked for."""
-    from dreamlap.evaluation import seed_range
-    from dreamlap.seeds import TEST_SEEDS
-
     known = [score for score in scores if score is not None]
     if not known:
         return seed_range(seeds, final), "stock"
@@ -240,17 +239,17 @@ def video(
             default the agent drives the track.
         at: For `beside`: the step of the episode from which M dreams; by default, after M's burn-in. Not with a picture.
     """
-    from dreamlap.agent import PARTS, load, load_agent, trained_parts
-    from dreamlap.episodes.store import SUFFIX
-    from dreamlap.files import check_writable
-    from dreamlap.show.video import FILMS, NEEDED, SUFFIXES, beside_video, drive_video
-
     if out or what:
-        check_writable(out or Path(f"{what}.mp4"), SUFFIXES)
+        check_writable(out or Path(f"{what}.mp4"), VIDEOS)
     if what != "beside" and (first or at is not None):
         raise Refused("--first and --at say where a dream begins: use them with --what beside")
+    if first:
+        existing(first)
+    from dreamlap.agent import PARTS, load, load_agent, trained_parts
+    from dreamlap.show.video import FILMS, NEEDED, beside_video, drive_video
+
     what = what or _most_to_show(trained_parts(agent))
-    check_writable(out := out or Path(f"{what}.mp4"), SUFFIXES)
+    check_writable(out := out or Path(f"{what}.mp4"), VIDEOS)
     if what == "beside":
         picture_first = first is not None and first.suffix.lower() != SUFFIX
         beside_video(load_agent(agent, needed=PARTS if picture_first else ("vision", "memory")), out, steps, seed, first, at)
@@ -289,12 +288,11 @@ def picture(
         out: File to write; by default the name of what is drawn. The suffix decides the format: `.png`, `.jpg` or `.webp`.
         seed: Of the track that is driven, and of the samples.
     """
+    check_writable(out := out or Path(f"{what}.png"), PICTURES)
     from dreamlap.agent import load_agent
-    from dreamlap.files import check_writable
-    from dreamlap.show.picture import KINDS, write_picture
+    from dreamlap.show.picture import write_picture
     from dreamlap.show.sight import still_life
 
-    check_writable(out := out or Path(f"{what}.png"), KINDS)
     write_picture(out, still_life(load_agent(agent, needed=("vision",)), what, seed))
     console.print(f"wrote {out}")
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dreamlap.cli.words import FilePath, FolderPath, OutPath, SourcePath, optional
-from dreamlap.errors import Refused
+from dreamlap.cli.words import EpisodesPath, FilePath, FolderPath, OutPath, SourcePath, StorePath, optional
+from dreamlap.files import check_writable
 from dreamlap.progress import console
 from dreamlap.settings import least
+from dreamlap.show.formats import VIDEOS
 
 
-def data_info(store: FolderPath) -> None:
+def data_info(store: StorePath) -> None:
     """Print what is in a folder of episodes.
 
     Examples:
@@ -21,14 +22,11 @@ def data_info(store: FolderPath) -> None:
     """
     from dreamlap.episodes import EpisodeStore
 
-    found = EpisodeStore(store)
-    if not found.folder.is_dir():
-        raise Refused(f"there is no folder {store}: `dreamlap collect {store}` makes one")
-    console.print(found.summary())
+    console.print(EpisodeStore(store).summary())
 
 
 def data_preview(
-    store: FolderPath,
+    store: EpisodesPath,
     out: FilePath = Path("preview.mp4"),
     count: Annotated[int, least(1, 400)] = 9,
 ) -> None:
@@ -43,6 +41,7 @@ def data_preview(
         out: File to write.
         count: Episodes in it.
     """
+    check_writable(out, VIDEOS)
     from dreamlap.episodes import EpisodeStore
     from dreamlap.show.video import preview_video
 
@@ -86,7 +85,7 @@ def data_import(
     data_info(store)
 
 
-def data_export(store: FolderPath, out: OutPath, to: Literal["png", "npy", "minari"]) -> None:
+def data_export(store: EpisodesPath, out: OutPath, to: Literal["png", "npy", "minari"]) -> None:
     """Write all episodes of a folder for other programs.
 
     Nothing is lost but how episodes ended, in `png`, and the car's true speed.

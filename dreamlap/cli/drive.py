@@ -9,6 +9,7 @@ from dreamlap.cli.data import data_info
 from dreamlap.cli.words import Address, Folder, FolderPath, optional
 from dreamlap.cluster import on_cluster
 from dreamlap.config.parts import DriverConfig, TrackConfig
+from dreamlap.named import Named, agent_folder, driver_called
 from dreamlap.settings import SEED, SHARE, WORKERS, least
 
 
@@ -52,8 +53,8 @@ def collect(
 
 
 def play(
-    driver: Annotated[str, tyro.conf.arg(metavar="DRIVER")] = "person",
-    dream: Annotated[Path | None, optional("AGENT")] = None,
+    driver: Annotated[str, tyro.conf.arg(metavar="DRIVER"), Named(driver_called)] = "person",
+    dream: Annotated[Path | None, optional("AGENT"), Named(agent_folder)] = None,
     record: Folder = None,
     episodes: Annotated[int, least(1)] = 10,
     steps: Annotated[int, least(1)] = 1000,

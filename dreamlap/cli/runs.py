@@ -16,6 +16,7 @@ from dreamlap.cluster import on_cluster
 from dreamlap.config.run import Config
 from dreamlap.config.training import ExpertConfig
 from dreamlap.errors import Refused
+from dreamlap.named import Named, check_named, folder_with_episodes
 from dreamlap.presets import PRESETS, settings_of
 from dreamlap.progress import console, notes
 from dreamlap.settings import check_flags, deferred, differences, scaled
@@ -32,7 +33,7 @@ class PresetCommand:
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
     full: Flag = False
     """As much of everything as the preset's text names, for hours or days. Published systems take an hour by default."""
-    data: Folder = None
+    data: Annotated[Folder, Named(folder_with_episodes)] = None
     """Folder of episodes (by `collect`, `play` or `data import`) to learn from; the preset's drivers stay at home then."""
     display: Flag = False
     """While CMA-ES trains C, show the best candidate of each generation in a window. It changes the time, not the result."""
@@ -185,6 +186,7 @@ def _command(verb: str, args: Sequence[str], function: Callable[..., None]) -> "
 
 def _begin(command: PresetCommand, last: str, whole: bool = False):
     """The run, whose folder is now ours, to be trained until the stage `last`; `whole`: and to be scored and filmed."""
+    check_named(PresetCommand, command)
     from dreamlap.device import cores
     from dreamlap.estimate import Timetable, estimate, phases, until
     from dreamlap.pace import measure

@@ -14,9 +14,17 @@ from typing import Annotated, Any, TypeVar
 import tyro
 from tyro.conf import Positional
 
-from dreamlap.agent_folder import agent_folder
 from dreamlap.errors import Refused
-from dreamlap.files import place
+from dreamlap.named import (
+    Named,
+    agent_folder,
+    agent_or_score,
+    check_named,
+    episode_folder,
+    folder_with_episodes,
+    recordings_folder,
+    run_folder,
+)
 from dreamlap.progress import console
 from dreamlap.settings import checked, current_name, default_told, deferred
 
@@ -28,14 +36,16 @@ def optional(metavar: str | None = None) -> Any:
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=default_told)
 
 
-AgentPath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT")]
+AgentPath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT"), Named(agent_folder)]
 """The folder of an agent or of its run, or the name of an included agent."""
-ScorePath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT|FILE")]
+ScorePath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT|FILE"), Named(agent_or_score)]
 FilePath = Annotated[Path, tyro.conf.arg(metavar="FILE")]
 OutPath = Annotated[Positional[Path], tyro.conf.arg(metavar="OUT")]
-SourcePath = Annotated[Positional[Path], tyro.conf.arg(metavar="SOURCE")]
-RunPath = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN")]
+SourcePath = Annotated[Positional[Path], tyro.conf.arg(metavar="SOURCE"), Named(recordings_folder)]
+RunPath = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN"), Named(run_folder)]
 FolderPath = Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+StorePath = Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER"), Named(episode_folder)]
+EpisodesPath = Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER"), Named(folder_with_episodes)]
 File = Annotated[Path | None, optional("FILE")]
 Folder = Annotated[Path | None, optional("FOLDER")]
 Name = Annotated[str | None, optional("NAME")]
@@ -51,18 +61,17 @@ COLUMNS = 80
 def call(verb: Callable[..., None], name: str, args: Sequence[str]) -> None:
     """Call a verb with what was typed after its name; or print its help, or what is wrong with it, and exit."""
     with deferred():  # the verbs check their arguments themselves, whole
-        parsed(checked(_with_its_agents(verb)), name, args, about(verb))
+        parsed(checked(_once_all_is_there(verb)), name, args, about(verb))
 
 
-def _with_its_agents(verb: Callable[..., T]) -> Callable[..., T]:
-    """The verb; but that an agent is not there is told before anything heavy is loaded."""
+def _once_all_is_there(verb: Callable[..., T]) -> Callable[..., T]:
+    """The verb; but that something is missing which its arguments name is told before anything heavy is loaded."""
     signature, hints = inspect.signature(verb), verb.__annotations__
 
     @functools.wraps(verb)
     def call(*args: Any, **kwargs: Any) -> T:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
-            if hints[name] == AgentPath or (hints[name] == ScorePath and not place(value).is_file()):
-                agent_folder(value)
+            check_named(hints[name], value)
         return verb(*args, **kwargs)
 
     return call

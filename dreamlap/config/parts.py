@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dreamlap.errors import Refused
+from dreamlap.named import Named, agent_folder, driver_called
 from dreamlap.settings import least, renamed, settings, span
 
 MOST_SIDE = 512
@@ -31,7 +32,7 @@ class TrackConfig:
     """Steps of the track that an action lasts; the frames between are neither drawn nor kept (frame skip, save interval)."""
     randomize: bool = False
     """Whether training tracks have colours of their own (gymnasium's `domain_randomize`). Scores never do."""
-    dream: str = ""
+    dream: Annotated[str, Named(agent_folder)] = ""
     """Folder of an agent whose dream is the track that is driven on, drawn by its V; empty for the real one."""
 
     @property
@@ -148,7 +149,7 @@ class ReflexConfig:
 class DriverConfig:
     """Who drives, and how steadily."""
 
-    kind: str = "autopilot"
+    kind: Annotated[str, Named(driver_called)] = "autopilot"
     """`random`, `correlated`, `autopilot` (privileged: it sees the track's geometry), or the folder of an agent or expert."""
     noise: Annotated[tuple[float, float], span(0, 100)] = (0.0, 0.8)
     """Strength of the noise on the actions of autopilot, agent and expert, drawn for every episode between the two."""

@@ -16,6 +16,7 @@ from dreamlap.config.parts import (
 )
 from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
 from dreamlap.errors import Refused
+from dreamlap.named import Named, agent_folder
 from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, renamed, settings, span
 
 
@@ -31,7 +32,7 @@ class CollectConfig:
     """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
     expert: Annotated[int, least(0)] = count(0, least=0)
     """Episodes of an agent that is there already: the PPO expert, or any other."""
-    expert_folder: str = ""
+    expert_folder: Annotated[str, Named(agent_folder)] = ""
     """Folder of that agent, such as the `runs/expert` that `dreamlap train expert` leaves; empty: the agent that the run begins
     with (`start`), or else the included expert."""
     steps: Annotated[int, least(1, LIMIT)] = count(1000, least=40)
@@ -173,7 +174,7 @@ class Config:
     rounds: RoundsConfig = RoundsConfig()
     restarts: RestartConfig = RestartConfig()
     selection: SelectionConfig = SelectionConfig()
-    start: str = ""
+    start: Annotated[str, Named(agent_folder)] = ""
     """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
     `vision_training.updates`, `memory_training.updates` and `rounds.memory_updates` are 0. A linear C first learns to do as
     that agent's does, in the dream."""

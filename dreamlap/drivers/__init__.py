@@ -13,6 +13,7 @@ from dreamlap.drivers.person import Person
 from dreamlap.drivers.scripted import CorrelatedDriver, RandomDriver
 from dreamlap.errors import Refused
 from dreamlap.expert import Expert
+from dreamlap.named import PERSON
 
 __all__ = [
     "AgentDriver",
@@ -30,10 +31,6 @@ __all__ = [
 ]
 
 
-SCRIPTED = ("random", "correlated", "autopilot")
-"""Drivers that are known by their names; any other is the folder of an agent or expert."""
-
-
 def build_driver(config: DriverConfig, n: int) -> Driver:
     """A driver for `n` tracks."""
     if config.kind == "random":
@@ -42,7 +39,7 @@ def build_driver(config: DriverConfig, n: int) -> Driver:
         return PerTrack(CorrelatedDriver, n)
     if config.kind == "autopilot":
         return PerTrack(lambda: Autopilot(config.noise, config.speed, config.offset), n)
-    if config.kind == "person":
+    if config.kind == PERSON:
         raise Refused("a person drives in a window: dreamlap play --record FOLDER")
     return seat(load(config.kind), n, config.noise)
 

@@ -8,11 +8,12 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from dreamlap.agent import bringing, load
-from dreamlap.drivers import SCRIPTED, Driver, DriverConfig, build_driver
+from dreamlap.drivers import Driver, DriverConfig, build_driver
 from dreamlap.episodes.store import Episode, EpisodeFile, EpisodeStore, Packed, pack
 from dreamlap.errors import Refused
 from dreamlap.files import Owned
 from dreamlap.mind.world import DreamTrack, open_world, ways_to_begin
+from dreamlap.named import SCRIPTED
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter, notes
 from dreamlap.seeds import numpy_generator, training_track

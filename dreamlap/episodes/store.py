@@ -21,11 +21,11 @@ from safetensors.numpy import save
 
 from dreamlap.errors import Refused
 from dreamlap.files import place, replacing
+from dreamlap.named import SUFFIX
 from dreamlap.weights import checksum
 
 CHUNK = 16
 """Frames compressed together: longer chunks are smaller on disk, shorter ones cost less for a single frame."""
-SUFFIX = ".episode"
 MOST_SIDE = 2048
 """Pixels on a side of a frame: what claims more is a mistake, or an attack on the memory."""
 MOST_BYTES = 4 * 2**30

@@ -20,6 +20,7 @@ from dreamlap.exchange.folder import look, told
 from dreamlap.exchange.recording import MAX_SIDE, Align, Found, Recording, episode_of
 from dreamlap.exchange.tally import Tally
 from dreamlap.files import Owned, check_folder, new_folder, place, remove_empty
+from dreamlap.named import folder_with_episodes, recordings_folder
 from dreamlap.progress import console, meter
 
 __all__ = ["Align", "Format", "Recording", "episode_of", "export_episodes", "import_episodes"]
@@ -63,7 +64,7 @@ def import_episodes(
         raise Refused(f"--episode-length takes the steps of an episode, not {length}")
     if align not in (None, "before", "after"):
         raise Refused(f"--align is before or after, not {align!r}")
-    source = place(source)
+    source = recordings_folder(source)
     found, unread = _find(source, length)
     check_folder(store.folder)
     stem = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", source.resolve().name)).lstrip("_") or "imported"
@@ -90,10 +91,6 @@ def import_episodes(
 
 def _find(source: Path, length: int | None) -> tuple[list[Found], list[Path]]:
     """The episodes of a folder, to be read one by one, and the files that none of them is read from."""
-    if not source.exists():
-        raise Refused(f"there is no {source}: name the folder that holds the episodes")
-    if not source.is_dir():
-        raise Refused(f"{source} is a file: name the folder that holds the episodes, here {source.parent}")
     top = look(source)
     found = [*minari.find(top), *npy.find(top, length), *png.find(top)]
     files = [file for folder in top.all() for file in folder.files]
@@ -161,11 +158,11 @@ def export_episodes(store: EpisodeStore, out: Path | str, kind: Format) -> int:
         Refused: there are no episodes, `out` is there already, or the format cannot hold them.
         OSError: it cannot be written.
     """
-    names, out = store.names(), place(out)
+    out = place(out)
     if kind not in WRITERS:
         raise Refused(f"--to is one of {', '.join(WRITERS)}, not {kind!r}")
-    if not names:
-        raise Refused(f"no episodes in {store.folder}")
+    folder_with_episodes(store.folder)
+    names = store.names()
     if kind == "minari":
         minari.check(store, out.name)
     with new_folder(out) as folder, meter("writes", len(names)) as bar:

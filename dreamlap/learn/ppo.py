@@ -22,9 +22,10 @@ from dreamlap.learn.loop import descend, numbers, run_updates, set_rate, shards
 from dreamlap.mind import Dream, DreamConfig, Mind
 from dreamlap.mind.shards import cut
 from dreamlap.parallel import side_by_side
+from dreamlap.protocol import SELECTION_SEEDS
 from dreamlap.recorded import Recorded
 from dreamlap.run import Stage
-from dreamlap.seeds import SELECTION_SEEDS, derive, generator
+from dreamlap.seeds import derive, generator
 
 SHARDS = 2
 """Into how many shards a minibatch, and what is dreamed, is cut, to be worked on side by side: C is small, and half of the time

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from dreamlap.config.parts import LIMIT
 from dreamlap.config.training import PracticeConfig
 from dreamlap.expert import ReflexConfig, to_gray
-from dreamlap.seeds import SELECTION_SEEDS
+from dreamlap.protocol import SELECTION_SEEDS
 from dreamlap.track import FastCarRacing, action_form, off_road
 
 

@@ -7,9 +7,8 @@ from typing import Protocol
 from dreamlap.agent import Agent
 from dreamlap.drivers import Person
 from dreamlap.drivers.person import ARROWS
+from dreamlap.named import PERSON
 
-PERSON = "person"
-"""Name of the driver who is one."""
 LINGER = 100
 """Steps for which an episode that is over stays in sight, and can still be discarded."""
 

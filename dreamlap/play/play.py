@@ -14,8 +14,9 @@ from dreamlap.episodes.record import check_driver
 from dreamlap.errors import explain
 from dreamlap.files import Owned, check_folder
 from dreamlap.mind.world import open_world
+from dreamlap.named import PERSON
 from dreamlap.parallel import own_settings
-from dreamlap.play.game import PERSON, Game
+from dreamlap.play.game import Game
 from dreamlap.play.observer import understands
 from dreamlap.play.place import Place, told
 from dreamlap.play.tally import Outcome, summary

@@ -33,7 +33,7 @@ def draw_exam(path: Path, seed: int, steps: int = 90) -> None:
     import gymnasium as gym
     from PIL import Image
 
-    from dreamlap.drives import TRACKS
+    from dreamlap.protocol import TRACKS
 
     rows = []
     for kind in ("stock", "fast"):

@@ -10,11 +10,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dreamlap.errors import Refused
 from dreamlap.files import check_writable, existing, replacing
+from dreamlap.show.formats import PICTURES
 
 MOST_PIXELS = 2**26
 """Of a picture: 67 million, 200 MB, more than a phone takes."""
-KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-"""Suffix -> the format of a picture that is written, as Pillow calls it."""
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError, struct.error)
 """What Pillow's many decoders raise on broken files."""
 
@@ -54,8 +53,8 @@ def write_picture(path: Path, png: bytes) -> None:
         Refused: the suffix is that of no format that can be written.
         OSError: it cannot be written.
     """
-    check_writable(path, KINDS)
-    kind = KINDS[path.suffix.lower()]
+    check_writable(path, PICTURES)
+    kind = PICTURES[path.suffix.lower()]
     with replacing(path) as partial:
         if kind == "PNG":
             partial.write_bytes(png)

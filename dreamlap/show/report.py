@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dreamlap.files import check_writable, place, replacing
+from dreamlap.files import check_writable, replacing
+from dreamlap.named import run_folder as existing_run
 from dreamlap.progress import notes
 from dreamlap.scores import LOST, REAL, counted, lost_drives, told
 from dreamlap.show.figures import score_dots
@@ -57,9 +58,7 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         FileNotFoundError: there is no such folder.
     """
-    run_folder = place(run_folder)
-    if not run_folder.is_dir():
-        raise FileNotFoundError(f"no run in {run_folder}: a run is a folder such as runs/demo")
+    run_folder = existing_run(run_folder)
     run, path = RunReader(run_folder), run_folder / "report.html"
     check_writable(path)
     parts = OF_EXPERT if run.expert else OF_AGENT

@@ -14,13 +14,15 @@ from PIL import Image
 
 from dreamlap.agent import PARTS, Agent
 from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
-from dreamlap.episodes.store import SUFFIX
 from dreamlap.errors import Refused
 from dreamlap.expert import Expert
 from dreamlap.files import check_writable, existing, replacing
-from dreamlap.seeds import SELECTION_SEEDS, numpy_generator
+from dreamlap.named import SUFFIX, folder_with_episodes
+from dreamlap.protocol import SELECTION_SEEDS
+from dreamlap.seeds import numpy_generator
 from dreamlap.settings import SEED, checked, least
 from dreamlap.show.films import DreamFilm, DriveFilm, PredictionFilm, ReconstructionFilm, film_episodes, titles_of
+from dreamlap.show.formats import CONTAINERS, VIDEOS
 from dreamlap.show.glimpse import drive_on, zoomed
 from dreamlap.show.panels import Board
 from dreamlap.show.picture import read_picture
@@ -29,10 +31,6 @@ from dreamlap.track.frames import STOCK
 
 FPS = 50
 """Frames a second of the track: videos play in its own time."""
-CONTAINERS = {".mp4": ("mp4", {"movflags": "+faststart"}), ".webm": ("webm", {})}
-"""Suffix -> the container of a video, as FFmpeg calls it, and its settings."""
-SUFFIXES = (*CONTAINERS, ".gif", ".webp")
-"""Of the files that can be written: a video, or a picture that loops."""
 EVERY = 2
 """Of how many frames a picture that loops shows one: browsers slow down what is faster than that."""
 SIDES = ("the track", "V's reconstruction", "M's dream")
@@ -55,7 +53,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS, label:
         Refused: there are no frames, or the suffix is unknown.
         OSError: it cannot be written. That is found out before the first frame is made.
     """
-    check_writable(path, SUFFIXES)
+    check_writable(path, VIDEOS)
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
@@ -119,7 +117,7 @@ def drive_video(agent: Agent | Expert, seed: int, path: Path, steps: int = 1000,
 
 def dream_video(agent: Agent, path: Path, steps: int = 1000, seed: int = 0, scale: int = 6, label: str = "") -> float:
     """Record the agent in its dream, decoded by V -> the reward that M predicted. When M ends a dream, another begins."""
-    check_writable(path, SUFFIXES)
+    check_writable(path, VIDEOS)
     film = DreamFilm(agent, seed, steps, Board(("a dream: predicted by M, decoded by V",), STOCK * scale))
     write_video(path, film, label=label)
     return film.reward
@@ -129,7 +127,7 @@ def prediction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, every: int = 50, label: str = ""
 ) -> None:
     """Record a drive, V's reconstruction, and M's dream: M is told the actions, and sees a real frame every `every` steps."""
-    check_writable(path, SUFFIXES)
+    check_writable(path, VIDEOS)
     first = _first_shown(agent)
     drive = drive_on(agent, seed, first + steps)
     film = PredictionFilm(agent, drive, min(first, len(drive)), steps, every, Board(SIDES, STOCK * scale))
@@ -149,7 +147,7 @@ def beside_video(
         Refused: the episode has no such frame, V sees frames of another size, or `first` cannot be read.
         OSError: `path` cannot be written, or `first` is not there.
     """
-    check_writable(path, SUFFIXES)
+    check_writable(path, VIDEOS)
     side = agent.config.track.size
     if first and first.suffix.lower() != SUFFIX:
         if at is not None:
@@ -195,7 +193,7 @@ def reconstruction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, label: str = ""
 ) -> None:
     """Record a drive beside V's reconstruction of every frame: from all of its latents, and from z alone, as in a dream."""
-    check_writable(path, SUFFIXES)
+    check_writable(path, VIDEOS)
     board = Board(("the track", "V's reconstruction", "from z alone"), STOCK * scale)
     write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, zoomed(agent.config.track) + steps), board), label=label)
 
@@ -220,10 +218,9 @@ def preview_video(
         Refused: the store is empty.
         OSError: `path` cannot be written.
     """
-    check_writable(path, SUFFIXES)
+    check_writable(path, VIDEOS)
+    folder_with_episodes(store.folder)
     names = store.names()
-    if not names:
-        raise Refused(f"no episodes in {store.folder}: collect some first")
     chosen = numpy_generator(seed, "preview").choice(names, min(count, len(names)), replace=False)
     write_video(path, film_episodes([store.open(name) for name in sorted(chosen)], side))
 
