@@ -16,7 +16,7 @@ from dreamlap.episodes.record import collect
 from dreamlap.evaluation import evaluate
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Awake, Dream
-from dreamlap.mind.world import open_world
+from dreamlap.mind.world import open_world, open_worlds, step_all
 from dreamlap.track import DISCRETE, FastCarRacing, TrackConfig, to_frame
 from dreamlap.vision import VisionConfig
 
@@ -160,6 +160,20 @@ def test_the_dream_is_a_track_of_its_own(dreamer: str, tmp_path: Path):
         frame, reward, *_ = world.step(action)
         np.testing.assert_array_equal(frame, episode.frames[t + 1])
         assert reward == pytest.approx(float(episode.rewards[t]), abs=1e-5)
+
+
+def test_dreams_that_are_driven_together_are_those_that_are_driven_alone(dreamer: str):
+    together, alone = open_worlds(TrackConfig(dream=dreamer), 3), open_worlds(TrackConfig(dream=dreamer), 3)
+    for seed, (one, other) in enumerate(zip(together, alone, strict=True)):
+        np.testing.assert_array_equal(one.reset(seed=seed)[0], other.reset(seed=seed)[0])
+    for actions in np.random.default_rng(0).uniform([-1, 0, 0], 1, (20, 3, 3)):
+        kept = slice(0, 3) if actions[0, 0] > 0 else slice(1, 3)  # not always the same ones
+        frames, rewards, ended = step_all(together[kept], actions[kept])
+        for i, (track, action) in enumerate(zip(alone[kept], actions[kept], strict=True)):
+            frame, reward, over, _, _ = track.step(action)
+            assert np.abs(frames[i].astype(int) - frame).max() <= 1
+            assert rewards[i] == pytest.approx(reward, abs=1e-4)
+            assert ended[i] == over
 
 
 def test_a_second_agent_is_asked_in_both_dreams(dreamer: str, tmp_path: Path, agent: Agent):

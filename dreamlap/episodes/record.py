@@ -12,7 +12,7 @@ from dreamlap.drivers import Driver, DriverConfig, build_driver
 from dreamlap.episodes.store import Episode, EpisodeFile, EpisodeStore, Packed, pack
 from dreamlap.errors import Refused
 from dreamlap.files import Owned
-from dreamlap.mind.world import DreamTrack, open_world, ways_to_begin
+from dreamlap.mind.world import DreamTrack, open_world, open_worlds, step_all, ways_to_begin
 from dreamlap.named import SCRIPTED
 from dreamlap.parallel import in_parallel
 from dreamlap.progress import meter, notes
@@ -173,15 +173,16 @@ def drive_lot(lot: Lot) -> dict[str, Packed]:
 
 def drive(driver: Driver, lot: Lot) -> list[Episode]:
     """One episode on every track, side by side until the last one has ended."""
-    worlds, form = [open_world(lot.track) for _ in lot.seeds], action_form(lot.track.actions)
+    worlds, form = open_worlds(lot.track, len(lot.seeds)), action_form(lot.track.actions)
     tapes = [
         begin(driver, i, world, seed, {"driver": lot.driver.kind, "made": lot.made}, lot.random_start, lot.reverse)
         for i, (world, seed) in enumerate(zip(worlds, lot.seeds.values(), strict=True))
     ]
     for _ in range(lot.track.decisions(lot.steps)):
         actions = decide(driver, tapes, form)
-        for tape, action in zip(tapes, actions, strict=True):
-            tape.step(action)
+        on = [i for i, tape in enumerate(tapes) if not tape.terminated]
+        for i, *made in zip(on, *step_all([worlds[i] for i in on], actions[on]), strict=True):
+            tapes[i].record(actions[i], *made)
         if all(tape.terminated for tape in tapes):
             break
     for world in worlds:
@@ -226,7 +227,12 @@ class Tape:
         """Drive and record one step, unless the episode has ended."""
         if self.terminated:
             return
-        frame, reward, self.terminated, _, self.info = self.track.step(action)
+        frame, reward, terminated, _, self.info = self.track.step(action)
+        self.record(action, frame, reward, terminated)
+
+    def record(self, action: np.ndarray, frame: np.ndarray, reward: float, terminated: bool) -> None:
+        """Keep a step that was driven."""
+        self.terminated = bool(terminated)
         self.frames.append(frame)
         self.speeds.append(self._speed())
         self.actions.append(action)

@@ -21,7 +21,7 @@ from dreamlap.errors import Refused
 from dreamlap.learn.loop import shards
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind
 from dreamlap.mind.interface import Step
-from dreamlap.mind.world import Track, open_world
+from dreamlap.mind.world import Track, open_worlds
 from dreamlap.parallel import in_parallel, side_by_side
 from dreamlap.recorded import Recorded
 from dreamlap.track import TrackConfig
@@ -108,7 +108,7 @@ def _opened(config: TrackConfig) -> list[Track]:
 def _open(config: TrackConfig, count: int) -> list[Track]:
     """Real tracks are kept by the process from generation to generation: most of what a new one costs is its memory."""
     tracks = [] if config.dream else _opened(config)
-    tracks.extend(open_world(config) for _ in range(count - len(tracks)))
+    tracks.extend(open_worlds(config, count - len(tracks)))
     return tracks[:count]
 
 

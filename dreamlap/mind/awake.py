@@ -12,7 +12,7 @@ from dreamlap.agent import Agent, Starts
 from dreamlap.config.parts import LIMIT, MOST_AWAKE
 from dreamlap.errors import Refused
 from dreamlap.mind.interface import Step
-from dreamlap.mind.world import Track, open_world, ways_to_begin
+from dreamlap.mind.world import Track, open_worlds, step_all, ways_to_begin
 from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.settings import SHARE, bounded, least
 from dreamlap.track import off_road, read_options
@@ -46,7 +46,7 @@ class Awake:
         self.action_size = agent.memory.action
         self.device = agent.state.device
         seen = agent.config.track
-        self.tracks = list(tracks) or [open_world(seen) for _ in range(num_envs)]
+        self.tracks = list(tracks) or open_worlds(seen, num_envs)
         self.random_start, self.reverse, self.restart, self.autocast = random_start, reverse, restart, autocast
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
@@ -77,9 +77,7 @@ class Awake:
         """Drive every track one step; M remembers what V saw and C did."""
         self._action = self.agent.execute(action, self._action)
         self._state = self.agent.memory.step(self._z, self._action, self._state)
-        reward, terminated = np.zeros(self.num_envs, np.float32), np.zeros(self.num_envs, bool)
-        for i, stock in enumerate(self.agent.actions.to_stock(self._action.cpu().numpy())):
-            self._frames[i], reward[i], terminated[i], _, _ = self.tracks[i].step(stock)
+        self._frames, reward, terminated = step_all(self.tracks, self.agent.actions.to_stock(self._action.cpu().numpy()))
         self._age += 1
         truncated = (self._age >= self.limit) & ~terminated
         under = self._tensor(off_road(self._frames, self.agent.config.track.bar))

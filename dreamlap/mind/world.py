@@ -1,6 +1,7 @@
 """Where a car is driven: the real track, or the dream of an agent as a track of its own."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,11 +38,8 @@ class DreamTrack:
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """A stock action (3,) -> the frame that follows (S, S, 3) uint8, the reward that M predicts, whether M ends it."""
-        own = torch.from_numpy(self.agent.actions.from_stock(STOCK.read(action))).to(self.mind.device)
-        with own_settings(), torch.no_grad():
-            step = sound(self.mind.step(own[None]))
-            frame = self.agent.vision.decode(step.final_observation[:, : self.agent.vision.latent])
-        return frame[0].cpu().numpy(), float(step.reward[0]), bool(step.terminated[0]), False, {}
+        frames, rewards, ended = _dream_all([self], STOCK.read(action)[None])
+        return frames[0], float(rewards[0]), bool(ended[0]), False, {}
 
     def close(self) -> None:
         """Nothing is held."""
@@ -49,6 +47,50 @@ class DreamTrack:
 
 Track = FastCarRacing | DreamTrack
 """What is driven."""
+
+
+class Steps(NamedTuple):
+    """One step on each of N tracks."""
+
+    frames: np.ndarray  # (N, S, S, 3) uint8
+    rewards: np.ndarray  # (N,) float32
+    ended: np.ndarray  # (N,) bool
+
+
+def step_all(tracks: Sequence[Track], actions: np.ndarray) -> Steps:
+    """Drive every track one step by a stock action of its own, (N, 3). Dreams of one agent take it in one batch."""
+    first = tracks[0]
+    if isinstance(first, DreamTrack):
+        dreams = [track for track in tracks if isinstance(track, DreamTrack) and track.mind.starts is first.mind.starts]
+        if len(dreams) == len(tracks):
+            return _dream_all(dreams, actions)
+    frames, rewards, ended, _, _ = zip(*(track.step(a) for track, a in zip(tracks, actions, strict=True)), strict=True)
+    return Steps(np.stack(frames), np.array(rewards, np.float32), np.array(ended))
+
+
+def _dream_all(tracks: Sequence[DreamTrack], actions: np.ndarray) -> Steps:
+    """One step of dreams that go on from the same moments: the first one's mind dreams them all."""
+    agent, minds = tracks[0].agent, [track.mind for track in tracks]
+    own = torch.from_numpy(agent.actions.from_stock(actions)).to(minds[0].device)
+    with own_settings(), torch.no_grad():
+        minds[0].present = tuple(map(torch.cat, zip(*(mind.present for mind in minds), strict=True)))
+        step = sound(minds[0].step(own))
+        frames = agent.vision.decode(step.final_observation[:, : agent.vision.latent])
+        for mind, *present in zip(minds, *(part.split(1) for part in minds[0].present), strict=True):
+            mind.present = tuple(present)
+    return Steps(frames.cpu().numpy(), step.reward.cpu().numpy(), step.terminated.cpu().numpy())
+
+
+def open_worlds(config: TrackConfig, count: int) -> list[Track]:
+    """`count` tracks that `config` describes; if they are dreams, of one agent.
+
+    Raises:
+        ValueError: as of `open_world`.
+    """
+    if not config.dream or not count:
+        return [open_world(config) for _ in range(count)]
+    first = open_world(config)
+    return [first, *(DreamTrack(first.agent) for _ in range(count - 1) if isinstance(first, DreamTrack))]
 
 
 def open_world(config: TrackConfig) -> Track:
