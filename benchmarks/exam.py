@@ -14,11 +14,12 @@ from typing import Any
 from benchmarks.ablations import whole_scores
 from benchmarks.scores import table
 from dreamlap.config.parts import EXAM
-from dreamlap.evaluation import evaluate
-from dreamlap.files import replacing, write_json
+from dreamlap.device import cores
+from dreamlap.evaluation import Asked, scores_kept
+from dreamlap.files import replacing
 from dreamlap.named import PRETRAINED
 from dreamlap.progress import console
-from dreamlap.scores import read_score, told
+from dreamlap.scores import told
 from dreamlap.show.exam import PUBLISHED, draw_exam
 
 TRACKS = range(900_000, 900_100)
@@ -28,23 +29,18 @@ UNDISTURBED = "undisturbed"
 
 def main() -> None:
     """Drive what is not there yet, and write the page."""
-    for agent in sys.argv[1:] or sorted(path.parent.name for path in PRETRAINED.glob("*/agent.json")):
-        for variant in (UNDISTURBED, *EXAM):
-            one(agent, variant)
+    agents = sys.argv[1:] or sorted(path.parent.name for path in PRETRAINED.glob("*/agent.json"))
+    scores_kept([asked(agent, variant) for agent in agents for variant in (UNDISTURBED, *EXAM)], cores())
     draw_exam(PICTURE, seed=TRACKS[0])
     with replacing(PAGE) as partial:
         partial.write_text(page(whole_scores(RAW)), "utf-8")
     console.print(f"wrote {PAGE}")
 
 
-def one(agent: str, variant: str) -> None:
+def asked(agent: str, variant: str) -> Asked:
     """One agent and one way of disturbing it."""
-    raw = RAW / f"{Path(agent).name}-{variant}.json"
-    if raw.exists() and read_score(raw, whole=False)["complete"]:
-        return
-    console.rule(raw.stem)
     track = "fast" if variant == UNDISTURBED else f"fast-{variant}"
-    write_json(raw, evaluate(agent, TRACKS, 2, track, raw))
+    return Asked(agent, TRACKS, RAW / f"{Path(agent).name}-{variant}.json", track)
 
 
 def page(found: dict[str, dict[str, Any]]) -> str:

@@ -63,27 +63,28 @@ def evaluate(
             infinite; or a dream is asked for, and the driver cannot drive there.
         Stopped: it was interrupted.
     """
-    return evaluate_each([Asked(driver, seeds, file)], workers, track)[0]
+    return evaluate_each([Asked(driver, seeds, file, track)], workers)[0]
 
 
 class Asked(NamedTuple):
-    """Who is to drive which tracks, and the file that the score will be in: as in `evaluate`."""
+    """Who is to drive what, and the file that the score will be in: as in `evaluate`."""
 
     driver: Candidate
     seeds: Sequence[int]
     file: Path | None = None
+    track: str = "stock"
 
 
 @checked
-def evaluate_each(asked: Sequence[Asked], workers: Annotated[int, WORKERS] = 2, track: str = "stock") -> list[dict[str, Any]]:
-    """The score of each of several drivers, as `evaluate` makes it. No process waits for the last drive of another driver.
+def evaluate_each(asked: Sequence[Asked], workers: Annotated[int, WORKERS] = 2) -> list[dict[str, Any]]:
+    """Several scores, each as `evaluate` makes it. No process waits for the last drive of another score.
 
     Raises:
         Refused, Stopped: as `evaluate`.
     """
-    together = SIDE_BY_SIDE if is_fast(track) else 1
     made, jobs = [], []
-    for number, (driver, seeds, file) in enumerate(asked):
+    for number, (driver, seeds, file, track) in enumerate(asked):
+        together = SIDE_BY_SIDE if is_fast(track) else 1
         seeds = _whole_numbers(seeds)
         label = _label(driver, seeds, track)
         made.append(begun := {"returns": [], "steps": [], "laps": 0} | _begun(file, label, together) | label)
@@ -92,7 +93,11 @@ def evaluate_each(asked: Sequence[Asked], workers: Annotated[int, WORKERS] = 2, 
         jobs += [_Job(number, drive, seeds[start : start + together]) for start in starts]
     already = sum(len(each["returns"]) for each in made)
     try:
-        with meter(f"drives {track} tracks", sum(len(each["seeds"]) for each in made), already) as bar:
+        with meter(
+            f"drives {' and '.join(dict.fromkeys(each.track for each in asked))} tracks",
+            sum(len(each["seeds"]) for each in made),
+            already,
+        ) as bar:
             driven = in_parallel(_drive, jobs, min(workers, max(1, len(jobs))))
             for (number, _, _), results in zip(jobs, driven, strict=True):
                 for total, steps, lap in results:
@@ -199,14 +204,14 @@ def _incomplete(file: Path | None) -> dict[str, Any] | None:
 
 def score_kept(path: Path, agent: Path, seeds: Sequence[int], workers: int, track: str = "stock") -> dict[str, Any]:
     """The score in the file `path`, if it is that of this agent on these tracks; if not, it is made and kept there."""
-    return scores_kept([Asked(agent, seeds, path)], workers, track)[0]
+    return scores_kept([Asked(agent, seeds, path, track)], workers)[0]
 
 
-def scores_kept(asked: Sequence[Asked], workers: int, track: str = "stock") -> list[dict[str, Any]]:
+def scores_kept(asked: Sequence[Asked], workers: int) -> list[dict[str, Any]]:
     """The score in each of the files, if it is that of its agent on these tracks. The others are made and kept there."""
-    found = {number: _kept(each, track) for number, each in enumerate(asked)}
+    found = {number: _kept(each) for number, each in enumerate(asked)}
     missing = [number for number, kept in found.items() if kept is None]
-    made = evaluate_each([asked[number] for number in missing], workers, track) if missing else []
+    made = evaluate_each([asked[number] for number in missing], workers) if missing else []
     for number, result in zip(missing, made, strict=True):
         found[number] = result
         if file := asked[number].file:
@@ -214,8 +219,8 @@ def scores_kept(asked: Sequence[Asked], workers: int, track: str = "stock") -> l
     return [result for result in found.values() if result]
 
 
-def _kept(asked: Asked, track: str) -> dict[str, Any] | None:
-    driver, seeds, path = asked
+def _kept(asked: Asked) -> dict[str, Any] | None:
+    driver, seeds, path, track = asked
     if path is None or not path.exists():
         return None
     try:

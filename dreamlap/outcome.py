@@ -111,8 +111,8 @@ def _choose(run: Run, stage: Stage) -> float:
 
     def drive(tracks: dict[int, range]) -> Returns:
         files = {number: stage.folder / f"round-{number}-from-{seeds.start}.json" for number, seeds in tracks.items()}
-        asked = [Asked(folders[number], seeds, files[number]) for number, seeds in tracks.items()]
-        return {n: score["returns"] for n, score in zip(tracks, scores_kept(asked, run.config.workers, "fast"), strict=True)}
+        asked = [Asked(folders[number], seeds, files[number], "fast") for number, seeds in tracks.items()]
+        return {n: score["returns"] for n, score in zip(tracks, scores_kept(asked, run.config.workers), strict=True)}
 
     driven = race(numbers, range(CHOOSING, CHOOSING + config.tracks), drive) if len(numbers) > 1 else {last: []}
     best = min(driven, key=lambda number: rank(driven[number]))

@@ -354,7 +354,7 @@ def test_what_an_interrupted_comparison_says_is_true(
     monkeypatch.setattr(protocol, "drive_lot", interrupted)
     with pytest.raises(SystemExit):
         main(["compare", "champion", "unprivileged", "--workers", "1"])
-    assert "Interrupted. champion: No track was driven to its end." in capsys.readouterr().err
+    assert "Interrupted. No track was driven to its end." in capsys.readouterr().err
     with pytest.raises(Stopped):
         evaluate("champion", [1], 1)
 
@@ -367,11 +367,13 @@ def test_a_kept_score_that_is_broken_is_made_again(tmp_path: Path, pretended: li
     assert pretended == [900_003]
 
 
-def test_several_agents_are_scored_in_one_go_and_each_as_if_alone(tmp_path: Path, agent: Agent):
+def test_several_scores_are_made_in_one_go_and_each_as_if_alone(tmp_path: Path, agent: Agent):
     agent.save(tmp_path / "other")
-    asked = [Asked(driver, range(3), tmp_path / f"{n}.json") for n, driver in enumerate(("champion", tmp_path / "other"))]
-    both = evaluate_each(asked, workers=2, track="fast")
-    assert both == [evaluate(driver, range(3), 1, "fast") for driver, *_ in asked]
+    asked = [
+        Asked(driver, range(3), None, track) for driver in ("champion", tmp_path / "other") for track in ("fast", "fast-bars")
+    ]
+    each = evaluate_each(asked, workers=2)
+    assert each == [evaluate(driver, range(3), 1, track) for driver, _, _, track in asked]
 
 
 def test_of_several_scores_those_that_are_missing_are_made(tmp_path: Path, pretended: list[int]):

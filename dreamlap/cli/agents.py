@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -57,7 +57,7 @@ def evaluate(
     tracks = seed_range(seeds, final)
     if not exam:
         with on_cluster(cluster):
-            _score(agent, tracks, workers, track, json)
+            _score([(agent, tracks, json, track)], workers)
         return
     if track not in ("stock", "fast"):
         raise Refused(f"--exam disturbs the frames of the stock or of the fast track, not --track {track}")
@@ -67,28 +67,30 @@ def evaluate(
         raise Refused("--exam makes three scores: give --json a file, such as exam.json for exam-colours.json and two more")
     from dreamlap.show.exam import beside_published
 
-    made = {}
+    files = [json and json.with_stem(f"{json.stem}-{variant}") for variant in EXAM]
     with on_cluster(cluster):
-        for variant in EXAM:
-            file = json and json.with_stem(f"{json.stem}-{variant}")
-            made[variant] = _score(agent, tracks, workers, f"{track}-{variant}", file)
-    console.print(beside_published(made))
+        made = _score([(agent, tracks, file, f"{track}-{each}") for each, file in zip(EXAM, files, strict=True)], workers)
+    console.print(beside_published(dict(zip(EXAM, made, strict=True))))
 
 
-def _score(agent: Path, tracks: Sequence[int], workers: int, track: str, json: Path | None) -> dict[str, Any]:
-    """Drive, tell and write one score."""
-    with _told_beside(json, what := f"on {len(tracks)} tracks"):
-        from dreamlap.evaluation import Stopped
-        from dreamlap.evaluation import evaluate as measure
+def _score(asked: Sequence[tuple[Path, Sequence[int], Path | None, str]], workers: int) -> list[dict[str, Any]]:
+    """Drive, tell and write scores: each of an agent, tracks, a file and the kind of track."""
+    with ExitStack() as stack:
+        for _, tracks, file, _ in asked:
+            stack.enter_context(_told_beside(file, f"on {len(tracks)} tracks"))
+        from dreamlap.evaluation import Asked, Stopped, evaluate_each
         from dreamlap.scores import headline
 
+        files = [None if file == STDOUT else file for _, _, file, _ in asked]
         try:
-            result = measure(agent, tracks, workers, track, None if json == STDOUT else json)
+            made = evaluate_each([Asked(*each)._replace(file=file) for each, file in zip(asked, files, strict=True)], workers)
         except Stopped as stopped:
             raise KeyboardInterrupt(stopped.told) from None
-        console.print(headline(result))
-    _write_result(json, result, what)
-    return result
+        for result in made:
+            console.print(headline(result))
+    for (_, tracks, file, _), result in zip(asked, made, strict=True):
+        _write_result(file, result, f"on {len(tracks)} tracks")
+    return made
 
 
 @contextmanager
@@ -151,22 +153,22 @@ def compare(
         cluster: A Ray cluster drives instead: `ray`, `auto`, or the address of its head (see `run`).
     """
     seed_range(seeds, final)
-    from dreamlap.evaluation import Stopped
-    from dreamlap.evaluation import evaluate as measure
+    from dreamlap.evaluation import Asked, Stopped, evaluate_each
     from dreamlap.scores import compare as pair
     from dreamlap.scores import difference, headline
 
     scores = _scores_of(first, second)
     tracks, track = _tracks_for(scores, seeds, final)
     with _told_beside(json, what := f"on {len(tracks)} tracks"):
-        made = []
-        with on_cluster(cluster):
-            for path, score in zip((first, second), scores, strict=True):
-                try:
-                    made.append(score or measure(path, tracks, workers, track))
-                except Stopped as stopped:
-                    raise KeyboardInterrupt(f"{path}: {stopped.told}") from None
-                console.print(f"{path}: {headline(made[-1])}")
+        missing = [Asked(path, tracks, None, track) for path, score in zip((first, second), scores, strict=True) if not score]
+        try:
+            with on_cluster(cluster):
+                driven = iter(evaluate_each(missing, workers) if missing else ())
+        except Stopped as stopped:
+            raise KeyboardInterrupt(stopped.told) from None
+        made = [score or next(driven) for score in scores]
+        for path, score in zip((first, second), made, strict=True):
+            console.print(f"{path}: {headline(score)}")
         result = pair(*made)
         console.print(difference(result))
     _write_result(json, result, what)
