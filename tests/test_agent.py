@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 import dreamlap
 from dreamlap.agent import PARTS, Agent, AgentConfig, Starts, build_agent, load_agent
-from dreamlap.control import ControllerConfig, Linear
+from dreamlap.cli.runs import parse
+from dreamlap.control import ActorCritic, ControllerConfig, Linear
 from dreamlap.control.linear import Population
 from dreamlap.drivers import AgentDriver
 from dreamlap.errors import Refused
@@ -152,6 +153,16 @@ def test_the_papers_controller_has_867_numbers():
     assert isinstance(linear, Linear)
     assert sum(p.numel() for p in Linear(32, 256, 3).parameters()) == 867
     assert sum(p.numel() for p in build_agent(config).vision.parameters()) == 4_348_547
+
+
+def test_an_actor_without_hidden_layers_is_the_papers_controller():
+    paper = parse("run", ["demo", "--controller.widths", "--track.actions", "stock"]).config
+    controller = build_agent(paper.agent).controller
+    assert isinstance(controller, ActorCritic)
+    assert sum(p.numel() for p in controller.actor.parameters()) == 867
+    like, seen = Linear(32, 256, 3), torch.randn(5, 288)
+    like.layer.load_state_dict(controller.actor[-1].state_dict())
+    torch.testing.assert_close(controller.act(seen), like.act(seen))
 
 
 def test_a_population_is_its_candidates_side_by_side():

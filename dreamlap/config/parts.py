@@ -93,6 +93,9 @@ class ControllerConfig:
     """Whether C sees h beside z; without it M only serves as the dream."""
     bias: bool = True
     """Whether a linear C has a bias: 867 numbers for z 32 and h 256 with it, the paper's; 3,840 for z 1024 without."""
+    widths: Annotated[tuple[int, ...], least(1, 4096)] = (128, 64)
+    """Widths of the actor's hidden layers. None (`--controller.widths`, and nothing after it): it is one matrix, as a linear C
+    is, but trained by PPO. The critic, which drives no car, keeps its own."""
     state_dependent_std: bool = False
     """Whether an actor-critic's exploring noise depends on what it sees, or is the same wherever the car is. Where a car stands
     before a corner, steering changes nothing: there noise can grow, and still be small where the car is fast."""

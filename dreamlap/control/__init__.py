@@ -21,7 +21,7 @@ def build_controller(config: ControllerConfig, latent: int, hidden: int, action:
     seen = hidden if config.sees_memory else 0
     if config.kind == "linear":
         return Linear(latent, seen, action, config.bias)
-    return ActorCritic(latent, seen, action, state_dependent_std=config.state_dependent_std)
+    return ActorCritic(latent, seen, action, config.widths, config.state_dependent_std)
 
 
 def bounded(action: Tensor, form: ActionForm) -> Tensor:

@@ -10,6 +10,8 @@ from torch.distributions import Independent, Normal
 from dreamlap.clamp import clamp
 
 LOG_STD_RANGE = (-3.0, 0.5)
+CRITIC = (128, 64)
+"""Widths of the critic's hidden layers."""
 
 
 class ActorCritic(nn.Module):
@@ -18,13 +20,14 @@ class ActorCritic(nn.Module):
     def __init__(
         self, latent: int, hidden: int, action: int, widths: Sequence[int] = (128, 64), state_dependent_std: bool = False
     ):
-        """`state_dependent_std`: whether the noise depends on [z, h] (as in Haarnoja et al. 2018), or not."""
+        """`widths`: of the actor's hidden layers; without any it is one matrix, the paper's C. `state_dependent_std`: whether
+        the noise depends on [z, h] (as in Haarnoja et al. 2018), or not."""
         super().__init__()
         self.inputs = latent + hidden
         self.actor = _network(self.inputs, widths, action, gain=0.01)
-        self.critic = _network(self.inputs, widths, 1, gain=1.0)
+        self.critic = _network(self.inputs, CRITIC, 1, gain=1.0)
         self.log_std = nn.Parameter(torch.empty(action))
-        self.spread = nn.Linear(widths[-1], action, bias=False) if state_dependent_std else None
+        self.spread = nn.Linear((self.inputs, *widths)[-1], action, bias=False) if state_dependent_std else None
         self.explore(math.exp(-1.0))
 
     def explore(self, std: float) -> None:
