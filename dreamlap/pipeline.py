@@ -27,6 +27,7 @@ from dreamlap.errors import Refused
 from dreamlap.estimate import duration
 from dreamlap.history import timed
 from dreamlap.learn.cmaes import train_cmaes
+from dreamlap.learn.critic import Critic
 from dreamlap.learn.distillation import distill
 from dreamlap.learn.memory import dream_starts, fit_memory
 from dreamlap.learn.ppo import dreams, train_ppo
@@ -326,12 +327,15 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
         driver, autocast = copy.deepcopy(agent).to("cpu"), choose_autocast(config.precision, torch.device("cpu"))
     driven = partial(awake_fitness, driver, config.workers, autocast)
     cmaes = cmaes if awake else replace(cmaes, first_rollouts=0)
-    fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes)
-    real = driven(replace(cmaes, steps=LIMIT, leaving_penalty=0.0, off_road_penalty=0.0))
+    critic = None
+    if cmaes.gamma < 1 and not awake:
+        critic = Critic(linear_of(agent).inputs, cmaes.gamma, run.seed("critic", number), agent.state.device)
+    fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes, critic)
+    real = driven(replace(cmaes, gamma=1.0, steps=LIMIT, leaving_penalty=0.0, off_road_penalty=0.0))
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
     seen = torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1) if agent.starts else None
-    return train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen)
+    return train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen, critic)
 
 
 def restore(stage: Stage, **parts: torch.nn.Module) -> None:

@@ -225,6 +225,8 @@ def check(config: Config, data: Path | None, until: str = "controller") -> dict[
         inputs = build_controller(config.controller, config.vision.latent, config.memory.hidden, 1).inputs
         if config.cmaes.directions > inputs:
             raise Refused(f"--cmaes.directions {config.cmaes.directions}: C sees {inputs} numbers, so it can be at most that")
+        if config.cmaes.gamma < 1 and config.controller.mind == "awake":
+            raise Refused(f"--cmaes.gamma {config.cmaes.gamma:g}: the critic learns in dreams; in the real environment it is 1")
     return places
 
 

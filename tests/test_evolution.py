@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ import torch
 from corridor import Corridor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from dreamlap.agent import Agent
-from dreamlap.control import Linear
+from dreamlap.agent import Agent, build_agent
+from dreamlap.control import ControllerConfig, Linear
 from dreamlap.device import choose_autocast
 from dreamlap.errors import Refused
 from dreamlap.learn.cmaes import (
@@ -23,7 +24,17 @@ from dreamlap.learn.cmaes import (
     strategy_from,
     train_cmaes,
 )
-from dreamlap.learn.rollouts import Rollouts, awake_fitness, candidates_in_a_lot, fitness_in
+from dreamlap.learn.critic import Critic, Trace
+from dreamlap.learn.rollouts import (
+    Rollouts,
+    Tracer,
+    awake_fitness,
+    candidates_in_a_lot,
+    dream_fitness,
+    fitness_in,
+    linear_of,
+)
+from dreamlap.mind import DreamConfig
 from dreamlap.mind.interface import Step
 from dreamlap.protocol import SELECTION_SEEDS
 from dreamlap.run import Stage
@@ -356,3 +367,58 @@ def test_an_evolution_that_an_older_version_began_goes_on_as_it_began(tmp_path: 
 )
 def test_a_small_generation_is_not_cut_so_finely_that_v_sees_frames_one_by_one(candidates: int, rollouts: int, together: int):
     assert candidates_in_a_lot(candidates, rollouts) == together
+
+
+def test_a_critic_learns_what_comes_after_the_end_of_a_dream():
+    critic = Critic(2, gamma=0.5, seed=0, device=torch.device("cpu"))
+    seen, on = torch.ones(10, 64, 2), torch.ones(10, 64, dtype=torch.bool)
+    ended = torch.zeros_like(on)
+    ended[9] = True
+    for _ in range(60):
+        after = torch.where(ended, critic.value(seen), 0.0)
+        critic.learn(Trace(seen, torch.ones(10, 64), on, ended, after))
+    assert critic.value(torch.ones(2)).item() == pytest.approx(2.0, abs=0.1)  # 1 + 0.5 + 0.25 + ...
+
+
+def test_what_the_critic_expects_counts_where_a_rollout_is_cut_off_and_not_where_it_ends(monkeypatch: pytest.MonkeyPatch):
+    mind, like = Corridor(6), Linear(2, 0, 1)
+    config = CMAESConfig(population=3, rollouts=2, steps=10, gamma=0.9)
+    critic = Critic(2, 0.9, 0, torch.device("cpu"))
+    monkeypatch.setattr(critic, "value", lambda observation: torch.full(observation.shape[:-1], 7.0))
+
+    def earned(**other: Any) -> tuple[list[float], Trace]:
+        tracer = Tracer(critic, 3)
+        found = fitness_in(mind, like, torch.zeros(3, 3), [1, 2], replace(config, **other), tracer)
+        return found.earned.flatten().tolist(), tracer.trace
+
+    rewards = 0.5 * sum(0.9**t for t in range(10))
+    returns, trace = earned()
+    assert returns == pytest.approx([rewards + 0.9**10 * 7] * 6)
+    assert trace.seen.shape == (10, 3, 2)
+    assert trace.on.all()
+    assert trace.ended.tolist() == [[False] * 3] * 9 + [[True] * 3]
+    assert trace.after.tolist() == [[0.0] * 3] * 9 + [[7.0] * 3]
+    monkeypatch.setattr(mind, "step", lambda action: Corridor.step(mind, action)._replace(reward=-torch.ones(len(action))))
+    returns, trace = earned(patience=4)  # nothing earned: it ends, and nothing comes after
+    assert returns == pytest.approx([-sum(0.9**t for t in range(4))] * 6)
+    assert trace.after.abs().sum() == 0
+
+
+def test_an_evolution_with_a_critic_resumes_to_the_same(agent: Agent, tmp_path: Path):
+    config = CMAESConfig(population=4, rollouts=2, steps=6, gamma=0.9, final_tracks=1)
+
+    def evolve(name: str, generations: int) -> torch.Tensor:
+        driver = build_agent(replace(agent.config, controller=ControllerConfig("linear")))
+        driver.memory.load_state_dict(agent.memory.state_dict())
+        driver.starts = agent.starts
+        critic = Critic(linear_of(driver).inputs, config.gamma, 0, torch.device("cpu"))
+        fitness = dream_fitness(driver, DreamConfig(), config, critic)
+        train_cmaes(
+            Stage(tmp_path / name), linear_of(driver), fitness, replace(config, generations=generations), 0, critic=critic
+        )
+        assert critic.lessons == generations
+        return parameters_to_vector(driver.controller.parameters())
+
+    whole = evolve("whole", 5)
+    evolve("broken", 3)
+    assert torch.equal(evolve("broken", 5), whole)

@@ -149,6 +149,9 @@ class CMAESConfig:
     """The most steps of all rollouts together: the generation in which they are reached is the last. 0: no limit."""
     patience: Annotated[int, least(1)] = 100
     """Steps of the track without a reward after which a rollout ends, for all candidates alike."""
+    gamma: Annotated[float, above(0, 1)] = 1.0
+    """Discount a step. Below 1, as of PPO (0.99), a critic learns from what is dreamed, and its estimate stands for what comes
+    after the last step of a dream. 1: nothing counts but the rollout itself."""
     sigma: Annotated[float, above(0)] = 1.0
     """Initial standard deviation along each coordinate: a step of 1 changes an action, before tanh, by 1 on average. Along all
     weights, it is that of z, of h and of the bias as a whole."""

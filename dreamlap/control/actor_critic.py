@@ -24,8 +24,8 @@ class ActorCritic(nn.Module):
         the noise depends on [z, h] (as in Haarnoja et al. 2018), or not."""
         super().__init__()
         self.inputs = latent + hidden
-        self.actor = _network(self.inputs, widths, action, gain=0.01)
-        self.critic = _network(self.inputs, CRITIC, 1, gain=1.0)
+        self.actor = network(self.inputs, widths, action, gain=0.01)
+        self.critic = network(self.inputs, CRITIC, 1, gain=1.0)
         self.log_std = nn.Parameter(torch.empty(action))
         self.spread = nn.Linear((self.inputs, *widths)[-1], action, bias=False) if state_dependent_std else None
         self.explore(math.exp(-1.0))
@@ -65,7 +65,7 @@ def normal(mean: Tensor, deviation: Tensor) -> Independent:
     return Independent(Normal(mean, deviation, validate_args=False), 1, validate_args=False)
 
 
-def _network(inputs: int, widths: Sequence[int], outputs: int, gain: float) -> nn.Sequential:
+def network(inputs: int, widths: Sequence[int], outputs: int, gain: float) -> nn.Sequential:
     """An MLP with orthogonal weights (Engstrom et al. 2020 show that PPO depends on it); `gain` scales the last layer."""
     layers: list[nn.Module] = []
     for width in widths:

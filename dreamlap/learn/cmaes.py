@@ -21,6 +21,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from dreamlap.config.training import CMAESConfig
 from dreamlap.control.linear import Linear
 from dreamlap.errors import Refused
+from dreamlap.learn.critic import Critic
 from dreamlap.learn.rollouts import Fitness
 from dreamlap.progress import meter
 from dreamlap.run import Stage
@@ -45,11 +46,14 @@ def train_cmaes(
     test: Fitness | None = None,
     show: Callable[[Tensor, int], None] | None = None,
     seen: Tensor | None = None,
+    critic: Critic | None = None,
 ) -> int:
     """Evolve `controller` in place -> how many steps the candidates' rollouts took.
 
     It becomes the search mean of the last generation. If `test`, the real environment, is there, it becomes what drives best in
     it: that, the last generation's best candidate, or the average of the latest third of all search means.
+
+    `critic` is the one that `fitness` asks: the checkpoint keeps it.
 
     `show` is given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may see: see
     `search_basis`.
@@ -69,6 +73,8 @@ def train_cmaes(
     rollouts, noise = saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0))
     spread = saved.get("spread", torch.ones(len(basis)))  # what a version measured that kept none
     sigmas = list(saved.get("sigmas", []))
+    if critic and "critic" in saved:
+        critic.load_state_dict(saved["critic"])
     kept = {"start": start, "basis": basis, "spread": spread, "fitness": told, "sigmas": sigmas}
     strategy, means = strategy_from(spread.numpy(), config, seed), list[np.ndarray]()
 
@@ -118,7 +124,8 @@ def train_cmaes(
             if noise > NOISE and rollouts < config.rollouts:
                 more = min(config.rollouts, rollouts + -(-rollouts // 3))
                 rollouts, noise = more, noise * rollouts / more
-            stage.save(len(told) - first, kept | {"effort": (rollouts, noise), "steps": steps})
+            learned = {"critic": critic.state_dict()} if critic else {}
+            stage.save(len(told) - first, kept | learned | {"effort": (rollouts, noise), "steps": steps})
             best, mean = measured.max().item(), measured.mean().item()
             real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
             figures = {"best": best, "mean": mean, "sigma": sigmas[-1], "noise": noise, "rollouts": len(seeds), "steps": steps}
@@ -132,7 +139,7 @@ def train_cmaes(
     chosen = int(test(finalists, tracks).earned.mean(1).argmax()) if test else 0
     vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
     last = {"effort": (rollouts, noise), "steps": steps, "controller": controller.state_dict()}
-    stage.save(len(told) - first, kept | last)
+    stage.save(len(told) - first, kept | last | ({"critic": critic.state_dict()} if critic else {}))
     return steps
 
 

@@ -4,7 +4,7 @@ Letters: P population, R rollouts a candidate, D weights.
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from dreamlap.config.training import CMAESConfig
 from dreamlap.control.linear import Linear, Population, act
 from dreamlap.device import Autocast
 from dreamlap.errors import Refused
+from dreamlap.learn.critic import Critic, Trace
 from dreamlap.learn.loop import shards
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind
 from dreamlap.mind.interface import Step
@@ -41,6 +42,8 @@ Fitness = Callable[[Tensor, list[int]], Rollouts]
 
 SHARDS = 4
 """Into how many shards the candidates of a generation are cut, to dream side by side."""
+TRACED = 256
+"""Rollouts of a generation that a critic learns from."""
 STRETCH = 20
 """Steps that a GPU makes all candidates dream before it is asked whether any of them still earns."""
 LOT, WORTH_A_LOT = 24, 8
@@ -56,19 +59,25 @@ def linear_of(agent: Agent) -> Linear:
     return agent.controller
 
 
-def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig) -> Fitness:
-    """All rollouts of the candidates side by side in dreams, in shards of some candidates each."""
+def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig, critic: Critic | None = None) -> Fitness:
+    """All rollouts of the candidates side by side in dreams, in shards of some candidates each. The `critic` learns from
+    some of them."""
     shares = torch.arange(config.population).chunk(shards(SHARDS, agent.state.device))
     minds = [Dream(agent, len(share) * config.rollouts, replace(dream, horizon=config.steps)) for share in shares]
-    if agent.state.device.type == "cuda":
+    if agent.state.device.type == "cuda" and not critic:
         recorded = Recorded(partial(_stretch, minds[0], config))
         return lambda candidates, seeds: _fitness_on_gpu(minds[0], linear_of(agent), candidates, seeds, recorded)
 
     def fitness(candidates: Tensor, seeds: list[int]) -> Rollouts:
-        def dreamed(shard: int) -> Rollouts:
-            return fitness_in(minds[shard], linear_of(agent), candidates[shares[shard]], seeds, config)
+        tracers = [Tracer(critic, -(-TRACED // len(minds))) if critic else None for _ in minds]
 
-        return _of_all(side_by_side(dreamed, range(len(minds)), agent.state.device))
+        def dreamed(shard: int) -> Rollouts:
+            return fitness_in(minds[shard], linear_of(agent), candidates[shares[shard]], seeds, config, tracers[shard])
+
+        rollouts = _of_all(side_by_side(dreamed, range(len(minds)), agent.state.device))
+        if critic:
+            critic.learn(joined([tracer.trace for tracer in tracers if tracer]))
+        return rollouts
 
     return fitness
 
@@ -126,31 +135,78 @@ class Tally(NamedTuple):
         zeros, ones = torch.zeros(rollouts, device=device), torch.ones(rollouts, device=device)
         return Tally(zeros, zeros, ones, ones.bool())
 
-    def after(self, step: Step, config: CMAESConfig, patience: int) -> "Tally":
-        """One step on. C pays `leaving_penalty` whenever it leaves the road, as PPO's does, and `off_road_penalty` for every
-        step beside it."""
+    def gain(self, step: Step, config: CMAESConfig) -> Tensor:
+        """What a step counts, (N,). C pays `leaving_penalty` whenever it leaves the road, as PPO's does, and
+        `off_road_penalty` for every step beside it."""
         leaving = step.off_road * (1 - self.off)
-        gain = step.reward - config.leaving_penalty * leaving - config.off_road_penalty * step.off_road
+        return step.reward - config.leaving_penalty * leaving - config.off_road_penalty * step.off_road
+
+    def after(self, step: Step, gain: Tensor, patience: int) -> "Tally":
+        """One step on."""
         idle = (self.idle + 1).masked_fill(step.reward > 0, 0.0)
         on = self.on & ~(step.terminated | step.truncated) & (idle < patience)
         return Tally(torch.where(self.on, self.earned + gain, self.earned), idle, step.off_road, on)
 
 
+class Tracer:
+    """Keeps what the first rollouts see and earn, for a critic; and asks it where a rollout is cut off."""
+
+    def __init__(self, critic: Critic, count: int):
+        self.critic, self.count, self.steps = critic, count, list[Trace]()
+
+    def follow(self, rows: Tensor, seen: Tensor, step: Step, gain: Tensor, over: Tensor, rollouts: int) -> Tensor:
+        """One step of some rollouts `rows` (N,), of `rollouts` in all -> what comes after it, (N,): the critic's estimate
+        where the clock ended a rollout. `over` (N,): it ended."""
+        after = torch.where(step.truncated, self.critic.value(step.final_observation), 0.0)
+        here, count = rows < self.count, min(self.count, rollouts)
+        at = rows[here]
+
+        def spread(part: Tensor) -> Tensor:
+            return part.new_zeros(count, *part.shape[1:]).index_copy(0, at, part[here])
+
+        on = torch.ones_like(over)
+        self.steps.append(Trace(*map(spread, (seen, gain, on, over, after))))
+        return after
+
+    @property
+    def trace(self) -> Trace:
+        """All steps."""
+        return Trace(*map(torch.stack, zip(*self.steps, strict=True)))
+
+
+def joined(traces: Sequence[Trace]) -> Trace:
+    """The rollouts of several traces as those of one; the shorter ones have ended."""
+    steps = max(len(trace.gain) for trace in traces)
+
+    def lengthened(part: Tensor) -> Tensor:
+        return torch.cat([part, part.new_zeros(steps - len(part), *part.shape[1:])])
+
+    return Trace(*(torch.cat([lengthened(part) for part in parts], 1) for parts in zip(*traces, strict=True)))
+
+
 @torch.no_grad()
-def fitness_in(mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig) -> Rollouts:
+def fitness_in(
+    mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig, tracer: Tracer | None = None
+) -> Rollouts:
     """What candidates (P, D) do in the rollouts `seeds` (R,), all P R of them side by side in `mind`.
 
-    A rollout counts until its first end, or until it has earned nothing for `patience` steps.
+    A rollout counts until its first end, or until it has earned nothing for `patience` steps. With a `tracer`, what its critic
+    expects after the last step counts as well.
     """
     drivers = Population(like, candidates.to(mind.device), len(seeds))
     observation = mind.reset(seeds * len(candidates))
     rows, tally = torch.arange(len(observation), device=mind.device), Tally.begun(len(observation), mind.device)
     track, decisions = mind.agent.config.track, 0
     earned, patience = tally.earned.clone(), track.decisions(config.patience)
-    for _ in range(config.steps):
+    for number in range(config.steps):
         decisions += len(rows)
         step = mind.step(drivers.act(observation))
-        tally, observation = tally.after(step, config, patience), step.observation
+        gain, before = tally.gain(step, config), tally
+        tally = tally.after(step, config.gamma**number * gain, patience)
+        if tracer:
+            after = tracer.follow(rows, observation, step, gain, ~tally.on, len(earned))
+            tally = tally._replace(earned=tally.earned + config.gamma ** (number + 1) * after.masked_fill(~before.on, 0.0))
+        observation = step.observation
         earned[rows] = tally.earned
         if not tally.on.all():
             on = tally.on
@@ -184,7 +240,8 @@ def _stretch(mind: Dream, config: CMAESConfig, weight: Tensor, bias: Tensor, *no
     patience = mind.agent.config.track.decisions(config.patience)
     for _ in range(STRETCH):
         step = mind.step(act(weight, bias, observation))
-        tally, observation = tally.after(step, config, patience), step.observation
+        gain = tally.gain(step, config)
+        tally, observation = tally.after(step, gain, patience), step.observation
     return observation, *tally, *mind.present
 
 
