@@ -103,16 +103,28 @@ TOY = Config(
         population=32,
         rollouts=32,
         steps=50,
-        sigma=0.1,
+        budget=500_000,
+        gamma=0.99,
+        sigma=0.5,
+        final_sigma=0.25,
+        mean_rate=0.5,
         diagonal=True,
-        weight_decay=0.1,
-        leaving_penalty=20.0,
+        weight_decay=0.5,
+        leaving_penalty=10.0,
         test_every=10,
     ),
-    rounds=RoundsConfig(rounds=19, episodes=16, reverse=0.0, memory_updates=100, controller_updates=10),
+    rounds=RoundsConfig(
+        rounds=19,
+        episodes=16,
+        random_start=0.0,
+        reverse=0.0,
+        memory_updates=100,
+        controller_updates=10,
+        penalty_growth=12.0,
+    ),
     selection=SelectionConfig(candidates=6, tracks=100),
 )
-TOY_IN_AN_HOUR = replace(TOY, vision_training=replace(TOY.vision_training, updates=6000, kl_warmup=6000))
+TOY_IN_AN_HOUR = replace(TOY, vision_training=replace(TOY.vision_training, updates=3500, kl_warmup=3500))
 
 RL = Config(
     collect=CollectConfig(correlated=300, autopilot=0, steps=300, random_start=0.9),
