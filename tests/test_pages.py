@@ -83,6 +83,7 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
                 patch.setattr(module, "checked", lambda verb, checked=checked: checked(functools.wraps(verb)(stop)))
         for begins in ("dreamlap.plan.Run", "dreamlap.expert_run.run_expert"):
             patch.setattr(begins, stop)
+        patch.setattr("dreamlap.cli.runs.check_named", lambda *_: None)  # a page names folders that a reader has
         with pytest.raises((Parsed, SystemExit)) as ended:
             main(words)
     assert isinstance(ended.value, Parsed) or not ended.value.code
