@@ -24,10 +24,9 @@ from dreamlap.learn.cmaes import (
     strategy_from,
     train_cmaes,
 )
-from dreamlap.learn.critic import Critic, Trace
+from dreamlap.learn.critic import Critic, Trace, Tracer
 from dreamlap.learn.rollouts import (
     Rollouts,
-    Tracer,
     awake_fitness,
     candidates_in_a_lot,
     dream_fitness,

@@ -8,6 +8,7 @@ are those of Schulman et al. (2016), eq. 16.
 Letters: T steps, N rollouts, I inputs.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from dreamlap.control.actor_critic import CRITIC, network
 from dreamlap.learn.ppo import advantages
+from dreamlap.mind.interface import Step
 from dreamlap.seeds import generator
 
 LAMBDA = 0.95
@@ -80,3 +82,39 @@ class Critic:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.lessons = state["lessons"]
+
+
+class Tracer:
+    """Keeps what the first rollouts see and earn, for a critic; and asks it where a rollout is cut off."""
+
+    def __init__(self, critic: Critic, count: int):
+        self.critic, self.count, self.steps = critic, count, list[Trace]()
+
+    def follow(self, rows: Tensor, seen: Tensor, step: Step, gain: Tensor, over: Tensor, rollouts: int) -> Tensor:
+        """One step of some rollouts `rows` (N,), of `rollouts` in all -> what comes after it, (N,): the critic's estimate
+        where the clock ended a rollout. `over` (N,): it ended."""
+        after = torch.where(step.truncated, self.critic.value(step.final_observation), 0.0)
+        here, count = rows < self.count, min(self.count, rollouts)
+        at = rows[here]
+
+        def spread(part: Tensor) -> Tensor:
+            return part.new_zeros(count, *part.shape[1:]).index_copy(0, at, part[here])
+
+        on = torch.ones_like(over)
+        self.steps.append(Trace(*map(spread, (seen, gain, on, over, after))))
+        return after
+
+    @property
+    def trace(self) -> Trace:
+        """All steps."""
+        return Trace(*map(torch.stack, zip(*self.steps, strict=True)))
+
+
+def joined(traces: Sequence[Trace]) -> Trace:
+    """The rollouts of several traces as those of one; the shorter ones have ended."""
+    steps = max(len(trace.gain) for trace in traces)
+
+    def lengthened(part: Tensor) -> Tensor:
+        return torch.cat([part, part.new_zeros(steps - len(part), *part.shape[1:])])
+
+    return Trace(*(torch.cat([lengthened(part) for part in parts], 1) for parts in zip(*traces, strict=True)))

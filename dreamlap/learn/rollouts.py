@@ -4,7 +4,7 @@ Letters: P population, R rollouts a candidate, D weights.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache, partial
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from dreamlap.config.training import CMAESConfig
 from dreamlap.control.linear import Linear, Population, act
 from dreamlap.device import Autocast
 from dreamlap.errors import Refused
-from dreamlap.learn.critic import Critic, Trace
+from dreamlap.learn.critic import Critic, Tracer, joined
 from dreamlap.learn.loop import shards
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind
 from dreamlap.mind.interface import Step
@@ -148,42 +148,6 @@ class Tally(NamedTuple):
         return Tally(torch.where(self.on, self.earned + gain, self.earned), idle, step.off_road, on)
 
 
-class Tracer:
-    """Keeps what the first rollouts see and earn, for a critic; and asks it where a rollout is cut off."""
-
-    def __init__(self, critic: Critic, count: int):
-        self.critic, self.count, self.steps = critic, count, list[Trace]()
-
-    def follow(self, rows: Tensor, seen: Tensor, step: Step, gain: Tensor, over: Tensor, rollouts: int) -> Tensor:
-        """One step of some rollouts `rows` (N,), of `rollouts` in all -> what comes after it, (N,): the critic's estimate
-        where the clock ended a rollout. `over` (N,): it ended."""
-        after = torch.where(step.truncated, self.critic.value(step.final_observation), 0.0)
-        here, count = rows < self.count, min(self.count, rollouts)
-        at = rows[here]
-
-        def spread(part: Tensor) -> Tensor:
-            return part.new_zeros(count, *part.shape[1:]).index_copy(0, at, part[here])
-
-        on = torch.ones_like(over)
-        self.steps.append(Trace(*map(spread, (seen, gain, on, over, after))))
-        return after
-
-    @property
-    def trace(self) -> Trace:
-        """All steps."""
-        return Trace(*map(torch.stack, zip(*self.steps, strict=True)))
-
-
-def joined(traces: Sequence[Trace]) -> Trace:
-    """The rollouts of several traces as those of one; the shorter ones have ended."""
-    steps = max(len(trace.gain) for trace in traces)
-
-    def lengthened(part: Tensor) -> Tensor:
-        return torch.cat([part, part.new_zeros(steps - len(part), *part.shape[1:])])
-
-    return Trace(*(torch.cat([lengthened(part) for part in parts], 1) for parts in zip(*traces, strict=True)))
-
-
 @torch.no_grad()
 def fitness_in(
     mind: Mind, like: Linear, candidates: Tensor, seeds: list[int], config: CMAESConfig, tracer: Tracer | None = None
@@ -201,11 +165,11 @@ def fitness_in(
     for number in range(config.steps):
         decisions += len(rows)
         step = mind.step(drivers.act(observation))
-        gain, before = tally.gain(step, config), tally
+        gain = tally.gain(step, config)
         tally = tally.after(step, config.gamma**number * gain, patience)
         if tracer:
             after = tracer.follow(rows, observation, step, gain, ~tally.on, len(earned))
-            tally = tally._replace(earned=tally.earned + config.gamma ** (number + 1) * after.masked_fill(~before.on, 0.0))
+            tally = tally._replace(earned=tally.earned + config.gamma ** (number + 1) * after)
         observation = step.observation
         earned[rows] = tally.earned
         if not tally.on.all():
