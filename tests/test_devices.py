@@ -23,7 +23,7 @@ CONV += ("--rounds.rounds", "0")
 AWAKE = ("--controller.mind", "awake", "--retrain")
 RUNS = {
     "PPO": ((), (*AWAKE, "--ppo.num-envs", "2", "--restarts.controllers", "1", "--restarts.updates", "1")),
-    "CMA-ES": (CONV, (*CONV, "--cmaes.generations", "3"), (*CONV, *AWAKE)),
+    "CMA-ES": (CONV, (*CONV, "--cmaes.generations", "3"), (*CONV, "--cmaes.gamma", "0.9", "--retrain"), (*CONV, *AWAKE)),
 }
 """Commands one after another in a folder: C learns in the dream, goes on from what it saved, learns in the real environment."""
 

@@ -125,6 +125,10 @@ def test_whole_numbers_of_numpy_are_whole_numbers(value: int):
             "--cmaes.rollouts is 129: at most 128 real environments",
         ),
         (["--controller.kind", "linear", "--cmaes.directions", "999"], "--cmaes.directions 999: C sees 96 numbers"),
+        (
+            ["--controller.kind", "linear", "--controller.mind", "awake", "--cmaes.gamma", "0.99"],
+            "--cmaes.gamma 0.99: the critic learns in dreams",
+        ),
         (["--ppo.num_envs", "1", "--ppo.steps", "3", "--ppo.minibatch", "2"], "--ppo.minibatch 2: of 1 x 3 steps"),
         (["--selection.check_steps", "16"], "--selection.check_steps 16"),
         (["--memory.burn_in", "200"], "--selection.check_steps 120"),
