@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dreamlap import systems
-from dreamlap.config.parts import ControllerConfig, MemoryConfig
+from dreamlap.config.parts import ControllerConfig, MemoryConfig, TrackConfig
 from dreamlap.config.run import CollectConfig, Config, RestartConfig, RoundsConfig, SelectionConfig
 from dreamlap.config.training import CMAESConfig, MemoryTraining, PPOConfig, VisionTraining
 from dreamlap.errors import Refused
@@ -74,6 +74,7 @@ LINEAR = replace(
     rounds=replace(CHAMPION.rounds, rounds=0),
     selection=SelectionConfig(candidates=1),
 )
+LINEAR_FROM_SCRATCH = replace(DEMO, track=TrackConfig(actions="stock"), controller=replace(DEMO.controller, widths=()))
 
 DEBUG = Config(
     collect=CollectConfig(random=1, correlated=1, autopilot=2, steps=120),
@@ -149,6 +150,12 @@ PRESETS: dict[str, Preset] = {
         "champion, and the paper's C",
         "6 min",
         "926",
+    ),
+    "linear-from-scratch": Preset(
+        "the demo with the paper's C: one matrix of 867 numbers, which PPO trains in the dream, from nothing",
+        LINEAR_FROM_SCRATCH,
+        "our own",
+        "the demo, and the paper's C",
     ),
     "debug": Preset(
         "a smoke test: everything, as small as it gets, to see that it runs; the car does not learn to drive",
