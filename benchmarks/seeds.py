@@ -103,11 +103,14 @@ def figures(run: Path) -> dict[str, Any]:
 
 def curve(run: RunReader) -> dict[str, Any]:
     """How C learned: what it earned, over the steps that it had learned on."""
-    lines = [line for metrics in run.metrics("controller") for line in metrics]
-    config = run.config
+    rounds, config = list(run.metrics("controller")), run.config
     if config["controller"]["kind"] == "linear":
-        name, shown = "mean return of a generation", [(line.get("steps", 0.0), line["mean"]) for line in lines]
+        name, shown, before = "mean return of a generation", list[tuple[float, float]](), 0.0
+        for lines in rounds:  # each counts its steps from 0
+            shown += [(before + line.get("steps", 0.0), line["mean"]) for line in lines]
+            before = shown[-1][0] if shown else 0.0
     else:
+        lines = [line for each in rounds for line in each]
         name, each = "reward of a step", config["ppo"]["num_envs"] * config["ppo"]["steps"] * config["track"]["repeat"]
         shown = [((i + 1) * each, line["reward"]) for i, line in enumerate(lines)]
     where = "dream steps" if config["controller"]["mind"] == "dream" else "steps of the track"

@@ -156,6 +156,7 @@ PRESETS: dict[str, Preset] = {
         LINEAR_FROM_SCRATCH,
         "our own",
         "the demo, and the paper's C",
+        score="913",
     ),
     "debug": Preset(
         "a smoke test: everything, as small as it gets, to see that it runs; the car does not learn to drive",
@@ -176,6 +177,7 @@ PRESETS: dict[str, Preset] = {
         systems.NVAE_IN_AN_HOUR,
         "carracing_nvae",
         "NVAE",
+        score="714",
         full=systems.NVAE,
     ),
     "carracing-nvae-dream": Preset(
@@ -190,6 +192,7 @@ PRESETS: dict[str, Preset] = {
         systems.TOY_IN_AN_HOUR,
         "world_model_toy",
         "a person drives (--data)",
+        score="548",
         full=systems.TOY,
     ),
     "rl-world-models": Preset(

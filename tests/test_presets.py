@@ -129,10 +129,9 @@ def test_a_preset_is_told_with_its_parts(name: str, parts: str, capsys: pytest.C
         ("champion-tuned", "final/champion-tuned-?.json"),
         ("linear", "final/linear-?.json"),
         ("unprivileged", "final/unprivileged-?.json"),
-        *(
-            (name, f"seeds/{name}-?.json")
-            for name in ("rl-world-models", "rl-world-models-awake", "world-models-pytorch", "jk2500")
-        ),
+        ("linear-from-scratch", "linear-from-scratch-?.json"),
+        *((name, f"seeds/{name}-?.json") for name in ("rl-world-models", "rl-world-models-awake", "world-models-pytorch")),
+        *((name, f"seeds/{name}-?.json") for name in ("jk2500", "carracing-nvae", "world-model-toy")),
     ],
 )
 def test_a_listed_score_is_the_mean_of_its_files(name: str, files: str):
