@@ -183,11 +183,18 @@ def test_a_tilde_is_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_exceptions_become_messages_in_one_place(
-    error: Exception, status: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception,
+    status: int,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     def fail(_: Path) -> None:
         raise error
 
+    monkeypatch.chdir(tmp_path)
+    Path("[x]").mkdir()
     monkeypatch.setattr("dreamlap.show.report.write_report", fail)
     with pytest.raises(SystemExit) as ended:
         main(["report", "[x]"])
