@@ -11,6 +11,7 @@ Letters: P population, R rollouts a candidate, K coordinates, D weights, I input
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import cma
 import numpy as np
@@ -78,6 +79,10 @@ def train_cmaes(
     kept = {"start": start, "basis": basis, "spread": spread, "fitness": told, "sigmas": sigmas}
     strategy, means = strategy_from(spread.numpy(), config, seed), list[np.ndarray]()
 
+    def state() -> dict[str, Any]:
+        learned = {"critic": critic.state_dict()} if critic else {}
+        return kept | {"effort": (rollouts, noise), "steps": steps} | learned
+
     def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
         return start + torch.from_numpy(np.array(places)).float() @ basis
 
@@ -124,8 +129,7 @@ def train_cmaes(
             if noise > NOISE and rollouts < config.rollouts:
                 more = min(config.rollouts, rollouts + -(-rollouts // 3))
                 rollouts, noise = more, noise * rollouts / more
-            learned = {"critic": critic.state_dict()} if critic else {}
-            stage.save(len(told) - first, kept | learned | {"effort": (rollouts, noise), "steps": steps})
+            stage.save(len(told) - first, state())
             best, mean = measured.max().item(), measured.mean().item()
             real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
             figures = {"best": best, "mean": mean, "sigma": sigmas[-1], "noise": noise, "rollouts": len(seeds), "steps": steps}
@@ -138,8 +142,7 @@ def train_cmaes(
     tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(config.final_tracks)]
     chosen = int(test(finalists, tracks).earned.mean(1).argmax()) if test else 0
     vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
-    last = {"effort": (rollouts, noise), "steps": steps, "controller": controller.state_dict()}
-    stage.save(len(told) - first, kept | last | ({"critic": critic.state_dict()} if critic else {}))
+    stage.save(len(told) - first, state() | {"controller": controller.state_dict()})
     return steps
 
 

@@ -54,24 +54,21 @@ class Critic:
             return observation.new_zeros(observation.shape[:-1])
         return self.network(observation).squeeze(-1) / SCALE
 
-    def learn(self, trace: Trace) -> float:
-        """Learn from what a generation dreamed -> the mean squared error of the last pass, in squared returns."""
+    def learn(self, trace: Trace) -> None:
+        """Learn from what a generation dreamed."""
         value = self.value(trace.seen)
         following = torch.where(trace.ended, trace.after, torch.cat([value[1:], value[-1:]]))
         target = value + advantages(trace.gain, value, following, trace.ended, self.gamma, LAMBDA)
         seen, target = trace.seen[trace.on], SCALE * target[trace.on]
-        chance, errors = generator(self.seed, "critic", self.lessons), list[Tensor]()
+        chance = generator(self.seed, "critic", self.lessons)
         for _ in range(PASSES):
-            errors = []
             for rows in torch.randperm(len(seen), generator=chance).to(seen.device).split(MINIBATCH):
                 error = (self.network(seen[rows]).squeeze(-1) - target[rows]).square().mean()
                 self.optimizer.zero_grad()
                 (0.5 * error).backward()
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), 0.5)
                 self.optimizer.step()
-                errors.append(error.detach())
         self.lessons += 1
-        return torch.stack(errors).mean().item() / SCALE**2
 
     def state_dict(self) -> dict[str, Any]:
         """All that a checkpoint keeps."""
