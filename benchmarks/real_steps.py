@@ -56,7 +56,7 @@ def recipe(kind: str, amount: int) -> Config:
         if kind == "autopilot"
         else replace(demo.collect, autopilot=0, correlated=CORRELATED[amount], steps=300, random_start=0.9)
     )
-    return replace(demo, collect=collect, rounds=replace(demo.rounds, episodes=ROUNDS[amount]))
+    return replace(demo, collect=collect, rounds=replace(demo.rounds, episodes=ROUNDS[amount], more=0))
 
 
 def write_page() -> None:
