@@ -2,11 +2,10 @@
 
     python -m benchmarks.real_steps [--seeds 6 7 8]
 
-Only what is driven changes: the first data and the agent's own drives of each round, in the same proportion; V, M and C learn
-for as many updates as ever. The agent that each run chooses drives 100 selection tracks of the fast track that nothing else
-looks at. What is finished is not done again: the command may be broken off and given again. Raw returns go to
-`scores/real_steps/`, a table and a figure to `docs/real-steps.md` and `docs/real-steps.png`.
-"""
+No rounds are added, and only what is driven changes: the first data and the agent's own drives of each round, in the same
+proportion; V, M and C learn for as many updates as ever. The agent that each run chooses drives 100 selection tracks of the
+fast track that nothing else looks at. What is finished is not done again: the command may be broken off and given again.
+Raw returns go to `scores/real_steps/`, a table and a figure to `docs/real-steps.md` and `docs/real-steps.png`."""
 
 import argparse
 from collections.abc import Sequence
@@ -113,9 +112,9 @@ def draw(scores: dict[tuple[str, int], list[dict[str, Any]]], path: Path) -> Non
 HEAD = ("at most", "autopilot", "driven", "mean", "each training seed", "min", "lost (95 % interval)")
 INTRODUCTION = """# How many real steps
 
-Made by `make real-steps` of the raw returns in `scores/real_steps/`: the preset `demo` with less driving. V, M and C learn
-for as many updates as ever. Without the autopilot the first drives are of correlated random actions. Each point is a training
-of its own, and its agent on 100 selection tracks of the fast track (921,000 to 921,099).
+Made by `make real-steps` of the raw returns in `scores/real_steps/`: the preset `demo` with less driving, and without added
+rounds. V, M and C learn for as many updates as ever. Without the autopilot the first drives are of correlated random
+actions. Each point is a training of its own, and its agent on 100 selection tracks of the fast track (921,000 to 921,099).
 
 ![Mean return over real steps](real-steps.png)
 

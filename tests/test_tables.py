@@ -1,6 +1,7 @@
 """The tables that commands make of raw figures, and the included agents."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,8 @@ def test_a_recipe_drives_as_much_as_its_name_says(kind: str, amount: int):
     assert 0.97 < cost(recipe).real / 1000 / amount < 1.03
     assert bool(recipe.collect.autopilot) == (kind == "autopilot")
     if (kind, amount) == ("autopilot", 198):
-        assert recipe == PRESETS["demo"].config
+        demo = PRESETS["demo"].config
+        assert recipe == replace(demo, rounds=replace(demo.rounds, more=0))
 
 
 def test_real_steps_are_told_by_what_was_driven(tmp_path: Path):
