@@ -5,7 +5,8 @@
 No rounds are added, and only what is driven changes: the first data and the agent's own drives of each round, in the same
 proportion; V, M and C learn for as many updates as ever. The agent that each run chooses drives 100 selection tracks of the
 fast track that nothing else looks at. What is finished is not done again: the command may be broken off and given again.
-Raw returns go to `scores/real_steps/`, a table and a figure to `docs/real-steps.md` and `docs/real-steps.png`."""
+Raw returns go to `scores/real_steps/`, a table and a figure to `docs/real-steps.md` and `docs/real-steps.png`.
+"""
 
 import argparse
 from collections.abc import Sequence
