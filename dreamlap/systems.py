@@ -118,13 +118,14 @@ TOY = Config(
         episodes=16,
         random_start=0.0,
         reverse=0.0,
+        vision_updates=75,
         memory_updates=100,
         controller_updates=10,
-        penalty_growth=12.0,
+        penalty_growth=6.0,
     ),
-    selection=SelectionConfig(candidates=6, tracks=100),
+    selection=SelectionConfig(candidates=10, tracks=100),
 )
-TOY_IN_AN_HOUR = replace(TOY, vision_training=replace(TOY.vision_training, updates=3500, kl_warmup=3500))
+TOY_IN_AN_HOUR = replace(TOY, vision_training=replace(TOY.vision_training, updates=2000, kl_warmup=2000))
 
 RL = Config(
     collect=CollectConfig(correlated=300, autopilot=0, steps=300, random_start=0.9),
