@@ -29,11 +29,12 @@ docs: install    ## the documentation, strict, into build/docs
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
-bench: install   ## steps a second of the dream and of the tracks, as ratios: some ten minutes
+bench: install   ## steps a second of the dream and of the tracks, and how soon V sees, as ratios: some 25 minutes
 	$(BIN)/python -m benchmarks.dream
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.track
 	$(BIN)/python -m benchmarks.play
+	$(BIN)/python -m benchmarks.vision
 
 limits: install  ## what each stage costs and which share of the machine's ceiling it reaches, and docs/limits.md: three minutes
 	$(BIN)/python -m benchmarks.limits
