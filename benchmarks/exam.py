@@ -58,7 +58,8 @@ def page(found: dict[str, dict[str, Any]]) -> str:
 INTRODUCTION = """# The robustness exam
 
 Tang, Nguyen & Ha (2020) disturb the frames of the track in three ways that no agent has trained on: the colours of road and
-grass are shifted, black bars cover the sides, a red square moves with the car. Above the stock track, below the fast one:
+grass are shifted, black bars cover the sides, a red square moves with the car. From left to right: undisturbed, colours, bars,
+blob. Above the stock track, below the fast one:
 
 ![One moment of a track: undisturbed, colours, bars, blob](exam.png)
 
