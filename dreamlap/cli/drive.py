@@ -82,7 +82,7 @@ def play(
     Args:
         driver: `person`, `autopilot`, `correlated`, `random`, or the folder of an agent (`unprivileged`, `champion`,
             `champion-tuned` and `expert` are included).
-        dream: Drive in the dream of this agent, instead of on the track. A lets that agent drive. Its C need not be trained.
+        dream: Drive in the dream of this agent, instead of on the track. C lets that agent drive. Its C need not be trained.
         record: Folder to keep whole episodes in, beside those that it holds; `dreamlap run demo --data FOLDER` learns from it.
         episodes: How many.
         steps: The most steps of an episode.

@@ -44,7 +44,8 @@ def _bits(run: RunReader) -> Html:
     words = "On frames that V never saw, a reconstruction is off by {rms:.1f} grey levels (RMS; "
     words += f"{told(RMS)}). "
     words += (
-        "To code a frame with V takes {bits_per_dimension:.3f} bits for each of its numbers. Information by group of latents:"
+        "A frame costs {bits_per_dimension:.3f} bits for each of its numbers (lower is better): a bound of its negative "
+        "log-likelihood, z and the error of the reconstruction together. Information by group of latents:"
     )
     held = [(name, nats, f"{nats:.1f} nats") for name, nats in known[-1]["kl"].items()]
     return join((paragraph(words.format(**known[-1])), bars(held)))
@@ -65,7 +66,10 @@ def training_curves(run: RunReader, stage: str, caption: str) -> Html:
 
 def _reconstructions(run: RunReader) -> Html:
     if run.agent is None or run.drive is None:
-        return missing("No reconstructions yet: they are made with the first agent that has a trained C.")
+        kept = run.folder / "pictures" / "reconstructions.png"  # what `dreamlap train vision` leaves
+        if kept.exists():
+            return figure(lambda _: kept.read_bytes(), "reconstructions of V", "A drive, and V's reconstruction of it.")
+        return missing("No reconstructions yet: `dreamlap picture RUN` makes some once V is trained.")
     frames = shown_frames(run.agent, run.drive)
     sheets = {what: draw(run.agent, frames) for what, draw in SHEETS.items()}
     return join(figure(sheet.png, f"{what} of V", sheet.caption) for what, sheet in sheets.items())
@@ -97,7 +101,8 @@ def _foresight(measured: dict[str, Any]) -> Html:
     words += (
         f". Its error of the reward of a step is {measured['reward_rmse']:.2f} (RMS)." if "reward_rmse" in measured else "."
     )
-    words += " A good M stays well below the copy-last-frame baseline; no M can be better than V alone."
+    words += " A good M is below the copy-last-frame baseline after 5 to 25 steps. (After one step little has moved, so the "
+    words += "baseline is hard to beat.) No M can be better than V alone."
     return join((paragraph(words), *(_errors(measured[space], unit) for space, unit in UNITS.items() if space in measured)))
 
 
@@ -169,7 +174,7 @@ def _prediction(run: RunReader) -> Html:
 
 def controller(run: RunReader) -> Html:
     """What C has learned."""
-    where = {"dream": " It was trained in M's dream alone.", "awake": " It was trained in the real environment."}
+    where = {"dream": " It trains in M's dream alone.", "awake": " It trains in the real environment."}
     return section(
         "C: the policy",
         paragraph("C turns z and M's memory h into steering, gas and brake." + where.get(run.mind, "")),
@@ -196,9 +201,10 @@ def _returns(run: RunReader) -> Html:
     if run.rounds == [0]:
         return Html("")  # a curve of one point says nothing that the table does not
     caption = "Every episode, and the mean. Round 0 collects with other drivers, every later round with the agent of the round "
-    caption += "before; its episodes may be shorter than a lap, so only model selection can reach 900."
+    caption += "before; its episodes may be shorter than a lap, so only model selection can reach 900. Rounds differ, and some "
+    caption += "lose many drives: model selection keeps the best."
     if begun := [str(number) for number in run.restart if number in run.rounds]:
-        caption += f" In round {' and '.join(begun)} C was trained from scratch."
+        caption += f" In round{'s' * (len(begun) > 1)} {' and '.join(begun)} C was trained from scratch."
     if run.restarts:
         caption += f" After the rounds come {run.restarts} restarts: C is trained from scratch in the same dream. They collect "
         caption += "nothing."

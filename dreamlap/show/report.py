@@ -109,7 +109,8 @@ def _date(iso: str) -> str:
 
 def _best_score(run: RunReader) -> Html:
     if not run.scores:
-        return missing("Not scored yet: the run has not come to its end. The same command goes on with it.")
+        how = f"`dreamlap evaluate {run.folder}` scores its agent." if run.agent else "It has no agent so far."
+        return missing(f"Not scored yet. {how} `dreamlap run` does so at its end.")
     score = run.scores[0]
     number = Html(f'<p class="score">{told(score)}</p>')
     what = "its return: one is too few for a spread" if score["sd"] is None else "mean ± standard deviation of the return"
