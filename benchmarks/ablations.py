@@ -55,7 +55,7 @@ ABLATIONS = {
     ),
     "rounds-1": Ablation("one round after the first", ("--rounds.rounds", "1"), since="rounds"),
     "rounds-2": Ablation("two rounds", ("--rounds.rounds", "2"), since="rounds"),
-    "rounds-8": Ablation("eight rounds: twice the budget, the preset `champion`", ("--rounds.rounds", "8"), since="rounds"),
+    "rounds-8": Ablation("eight rounds: twice the budget", ("--rounds.rounds", "8"), since="rounds"),
     "bar-cropped": Ablation("V does not see the instrument bar", ("--track.no-bar",)),
     "bar-as-all": Ablation("the bar weighs no more than other pixels", ("--vision_training.bar_weight", "1"), since="vision"),
     "unprivileged": Ablation(

@@ -22,21 +22,23 @@ from dreamlap.scores import read_score, told, wilson_interval
 HERE = Path(__file__).parents[1]
 FINAL, DOCS, README = HERE / "scores" / "final", HERE / "docs", HERE / "README.md"
 BEGIN, END = "<!-- {} by python -m benchmarks.scores -->\n", "<!-- end -->"
-HEAD = ("who", "mean ± sd of each training seed", "min", "laps", "lost (95 % interval)", "C learned", "cost")
-HEAD_OF_AGENTS = ("agent", "mean ± sd", "median", "min", "laps", "lost (95 % interval)", "C learned")
+HEAD = ("who", "mean ± sd of each training seed", "min", "laps", "lost (95 % interval)", "C trained in", "cost")
+HEAD_OF_AGENTS = ("agent", "mean ± sd", "median", "min", "laps", "lost (95 % interval)", "C trained in")
+WHERE = {"dream": "dream", "awake": "track", "": ""}
+"""What a mind is called in the tables."""
 
 PUBLISHED = (
-    ("AttentionAgent (Tang, Nguyen & Ha 2020), CarRacing-v0", "914 ± 15", "awake", "256 × 16 rollouts × 2,000 generations"),
-    ("PPO with a Beta policy, quoted second-hand", "913 ± 26", "no world model", ""),
-    ("World Models (Ha & Schmidhuber 2018), v0", "906 ± 21", "awake", "1,119 h on 64 cores"),
-    ("DQN, quoted second-hand", "905 ± 24", "no world model", ""),
-    ("AttentionAgent (Tang, Nguyen & Ha 2020), CarRacing-v2", "903 ± 12", "awake", ""),
-    ("genetic algorithm, V and M included (Risi & Stanley 2019), v0", "903 ± 72", "awake", ""),
+    ("AttentionAgent (Tang, Nguyen & Ha 2020), CarRacing-v0", "914 ± 15", "track", "256 × 16 rollouts × 2,000 generations"),
+    ("PPO with a Beta policy (Petrazzini & Antonelo 2021), v0, quoted second-hand", "913 ± 26", "no world model", ""),
+    ("World Models (Ha & Schmidhuber 2018), v0", "906 ± 21", "track", "1,119 h on 64 cores"),
+    ("DQN, v0, quoted second-hand", "905 ± 24", "no world model", ""),
+    ("AttentionAgent (Tang, Nguyen & Ha 2020), CarRacing-v2", "903 ± 12", "track", ""),
+    ("genetic algorithm, V and M included (Risi & Stanley 2019), v0", "903 ± 72", "track", ""),
     ("PPO with LSTM (Stable-Baselines3's zoo), v0", "863 ± 97", "no world model", "4 M steps"),
-    ("World Models in PyTorch (ctallec), v0", "860 ± 120", "awake", "a day, 4 GPUs"),
+    ("World Models in PyTorch (ctallec), v0", "860 ± 120", "track", "a day, 4 GPUs"),
     ("fully in the dream, best mean over 100 tracks found", "625 ± 289", "dream", ""),
 )
-"""Who, score, where C was trained, cost: as their authors tell it."""
+"""Who, score, where C was trained, cost: as their authors tell it, or as others quote them."""
 
 
 def main() -> None:
@@ -72,7 +74,7 @@ def agents() -> list[tuple[str, ...]]:
             f"{score['min']:.1f}",
             f"{score['laps']} of {len(score['returns'])}",
             lost_of([score]),
-            score["trained"]["mind"],
+            WHERE[score["trained"]["mind"]],
         )
         for name, score in sorted(found.items(), key=lambda item: -item[1]["mean"])
     ]
@@ -105,7 +107,7 @@ def _row(name: str, scores: list[dict[str, Any]]) -> tuple[str, ...]:
         f"{min(score['min'] for score in scores):.0f}",
         f"{sum(score['laps'] for score in scores)} of {sum(len(score['returns']) for score in scores)}",
         lost_of(scores),
-        about[0].get("mind", ""),
+        WHERE[about[0].get("mind", "")],
         "; ".join(cost) + (f"; all of it after `{about[0]['start']}`" if "start" in about[0] else ""),
     )
 
@@ -125,7 +127,7 @@ def lost_of(scores: Sequence[dict[str, Any]]) -> str:
 COSTS = (
     ("real_steps", 1000, "k real steps"),
     ("dream_steps", 1e6, "M dream steps"),
-    ("awake_steps", 1e6, "M waking steps"),
+    ("awake_steps", 1e6, "M steps of C on the track"),
     ("seconds", 60, "min"),
 )
 

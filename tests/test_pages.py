@@ -84,9 +84,12 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         for begins in ("dreamlap.plan.Run", "dreamlap.expert_run.run_expert"):
             patch.setattr(begins, stop)
         patch.setattr("dreamlap.cli.runs.check_named", lambda *_: None)  # a page names folders that a reader has
-        with pytest.raises((Parsed, SystemExit)) as ended:
-            main(words)
-    assert isinstance(ended.value, Parsed) or not ended.value.code
+        try:
+            main(words)  # `help` and the like end here
+        except Parsed:
+            pass
+        except SystemExit as ended:
+            assert not ended.code, words
 
 
 def check_make(words: list[str], _: pytest.MonkeyPatch) -> None:
@@ -102,11 +105,14 @@ def check_python(words: list[str], _: pytest.MonkeyPatch) -> None:
 
 
 def check_pip(words: list[str], _: pytest.MonkeyPatch) -> None:
-    """`pip install -c FILE -e '.[EXTRAS]'`: the file is there, and so are the extras."""
+    """`pip install -c FILE -e '.[EXTRAS]'`: the file is there, and so are the extras. A named version is the one that is pinned:
+    pip would replace another, and torch's by one with CUDA."""
     known = tomllib.loads((HOME / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert words[0] == "install"
     for flag, value in pairwise(words):
         assert flag not in ("-c", "-r") or (HOME / value).is_file(), value
+    pinned = (HOME / "constraints.txt").read_text("utf-8").splitlines()
+    assert not words[1].startswith("torch") or words[1] in pinned, f"constraints.txt pins another version than {words[1]}"
     for extras in re.findall(r"\[(.*?)\]", " ".join(words)):
         assert set(extras.split(",")) <= known.keys(), extras
 

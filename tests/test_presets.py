@@ -88,7 +88,7 @@ def test_every_system_has_a_table_and_a_row_on_the_page_of_all():
     for name in CLAIMS:
         assert parse("run", words(name, 1)).config.seed == 1
     told = {name for name, *_ in documented()}
-    assert systems - told == {"rl-world-models-awake", "ha2018"}  # told of with rl-world-models; and in the paper
+    assert systems - told == {"rl-world-models-awake"}  # told of with rl-world-models
     assert len(documented()) > 45
 
 
