@@ -84,12 +84,14 @@ def parse(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         for begins in ("dreamlap.plan.Run", "dreamlap.expert_run.run_expert"):
             patch.setattr(begins, stop)
         patch.setattr("dreamlap.cli.runs.check_named", lambda *_: None)  # a page names folders that a reader has
+        code = None  # `help` returns
         try:
-            main(words)  # `help` and the like end here
+            main(words)
         except Parsed:
             pass
         except SystemExit as ended:
-            assert not ended.code, words
+            code = ended.code
+    assert not code, words
 
 
 def check_make(words: list[str], _: pytest.MonkeyPatch) -> None:
@@ -105,8 +107,8 @@ def check_python(words: list[str], _: pytest.MonkeyPatch) -> None:
 
 
 def check_pip(words: list[str], _: pytest.MonkeyPatch) -> None:
-    """`pip install -c FILE -e '.[EXTRAS]'`: the file is there, and so are the extras. A named version is the one that is pinned:
-    pip would replace another, and torch's by one with CUDA."""
+    """`pip install -c FILE -e '.[EXTRAS]'`: the file is there, and so are the extras. A version that is named is the pinned
+    one: pip would replace another, and torch's by one with CUDA."""
     known = tomllib.loads((HOME / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert words[0] == "install"
     for flag, value in pairwise(words):

@@ -1,9 +1,9 @@
 """A critic for CMA-ES: what is still to be earned when a dream is cut off.
 
-M invents what lies beyond the frame that a dream began with, and is soon optimistic: so dreams are short. But what a short dream
-earns says nothing of the bend after it, and the car that is too fast for it looks best. PPO has a critic for this. So can an
-evolution: the critic learns from what candidates dream, and what it expects at the end of a dream counts for them. Its targets
-are those of Schulman et al. (2016), eq. 16.
+M invents what lies beyond the frame that a dream began with, and is soon optimistic: so dreams are short. But what a short
+dream earns says nothing of the bend after it, and the car that is too fast for it looks best. PPO has a critic for this. So
+can an evolution: the critic learns from what candidates dream, and what it expects at the end of a dream counts for them. Its
+targets are those of Schulman et al. (2016), eq. 16.
 
 Letters: T steps, N rollouts, I inputs.
 """
