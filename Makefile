@@ -11,12 +11,16 @@ help:            ## what can be made
 
 install: $(VENV)/installed   ## a virtual environment with everything, in .venv
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/package: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/installed: $(VENV)/package
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
 	@touch $@
 
-demo: install    ## train a car in its dream and see it drive: eight minutes, and four to choose, score and record it
+demo: $(VENV)/package   ## train a car in its dream and see it drive: eight minutes, and four to choose, score and record it
 	$(BIN)/dreamlap run demo
 
 test: install    ## lint, types, all tests
@@ -28,6 +32,7 @@ test: install    ## lint, types, all tests
 docs: install    ## the documentation, strict, into build/docs
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "The first page is build/docs/index.html"
 
 bench: install   ## steps a second of the dream and of the tracks, and how soon V sees, as ratios: some 25 minutes
 	$(BIN)/python -m benchmarks.dream
