@@ -128,7 +128,7 @@ PRESETS: dict[str, Preset] = {
         "927*",
     ),
     "unprivileged": Preset(
-        "the same without the autopilot: V and M saw random-walk drivers, then the agent itself; at the end C restarts",
+        "the champion without the autopilot: V and M saw random-walk drivers, then the agent itself; at the end C restarts",
         UNPRIVILEGED,
         "our own",
         "no driver that knows the track",
@@ -199,10 +199,10 @@ PRESETS: dict[str, Preset] = {
         "ConvVAE, GRU, an actor-critic by PPO in the dream", systems.RL, "rl_world_models", "ConvVAE, GRU", score="922"
     ),
     "rl-world-models-awake": Preset(
-        "the same, with PPO on the real track",
+        "rl-world-models, with PPO on the real track",
         systems.RL_AWAKE,
         "rl_world_models",
-        "the same on the real track",
+        "its C learns on the track",
         score="915",
     ),
     "world-models-pytorch": Preset(
