@@ -3,9 +3,11 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from dreamlap.settings import differences
 from dreamlap.track import action_form
 
 ALL = PRESET_VERBS | VERBS
+WITH_HELP = [*ALL, "", "train", "data", "run demo", "train vision demo"]
 HEAVY = (
     "torch",
     "cma",
@@ -128,14 +131,30 @@ def test_every_verb_has_a_short_headline_and_two_examples(verb: str):
     assert f"dreamlap {verb}" in shown[0]
 
 
-@pytest.mark.parametrize("verb", [*ALL, "", "train", "data", "run demo", "train vision demo"])
+@pytest.mark.parametrize("verb", WITH_HELP)
 def test_help_fits_80_columns(verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     shown = said([*verb.split(), "--help"], capsys)
     assert max(map(len, shown.splitlines())) <= 80
     assert "dreamlap" in shown
-    assert "{None}|PATH" not in shown
     assert said(["help", *verb.split()], capsys) == shown
+
+
+@pytest.mark.parametrize("verb", WITH_HELP)
+def test_help_says_what_values_are(verb: str, capsys: pytest.CaptureFixture[str]):
+    """`INT 1 to 16777216` and `AGENT`; not `STR`, `{None}|FLOAT` or `1.67772e+07`."""
+    assert re.findall(r"\bSTR\b|\{None|None\}|\de\+|default: (?:None|'')", said([*verb.split(), "--help"], capsys)) == []
+
+
+@pytest.mark.parametrize("verb", WITH_HELP)
+def test_paragraphs_of_help_are_filled(verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    boxes = said([*verb.split(), "--help"], capsys).partition("usage: ")[2]
+    lines = [line[2:-2].rstrip() for line in boxes.splitlines() if len(line) == 80]
+    for line, below in pairwise(lines):
+        indent = len(line) - len(line.lstrip())
+        if 0 < indent == len(below) - len(below.lstrip()):
+            assert len(f"{line} {below.split()[0]}") > 76
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "video", "play", "report", "data import"])
@@ -155,6 +174,17 @@ def test_help_is_silent_about_what_may_be_left_out(verb: str, capsys: pytest.Cap
         ("collect", "FOLDER"),
         ("data info", "FOLDER"),
         ("run demo", "--data FOLDER"),
+        ("run demo", "--start AGENT"),
+        ("run demo", "--track.dream AGENT"),
+        ("run demo", "--collect.expert-folder AGENT"),
+        ("run demo", "--collect.driver.kind DRIVER"),
+        ("run demo", "--cluster ray|auto|ADDRESS"),
+        ("run demo", "--rounds.restart INT ... ≥ 1"),
+        ("run demo", "--ppo.num-envs INT 1 to 16777216"),
+        ("run demo", "--cmaes.target FLOAT "),
+        ("collect", "--driver.kind DRIVER"),
+        ("evaluate", "--track stock|fast|dream|AGENT"),
+        ("presets", "usage: dreamlap presets [-h] [PRESET]\n"),
         ("compare", "AGENT|FILE"),
     ],
 )
@@ -183,6 +213,19 @@ def test_the_flags_that_most_need_come_first(capsys: pytest.CaptureFixture[str])
 )
 def test_wrong_words_are_answered(words: str, told: str, capsys: pytest.CaptureFixture[str]):
     assert told in said(words.split(), capsys, 0 if words == "data" else 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "choices"),
+    [
+        ("video unprivileged --what x", "('drive', 'dream', 'prediction', 'beside', 'reconstruction')"),
+        ("data import a b --align x", "('before', 'after')"),
+    ],
+)
+def test_choices_are_listed_in_their_order_without_none(words: str, choices: str, capsys: pytest.CaptureFixture[str]):
+    shown = said(words.split(), capsys, 2)
+    assert choices.replace(" ", "") in re.sub(r"[\s│]", "", shown)
+    assert "None" not in shown
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

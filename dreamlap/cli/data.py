@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dreamlap.cli.words import EpisodesPath, FilePath, FolderPath, OutPath, SourcePath, StorePath, optional
+from dreamlap.cli.words import EpisodesPath, FilePath, FolderPath, OutPath, SourcePath, StorePath
 from dreamlap.files import check_writable
 from dreamlap.progress import console
-from dreamlap.settings import least
+from dreamlap.settings import least, shown
 from dreamlap.show.formats import VIDEOS
 
 
@@ -54,7 +54,7 @@ def data_import(
     store: FolderPath,
     resize: Annotated[int | None, least(16, 2048)] = None,
     episode_length: Annotated[int | None, least(1)] = None,
-    align: Annotated[Literal["before", "after"] | None, optional()] = None,
+    align: Annotated[Literal["before", "after"] | None, shown()] = None,
 ) -> None:
     """Bring in episodes that others recorded.
 

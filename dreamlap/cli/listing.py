@@ -4,7 +4,6 @@ import difflib
 import textwrap
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional
 
 from dreamlap.cli.words import COLUMNS
@@ -13,12 +12,13 @@ from dreamlap.errors import Refused
 from dreamlap.estimate import brief, budget, cost
 from dreamlap.presets import PRESETS
 from dreamlap.progress import console
+from dreamlap.settings import shown
 
 ROW = "{:21} {:30} {:13} {:>7} {:>4}"
 """Of the table of presets, which fits a terminal of 80 columns."""
 
 
-def presets(name: Annotated[Positional[str], tyro.conf.arg(metavar="PRESET")] = "") -> None:
+def presets(name: Annotated[Positional[str], shown("[PRESET]")] = "") -> None:
     """List the presets, or say what one is made of.
 
     Examples:

@@ -19,7 +19,7 @@ from dreamlap.errors import Refused
 from dreamlap.named import Named, check_named, folder_with_episodes
 from dreamlap.presets import PRESETS, settings_of
 from dreamlap.progress import console, notes
-from dreamlap.settings import check_flags, deferred, differences, scaled
+from dreamlap.settings import check_flags, deferred, differences, scaled, shown
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PresetCommand:
     config: Annotated[Config, tyro.conf.arg(name="")]
     name: Name = None
     """Name of the run: its folder is runs/NAME. By default, the preset's name and what differs from it: runs/demo-seed1."""
-    scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
+    scale: Annotated[float, shown("FACTOR")] = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
     full: Flag = False
     """As much of everything as the preset's text names, for hours or days. Published systems take an hour by default."""
@@ -49,7 +49,7 @@ class ExpertCommand:
     config: Annotated[ExpertConfig, tyro.conf.arg(name="")]
     name: Name = None
     """Name of the run: its folder is runs/NAME. By default, `expert` and what differs: runs/expert-seed1."""
-    scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
+    scale: Annotated[float, shown("FACTOR")] = 1.0
     """Multiplies updates, tracks of a score and the video's length: 0.01 makes hours into a minute."""
 
 
