@@ -193,10 +193,11 @@ def test_metavars_say_what_is_meant(words: str, metavars: str, capsys: pytest.Ca
 
 
 def test_the_flags_that_most_need_come_first(capsys: pytest.CaptureFixture[str]):
-    overview, whole = said(["help", "run"], capsys), said(["run", "demo", "--help"], capsys)
-    for flag in ("--name", "--seed", "--scale", "--data", "--device", "--workers"):
-        assert flag in overview
-        assert 0 < whole.index(flag) < whole.index("--track.size")
+    flags = ("--name NAME", "--seed 1", "--scale 0.1", "--full", "--data FOLDER", "--device cuda", "--workers 4")
+    for words in ("run", "run demo", "train memory", "train memory ha2018", "train expert"):
+        group = said(["help", *words.split()], capsys).partition("Flags that most people need:\n")[2].split("\n\n")[0]
+        missing = [flag for flag in flags if f"  {flag} " not in group]
+        assert missing == (["--full", "--data FOLDER"] if words == "train expert" else [])
 
 
 @pytest.mark.parametrize(
