@@ -25,6 +25,7 @@ REMEDIES = {
     errno.EEXIST: "a file is in the place of the folder. Choose another path",
     errno.ENAMETOOLONG: "the name is too long for the file system. Choose a shorter one",
     errno.ENOENT: "there is no such file or folder. Check the path",
+    errno.EPIPE: "its reader ended before all was written. Let it read to the end, then run the same command again",
     errno.EMFILE: "too many files are open. Raise the limit (`ulimit -n 4096`), then run the same command again",
 }
 """What to do about an error of the operating system, by its number."""

@@ -374,3 +374,22 @@ def test_the_command_line_can_be_called_from_a_thread():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "demo" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", ["run demo --help", "train expert --help", "video --help", "presets", "completion bash"])
+def test_a_reader_may_go_away(words: str):
+    command = [sys.executable, "-m", "dreamlap", *words.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode in (0, 141)
+
+
+def test_what_no_program_reads_any_more_was_not_printed():
+    printing = "from dreamlap.progress import print_for_programs; print_for_programs('{}')"
+    piped = ["bash", "-c", f'{sys.executable} -c "$1" | true; exit ${{PIPESTATUS[0]}}', "bash", printing]
+    done = subprocess.run(piped, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
