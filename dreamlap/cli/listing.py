@@ -71,7 +71,8 @@ def _details(name: str) -> None:
     console.print(textwrap.fill(f"{name}: {preset.about}", COLUMNS) + "\n")
     for part, what in parts.items():
         console.print(f"  {part:8}{what}")
-    console.print("\ndocs/presets.md compares its settings with those of the original system.")
+    if preset.published:
+        console.print("\ndocs/presets.md compares its settings with those of the original system.")
 
 
 def preset_called(name: str, verb: str) -> str:
