@@ -1,6 +1,8 @@
 """What can go wrong. `Refused` and `Failed` name their remedy in one line; any other exception is a bug of ours."""
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 
 class Refused(ValueError):
@@ -12,6 +14,13 @@ Refused.__name__ = ValueError.__name__  # to whoever calls us from Python, and p
 
 class Failed(RuntimeError):
     """What was begun cannot go on. The message says why, what is kept, and how to continue."""
+
+
+def meant(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """What to say of a name that is not known: the closest one that is; or else `otherwise`, or all that there are."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else otherwise or f"there are {', '.join(names)}"
 
 
 REMEDIES = {

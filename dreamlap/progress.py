@@ -118,6 +118,11 @@ def print_for_programs(text: str) -> None:
         raise OSError(error.errno, error.strerror, "standard output") from error
 
 
+def counted(count: int, what: str) -> str:
+    """So many of them: "1 track", "2,000 tracks"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def _printer(name: Literal["stdout", "stderr"]) -> Console:
     """Prints texts as they are, square brackets too, and leaves the breaking of lines to the terminal."""
     return Console(highlight=False, markup=False, soft_wrap=True, file=cast(TextIO, Steady(name)))

@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, dataclass
 
 import tyro
 
-from dreamlap.errors import Refused
+from dreamlap.errors import Refused, meant
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -371,10 +371,9 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
     values = with_current_names(kind, values)
     for name in values:
         if name not in hints:
-            near = difflib.get_close_matches(str(name), hints, 1) or sorted(hints)
             raise Refused(
-                f"{source}: there is no setting {name!r}; did you mean {' or '.join(near)}? If a newer version of dreamlap "
-                "wrote the file, upgrade: pip install --upgrade dreamlap"
+                f"{source}: there is no setting {name!r}. If a newer version of dreamlap wrote the file, upgrade: "
+                f"pip install --upgrade dreamlap. Otherwise: {meant(str(name), hints)}"
             )
     made = {name: _value(hints[name], value, f"{source}, {name}") for name, value in values.items()}
     try:

@@ -204,6 +204,8 @@ def test_the_flags_that_most_need_come_first(capsys: pytest.CaptureFixture[str])
     ("words", "told"),
     [
         ("runn", "did you mean run?"),
+        ("zzz", "there is no verb 'zzz'; `dreamlap --help` lists them"),
+        ("run zzz", "there is no preset 'zzz'; `dreamlap presets` lists them"),
         ("run", "which preset?"),
         ("run dmo", "there is no preset 'dmo'; did you mean demo?"),
         ("run --seed 1 demo", "name the preset before its flags"),

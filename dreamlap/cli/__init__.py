@@ -4,7 +4,6 @@ Nothing that is imported here loads torch or a track: help and refusals take a f
 they need when they are called.
 """
 
-import difflib
 import shlex
 import signal
 import sys
@@ -20,7 +19,7 @@ from dreamlap.cli.drive import collect, play
 from dreamlap.cli.listing import presets
 from dreamlap.cli.runs import run, train_controller, train_expert, train_memory, train_vision
 from dreamlap.cli.words import about, call, headline
-from dreamlap.errors import Failed, Refused, explain
+from dreamlap.errors import Failed, Refused, explain, meant
 from dreamlap.progress import console, end_if_nobody_reads, notes, open_streams
 
 PRESET_VERBS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -115,8 +114,7 @@ def _call(args: Sequence[str]) -> None:
         call(VERBS[verb], verb, rest)
     elif words == 1:
         known = list(dict.fromkeys(name.split()[0] for name in (*PRESET_VERBS, *VERBS)))
-        near = difflib.get_close_matches(verb, known, 1)
-        raise Refused(f"there is no verb {verb!r}; " + (f"did you mean {near[0]}?" if near else "`dreamlap --help` lists them"))
+        raise Refused(f"there is no verb {verb!r}; {meant(verb, known, '`dreamlap --help` lists them')}")
     elif args[1:2] in ([], ["-h"], ["--help"]):
         _help_of(args[0])
     else:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from dreamlap.cli.words import EpisodesPath, FilePath, FolderPath, OutPath, SourcePath, StorePath
 from dreamlap.files import check_writable
-from dreamlap.progress import console
+from dreamlap.progress import console, counted
 from dreamlap.settings import least, shown
 from dreamlap.show.formats import VIDEOS
 
@@ -102,4 +102,4 @@ def data_export(store: EpisodesPath, out: OutPath, to: Literal["png", "npy", "mi
     from dreamlap.episodes import EpisodeStore
     from dreamlap.exchange import export_episodes
 
-    console.print(f"wrote {export_episodes(EpisodeStore(store), out, to)} episodes to {out}")
+    console.print(f"wrote {counted(export_episodes(EpisodeStore(store), out, to), 'episode')} to {out}")

@@ -1,6 +1,5 @@
 """What there is to be run."""
 
-import difflib
 import textwrap
 from typing import Annotated
 
@@ -8,7 +7,7 @@ from tyro.conf import Positional
 
 from dreamlap.cli.words import COLUMNS
 from dreamlap.config.run import Config
-from dreamlap.errors import Refused
+from dreamlap.errors import Refused, meant
 from dreamlap.estimate import brief, budget, cost
 from dreamlap.presets import PRESETS
 from dreamlap.progress import console
@@ -85,6 +84,4 @@ def preset_called(name: str, verb: str) -> str:
         return name
     if name.startswith("-"):
         raise Refused(f"name the preset before its flags: dreamlap {verb} PRESET {name}")
-    near = difflib.get_close_matches(name, PRESETS, 1)
-    meant = f"did you mean {near[0]}?" if near else "`dreamlap presets` lists them"
-    raise Refused(f"there is no preset {name!r}; {meant}")
+    raise Refused(f"there is no preset {name!r}; {meant(name, PRESETS, '`dreamlap presets` lists them')}")
