@@ -31,7 +31,8 @@ from dreamlap.files import Owned, read_object, write_json
 from dreamlap.memory import MDNRNN, build_memory
 from dreamlap.named import agent_folder
 from dreamlap.parallel import own_settings
-from dreamlap.scores import counted, score_beside, told
+from dreamlap.progress import counted
+from dreamlap.scores import score_beside, told
 from dreamlap.seeds import derive
 from dreamlap.settings import deviations, from_dict
 from dreamlap.track import action_form, seen_by
@@ -184,7 +185,7 @@ def _cost(about: Mapping[str, Any]) -> str:
     """What a run noted of how it came to its agent, in words."""
     names = {"real_steps": "real steps", "dream_steps": "dream steps", "awake_steps": "steps of C in the real environment"}
     parts = [f"{about[key]:,} {name}" for key, name in names.items() if key in about]
-    parts += [f"{about['seconds'] / 60:.0f} minutes"] if "seconds" in about else []
+    parts += [counted(round(about["seconds"] / 60), "minute")] if "seconds" in about else []
     parts += [f"all of it after {about['start']}"] if "start" in about else []
     return ", ".join(parts) or "unknown"
 

@@ -1,6 +1,8 @@
 """What can go wrong. `Refused` and `Failed` name their remedy in one line; any other exception is a bug of ours."""
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 
 class Refused(ValueError):
@@ -14,6 +16,13 @@ class Failed(RuntimeError):
     """What was begun cannot go on. The message says why, what is kept, and how to continue."""
 
 
+def meant(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """What to say of a name that is not known: the closest one that is; or else `otherwise`, or all that there are."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else otherwise or f"there are {', '.join(names)}"
+
+
 REMEDIES = {
     errno.ENOSPC: "no space is left on the disk. Free some, then run the same command again; what was written before is kept",
     errno.EDQUOT: "your disk quota is used up. Free some, then run the same command again; what was written before is kept",
@@ -25,6 +34,7 @@ REMEDIES = {
     errno.EEXIST: "a file is in the place of the folder. Choose another path",
     errno.ENAMETOOLONG: "the name is too long for the file system. Choose a shorter one",
     errno.ENOENT: "there is no such file or folder. Check the path",
+    errno.EPIPE: "its reader ended before all was written. Let it read to the end, then run the same command again",
     errno.EMFILE: "too many files are open. Raise the limit (`ulimit -n 4096`), then run the same command again",
 }
 """What to do about an error of the operating system, by its number."""

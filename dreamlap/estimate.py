@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from dreamlap.config.parts import LIMIT
 from dreamlap.config.run import Config
+from dreamlap.progress import counted
 
 BYTES_A_FRAME = 1400
 """Of a 64x64 frame in the store, compressed."""
@@ -222,10 +223,10 @@ def duration(seconds: float) -> str:
     """A duration in words."""
     minutes = seconds / 60
     if minutes < 1.5:
-        return f"{max(1, seconds):.0f} seconds"
+        return counted(round(max(1, seconds)), "second")
     if minutes < 100:
-        return f"{minutes:.0f} minutes"
-    return f"{minutes / 60:.0f} hours" if minutes < 6000 else f"{minutes / 1440:.0f} days"
+        return counted(round(minutes), "minute")
+    return counted(round(minutes / 60), "hour") if minutes < 6000 else counted(round(minutes / 1440), "day")
 
 
 def brief(seconds: float) -> str:

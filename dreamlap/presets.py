@@ -104,6 +104,11 @@ class Preset(NamedTuple):
     full: Config | None = None
     """With the amounts of its text (`--full`), if `config` has smaller ones, to be done on a laptop within the hour."""
 
+    @property
+    def published(self) -> bool:
+        """Whether it is a system that others published."""
+        return self.source != "our own"
+
 
 FAST = ("a driving car, soon", "8 min", "929")
 """Title, time and score of `demo` and `sprint`."""

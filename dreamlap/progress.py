@@ -24,6 +24,9 @@ from rich.text import Text
 
 T = TypeVar("T")
 
+UNREAD = 128 + 13
+"""Exit status if whoever read the output went away: a shell's for SIGPIPE."""
+
 
 class Steady(io.TextIOBase):
     """A standard stream, as long as somebody reads it. If the reader goes away, or its disk is full, work goes on."""
@@ -86,19 +89,38 @@ def _give_up(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def end_if_nobody_reads() -> None:
+    """End the program in silence if the reader of a standard stream went away, as `head` does. To find out, print a line."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            print(file=stream, flush=True)
+        except BrokenPipeError:
+            _give_up(stream)
+            sys.exit(UNREAD)
+
+
 def print_for_programs(text: str) -> None:
     """Print what another program reads: unlike `console`, which is for people, this fails if it is not written.
 
     Raises:
         OSError: it is not.
+        SystemExit: that program went away.
     """
     try:
         if sys.__stdout__ is None:
             raise OSError(errno.EBADF, "it is closed")
         print(text, flush=True)
+    except BrokenPipeError:
+        _give_up(sys.stdout)
+        sys.exit(UNREAD)
     except OSError as error:
         _give_up(sys.stdout)
         raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def counted(count: int, what: str) -> str:
+    """So many of them: "1 track", "2,000 tracks"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _printer(name: Literal["stdout", "stderr"]) -> Console:

@@ -23,6 +23,7 @@ import numpy as np
 from dreamlap.config.parts import EXAM
 from dreamlap.errors import Refused
 from dreamlap.files import read_object
+from dreamlap.progress import counted
 from dreamlap.protocol import CHOOSING, JUDGING, SELECTION_SEEDS, TEST_SEEDS
 
 REAL = tuple("-".join(filter(None, (track, variant))) for variant in ("", *EXAM) for track in ("stock", "fast"))
@@ -199,11 +200,6 @@ def _chosen_on(trained: dict[str, Any]) -> tuple[int, int, bool]:
 
 def _some(count: int, seeds: Sequence[int]) -> str:
     return f"{count} of {len(seeds)} are " if count < len(seeds) else ""
-
-
-def counted(count: int, what: str) -> str:
-    """So many of them: "1 track", "2 tracks"."""
-    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def told(made: dict[str, Any], digits: int = 0) -> str:

@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, dataclass
 
 import tyro
 
-from dreamlap.errors import Refused
+from dreamlap.errors import Refused, meant
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -52,9 +52,9 @@ class Bounds:
 
     def __str__(self) -> str:
         if self.most > HUGE:
-            return "" if math.isinf(self.least) else f"{'>' if self.open else '≥'} {self.least:g}"
-        low = f"{'above ' if self.open else ''}{self.least:g}"
-        return f"{low} to {self.most:g}" if not math.isinf(self.least) else f"≤ {self.most:g}"
+            return "" if math.isinf(self.least) else f"{'>' if self.open else '≥'} {self.least}"
+        low = f"{'above ' if self.open else ''}{self.least}"
+        return f"{low} to {self.most}" if not math.isinf(self.least) else f"≤ {self.most}"
 
     def complaint(self, value: Any) -> str:
         """What is wrong with a number, or a tuple of numbers; empty if nothing is."""
@@ -67,8 +67,8 @@ class Bounds:
         return ""
 
     def _words(self) -> str:
-        low = "" if math.isinf(self.least) else f"{'above' if self.open else 'at least'} {self.least:g}"
-        high = "" if self.most > HUGE else f"at most {self.most:g}"
+        low = "" if math.isinf(self.least) else f"{'above' if self.open else 'at least'} {self.least}"
+        high = "" if self.most > HUGE else f"at most {self.most}"
         return " and ".join(part for part in (low, high) if part)
 
 
@@ -242,17 +242,20 @@ def _told(prefix: str, name: str, value: Any, complaint: str) -> str:
 def _with_bounds_in_help(hint: Any) -> Any:
     """The same hint, which tells tyro to print the bounds where it names the type."""
     bounds = _bounds_of(hint)
-    if bounds is None or not str(bounds):
+    if bounds is None:
         return hint
     plain = get_args(hint)[0]
-    members = [member for member in (get_args(plain) or (plain,)) if member is not Ellipsis]
-    if type(None) in members:
-        members.remove(type(None))
-    kind = " ".join(member.__name__.upper() for member in members)
-    return Annotated[hint, tyro.conf.arg(metavar=f"{kind} {bounds}", help_behavior_hint=default_told)]
+    members = [member for member in (get_args(plain) or (plain,)) if member is not type(None)]
+    kind = " ".join("..." if member is Ellipsis else member.__name__.upper() for member in members)
+    return Annotated[hint, shown(f"{kind} {bounds}".strip())]
 
 
-def default_told(label: str) -> str:
+def shown(metavar: str | None = None) -> Any:
+    """What the help calls the value of an argument or a setting. A default that only says "left out" is not told."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=_default_told)
+
+
+def _default_told(label: str) -> str:
     """What the help tells of a default: nothing, if it only says that an argument may be left out."""
     return "" if label in ("None", "''", "False") else f"(default: {label})"
 
@@ -368,10 +371,9 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
     values = with_current_names(kind, values)
     for name in values:
         if name not in hints:
-            near = difflib.get_close_matches(str(name), hints, 1) or sorted(hints)
             raise Refused(
-                f"{source}: there is no setting {name!r}; did you mean {' or '.join(near)}? If a newer version of dreamlap "
-                "wrote the file, upgrade: pip install --upgrade dreamlap"
+                f"{source}: there is no setting {name!r}. If a newer version of dreamlap wrote the file, upgrade: "
+                f"pip install --upgrade dreamlap. Otherwise: {meant(str(name), hints)}"
             )
     made = {name: _value(hints[name], value, f"{source}, {name}") for name, value in values.items()}
     try:

@@ -1,7 +1,6 @@
 """Training from Python: what `dreamlap run` does until there is an agent, as one call."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +8,7 @@ from typing import Any, TypeVar
 from dreamlap.agent import Agent, load_agent
 from dreamlap.cluster import on_cluster
 from dreamlap.config.run import Config
-from dreamlap.errors import Refused
+from dreamlap.errors import Refused, meant
 from dreamlap.outcome import learn_and_choose
 from dreamlap.parallel import own_settings
 from dreamlap.plan import Run
@@ -47,7 +46,7 @@ def train(
             `full`, of a preset that has one size, or of settings of your own.
     """
     if isinstance(preset, str) and preset not in PRESETS:
-        raise Refused(f"there is no preset {preset!r}; did you mean {_nearest(preset, PRESETS)}?")
+        raise Refused(f"there is no preset {preset!r}; {meant(preset, PRESETS)}")
     if full and isinstance(preset, Config):
         raise Refused("full=True is for a preset's name: settings of your own have the amounts that you gave them")
     config = changed(scaled(settings_of(preset, full) if isinstance(preset, str) else preset, scale), settings)
@@ -66,13 +65,9 @@ def changed(config: T, settings: Mapping[str, Any]) -> T:
     known = [field.name for field in dataclasses.fields(config)]  # pyright: ignore[reportArgumentType]  # T is a dataclass
     for name in settings:
         if name not in known:
-            near = _nearest(current_name(type(config), name), known)
-            raise Refused(f"there is no setting {name!r} in {type(config).__name__}; did you mean {near}?")
+            near = meant(current_name(type(config), name), known)
+            raise Refused(f"there is no setting {name!r} in {type(config).__name__}; {near}")
     values = {
         name: changed(getattr(config, name), value) if isinstance(value, Mapping) else value for name, value in settings.items()
     }
     return dataclasses.replace(config, **values)  # pyright: ignore[reportArgumentType]  # T is a dataclass
-
-
-def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    return " or ".join(difflib.get_close_matches(name, known, 1) or known)

@@ -3,9 +3,11 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from dreamlap.settings import differences
 from dreamlap.track import action_form
 
 ALL = PRESET_VERBS | VERBS
+WITH_HELP = [*ALL, "", "train", "data", "run demo", "train vision demo"]
 HEAVY = (
     "torch",
     "cma",
@@ -128,14 +131,30 @@ def test_every_verb_has_a_short_headline_and_two_examples(verb: str):
     assert f"dreamlap {verb}" in shown[0]
 
 
-@pytest.mark.parametrize("verb", [*ALL, "", "train", "data", "run demo", "train vision demo"])
+@pytest.mark.parametrize("verb", WITH_HELP)
 def test_help_fits_80_columns(verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     shown = said([*verb.split(), "--help"], capsys)
     assert max(map(len, shown.splitlines())) <= 80
     assert "dreamlap" in shown
-    assert "{None}|PATH" not in shown
     assert said(["help", *verb.split()], capsys) == shown
+
+
+@pytest.mark.parametrize("verb", WITH_HELP)
+def test_help_says_what_values_are(verb: str, capsys: pytest.CaptureFixture[str]):
+    """`INT 1 to 16777216` and `AGENT`; not `STR`, `{None}|FLOAT` or `1.67772e+07`."""
+    assert re.findall(r"\bSTR\b|\{None|None\}|\de\+|default: (?:None|'')", said([*verb.split(), "--help"], capsys)) == []
+
+
+@pytest.mark.parametrize("verb", WITH_HELP)
+def test_paragraphs_of_help_are_filled(verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    boxes = said([*verb.split(), "--help"], capsys).partition("usage: ")[2]
+    lines = [line[2:-2].rstrip() for line in boxes.splitlines() if len(line) == 80]
+    for line, below in pairwise(lines):
+        indent = len(line) - len(line.lstrip())
+        if 0 < indent == len(below) - len(below.lstrip()):
+            assert len(f"{line} {below.split()[0]}") > 76
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "video", "play", "report", "data import"])
@@ -155,6 +174,17 @@ def test_help_is_silent_about_what_may_be_left_out(verb: str, capsys: pytest.Cap
         ("collect", "FOLDER"),
         ("data info", "FOLDER"),
         ("run demo", "--data FOLDER"),
+        ("run demo", "--start AGENT"),
+        ("run demo", "--track.dream AGENT"),
+        ("run demo", "--collect.expert-folder AGENT"),
+        ("run demo", "--collect.driver.kind DRIVER"),
+        ("run demo", "--cluster ray|auto|ADDRESS"),
+        ("run demo", "--rounds.restart INT ... ≥ 1"),
+        ("run demo", "--ppo.num-envs INT 1 to 16777216"),
+        ("run demo", "--cmaes.target FLOAT "),
+        ("collect", "--driver.kind DRIVER"),
+        ("evaluate", "--track stock|fast|dream|AGENT"),
+        ("presets", "usage: dreamlap presets [-h] [PRESET]\n"),
         ("compare", "AGENT|FILE"),
     ],
 )
@@ -163,16 +193,19 @@ def test_metavars_say_what_is_meant(words: str, metavars: str, capsys: pytest.Ca
 
 
 def test_the_flags_that_most_need_come_first(capsys: pytest.CaptureFixture[str]):
-    overview, whole = said(["help", "run"], capsys), said(["run", "demo", "--help"], capsys)
-    for flag in ("--name", "--seed", "--scale", "--data", "--device", "--workers"):
-        assert flag in overview
-        assert 0 < whole.index(flag) < whole.index("--track.size")
+    flags = ("--name NAME", "--seed 1", "--scale 0.1", "--full", "--data FOLDER", "--device cuda", "--workers 4")
+    for words in ("run", "run demo", "train memory", "train memory ha2018", "train expert"):
+        group = said(["help", *words.split()], capsys).partition("Flags that most people need:\n")[2].split("\n\n")[0]
+        missing = [flag for flag in flags if f"  {flag} " not in group]
+        assert missing == (["--full", "--data FOLDER"] if words == "train expert" else [])
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         ("runn", "did you mean run?"),
+        ("zzz", "there is no verb 'zzz'; `dreamlap --help` lists them"),
+        ("run zzz", "there is no preset 'zzz'; `dreamlap presets` lists them"),
         ("run", "which preset?"),
         ("run dmo", "there is no preset 'dmo'; did you mean demo?"),
         ("run --seed 1 demo", "name the preset before its flags"),
@@ -183,6 +216,19 @@ def test_the_flags_that_most_need_come_first(capsys: pytest.CaptureFixture[str])
 )
 def test_wrong_words_are_answered(words: str, told: str, capsys: pytest.CaptureFixture[str]):
     assert told in said(words.split(), capsys, 0 if words == "data" else 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "choices"),
+    [
+        ("video unprivileged --what x", "('drive', 'dream', 'prediction', 'beside', 'reconstruction')"),
+        ("data import a b --align x", "('before', 'after')"),
+    ],
+)
+def test_choices_are_listed_in_their_order_without_none(words: str, choices: str, capsys: pytest.CaptureFixture[str]):
+    shown = said(words.split(), capsys, 2)
+    assert choices.replace(" ", "") in re.sub(r"[\s│]", "", shown)
+    assert "None" not in shown
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -330,3 +376,22 @@ def test_the_command_line_can_be_called_from_a_thread():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "demo" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", ["run demo --help", "train expert --help", "video --help", "presets", "completion bash"])
+def test_a_reader_may_go_away(words: str):
+    command = [sys.executable, "-m", "dreamlap", *words.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode in (0, 141)
+
+
+def test_what_no_program_reads_any_more_was_not_printed():
+    printing = "from dreamlap.progress import print_for_programs; print_for_programs('{}')"
+    piped = ["bash", "-c", f'{sys.executable} -c "$1" | true; exit ${{PIPESTATUS[0]}}', "bash", printing]
+    done = subprocess.run(piped, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -83,7 +83,7 @@ def test_full_is_refused_where_there_is_one_size():
 
 
 def test_every_system_has_a_table_and_a_row_on_the_page_of_all():
-    systems = {name for name, preset in PRESETS.items() if preset.source != "our own"}
+    systems = {name for name, preset in PRESETS.items() if preset.published}
     assert systems == {words(name, 0)[0] for name in CLAIMS}
     for name in CLAIMS:
         assert parse("run", words(name, 1)).config.seed == 1
@@ -117,6 +117,13 @@ def test_presets_are_listed_on_a_screen(capsys: pytest.CaptureFixture[str]):
 def test_a_preset_is_told_with_its_parts(name: str, parts: str, capsys: pytest.CaptureFixture[str]):
     main(["presets", name])
     assert parts in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_only_published_systems_are_compared_with_their_originals(name: str, capsys: pytest.CaptureFixture[str]):
+    main(["presets", name])
+    compared = "docs/presets.md compares its settings" in capsys.readouterr().out
+    assert compared == (name in {words(claim, 0)[0] for claim in CLAIMS})
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ def test_an_agent_shows_its_parts_its_score_and_its_cost(agent: Agent):
         next(included.controller.parameters())[0] += 1
     assert included.score is None  # it is another agent now
     assert "score  unknown\n  cost   unknown" in repr(agent)
+    included.about["seconds"] = 61.0
+    assert "1 minute\n" in repr(included)
     assert "2 gray frames (64, 64) -> action (steer, pedal)" in repr(dreamlap.load("expert"))
 
 
@@ -86,7 +88,9 @@ def test_what_cannot_drive_is_refused(driver: Any, track: str, message: str):
     ("preset", "settings", "message"),
     [
         ("debgu", {}, "no preset 'debgu'; did you mean debug"),
+        ("nonsense", {}, "no preset 'nonsense'; there are demo, sprint, quick, .* jk2500$"),
         ("debug", {"sed": 1}, "no setting 'sed' in Config; did you mean seed"),
+        ("debug", {"zzz": 1}, "no setting 'zzz' in Config; there are track, collect, "),
         ("debug", {"vision": {"latnt": 16}}, "no setting 'latnt' in VisionConfig; did you mean latent"),
         ("debug", {"vision": {"latent": 0}}, "`latent` is 0, and it must be at least 1"),
         ("debug", {"full": True}, "debug has one size, its full one"),

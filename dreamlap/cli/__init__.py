@@ -4,7 +4,6 @@ Nothing that is imported here loads torch or a track: help and refusals take a f
 they need when they are called.
 """
 
-import difflib
 import shlex
 import signal
 import sys
@@ -20,8 +19,8 @@ from dreamlap.cli.drive import collect, play
 from dreamlap.cli.listing import presets
 from dreamlap.cli.runs import run, train_controller, train_expert, train_memory, train_vision
 from dreamlap.cli.words import about, call, headline
-from dreamlap.errors import Failed, Refused, explain
-from dreamlap.progress import console, notes, open_streams
+from dreamlap.errors import Failed, Refused, explain, meant
+from dreamlap.progress import console, end_if_nobody_reads, notes, open_streams
 
 PRESET_VERBS: dict[str, Callable[[Sequence[str]], None]] = {
     "run": run, "train vision": train_vision, "train memory": train_memory, "train controller": train_controller,
@@ -50,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """`dreamlap VERB ...`
 
     Exit status: 0; 1 if something was refused or failed, with a line that says what to do; 2 for words that cannot be parsed;
-    70 for a bug, with a traceback; 130 if it was interrupted.
+    70 for a bug, with a traceback; 130 if it was interrupted; 141 if whoever reads help or JSON goes away, as `head` does.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     open_streams()
@@ -71,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (Refused, Failed, FloatingPointError) as error:
         _refuse(args[0], str(error))
     except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            end_if_nobody_reads()
         _refuse(args[0], explain(error))
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error) and "out of memory" not in str(error):
@@ -113,8 +114,7 @@ def _call(args: Sequence[str]) -> None:
         call(VERBS[verb], verb, rest)
     elif words == 1:
         known = list(dict.fromkeys(name.split()[0] for name in (*PRESET_VERBS, *VERBS)))
-        near = difflib.get_close_matches(verb, known, 1)
-        raise Refused(f"there is no verb {verb!r}; " + (f"did you mean {near[0]}?" if near else "`dreamlap --help` lists them"))
+        raise Refused(f"there is no verb {verb!r}; {meant(verb, known, '`dreamlap --help` lists them')}")
     elif args[1:2] in ([], ["-h"], ["--help"]):
         _help_of(args[0])
     else:

@@ -7,17 +7,16 @@ from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import DisallowNone
-
-from dreamlap.cli.words import Address, AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks, optional
+from dreamlap.cli.words import AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks
 from dreamlap.cluster import on_cluster
 from dreamlap.config.parts import EXAM
+from dreamlap.config.run import Address
 from dreamlap.errors import Failed, Refused, explain
 from dreamlap.files import check_writable, existing, write_json
 from dreamlap.named import SUFFIX, Named
 from dreamlap.progress import console, print_for_programs
 from dreamlap.protocol import FINAL, SELECTION, TEST_SEEDS, seed_range, track_called
-from dreamlap.settings import SEED, WORKERS, least
+from dreamlap.settings import SEED, WORKERS, least, shown
 from dreamlap.show.formats import PICTURES, VIDEOS
 
 Video = Literal["drive", "dream", "prediction", "beside", "reconstruction"]
@@ -31,7 +30,7 @@ def evaluate(
     final: Flag = False,
     workers: Annotated[int, WORKERS] = 2,
     json: File = None,
-    track: Annotated[str, Named(track_called)] = "stock",
+    track: Annotated[str, shown("stock|fast|dream|AGENT"), Named(track_called)] = "stock",
     exam: Flag = False,
     cluster: Address = "",
 ) -> None:
@@ -210,7 +209,7 @@ def _tracks_for(scores: list[dict[str, Any] | None], seeds: str, final: bool) ->
 
 def video(
     agent: AgentPath,
-    what: Annotated[Video | None, DisallowNone, optional()] = None,
+    what: Annotated[Video | None, shown()] = None,
     out: File = None,
     seed: Annotated[int, SEED] = 900_000,
     steps: Annotated[int, least(1, 100_000)] = 1000,

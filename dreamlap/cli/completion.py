@@ -9,6 +9,7 @@ import tyro
 from tyro.conf import Positional
 
 from dreamlap.cli.runs import ExpertCommand, PresetCommand
+from dreamlap.cli.words import RULES
 from dreamlap.presets import PRESETS
 
 
@@ -22,7 +23,7 @@ def completion(shell: Positional[Literal["bash", "zsh", "fish"]]) -> None:
     Args:
         shell: Your shell.
     """
-    tyro.cli(_everything(), prog="dreamlap", args=["--tyro-print-completion", shell])
+    tyro.cli(_everything(), prog="dreamlap", args=["--tyro-print-completion", shell], registry=RULES)
 
 
 def _everything() -> Any:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dreamlap.cli.words import EpisodesPath, FilePath, FolderPath, OutPath, SourcePath, StorePath, optional
+from dreamlap.cli.words import EpisodesPath, FilePath, FolderPath, OutPath, SourcePath, StorePath
 from dreamlap.files import check_writable
-from dreamlap.progress import console
-from dreamlap.settings import least
+from dreamlap.progress import console, counted
+from dreamlap.settings import least, shown
 from dreamlap.show.formats import VIDEOS
 
 
@@ -54,7 +54,7 @@ def data_import(
     store: FolderPath,
     resize: Annotated[int | None, least(16, 2048)] = None,
     episode_length: Annotated[int | None, least(1)] = None,
-    align: Annotated[Literal["before", "after"] | None, optional()] = None,
+    align: Annotated[Literal["before", "after"] | None, shown()] = None,
 ) -> None:
     """Bring in episodes that others recorded.
 
@@ -102,4 +102,4 @@ def data_export(store: EpisodesPath, out: OutPath, to: Literal["png", "npy", "mi
     from dreamlap.episodes import EpisodeStore
     from dreamlap.exchange import export_episodes
 
-    console.print(f"wrote {export_episodes(EpisodeStore(store), out, to)} episodes to {out}")
+    console.print(f"wrote {counted(export_episodes(EpisodeStore(store), out, to), 'episode')} to {out}")

@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from dreamlap.cli.data import data_info
-from dreamlap.cli.words import Address, Folder, FolderPath, optional
+from dreamlap.cli.words import Folder, FolderPath
 from dreamlap.cluster import on_cluster
-from dreamlap.config.parts import DriverConfig, TrackConfig
-from dreamlap.named import Named, agent_folder, driver_called
-from dreamlap.settings import SEED, SHARE, WORKERS, least
+from dreamlap.config.parts import DriverConfig, DriverName, TrackConfig
+from dreamlap.config.run import Address
+from dreamlap.named import Named, agent_folder
+from dreamlap.settings import SEED, SHARE, WORKERS, least, shown
 
 
 def collect(
@@ -53,8 +52,8 @@ def collect(
 
 
 def play(
-    driver: Annotated[str, tyro.conf.arg(metavar="DRIVER"), Named(driver_called)] = "person",
-    dream: Annotated[Path | None, optional("AGENT"), Named(agent_folder)] = None,
+    driver: DriverName = "person",
+    dream: Annotated[Path | None, shown("AGENT"), Named(agent_folder)] = None,
     record: Folder = None,
     episodes: Annotated[int, least(1)] = 10,
     steps: Annotated[int, least(1)] = 1000,

@@ -1,24 +1,23 @@
 """What there is to be run."""
 
-import difflib
 import textwrap
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional
 
 from dreamlap.cli.words import COLUMNS
 from dreamlap.config.run import Config
-from dreamlap.errors import Refused
+from dreamlap.errors import Refused, meant
 from dreamlap.estimate import brief, budget, cost
 from dreamlap.presets import PRESETS
 from dreamlap.progress import console
+from dreamlap.settings import shown
 
 ROW = "{:21} {:30} {:13} {:>7} {:>4}"
 """Of the table of presets, which fits a terminal of 80 columns."""
 
 
-def presets(name: Annotated[Positional[str], tyro.conf.arg(metavar="PRESET")] = "") -> None:
+def presets(name: Annotated[Positional[str], shown("[PRESET]")] = "") -> None:
     """List the presets, or say what one is made of.
 
     Examples:
@@ -71,7 +70,8 @@ def _details(name: str) -> None:
     console.print(textwrap.fill(f"{name}: {preset.about}", COLUMNS) + "\n")
     for part, what in parts.items():
         console.print(f"  {part:8}{what}")
-    console.print("\ndocs/presets.md compares its settings with those of the original system.")
+    if preset.published:
+        console.print("\ndocs/presets.md compares its settings with those of the original system.")
 
 
 def preset_called(name: str, verb: str) -> str:
@@ -84,6 +84,4 @@ def preset_called(name: str, verb: str) -> str:
         return name
     if name.startswith("-"):
         raise Refused(f"name the preset before its flags: dreamlap {verb} PRESET {name}")
-    near = difflib.get_close_matches(name, PRESETS, 1)
-    meant = f"did you mean {near[0]}?" if near else "`dreamlap presets` lists them"
-    raise Refused(f"there is no preset {name!r}; {meant}")
+    raise Refused(f"there is no preset {name!r}; {meant(name, PRESETS, '`dreamlap presets` lists them')}")

@@ -4,7 +4,7 @@ import re
 import textwrap
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from dreamlap.errors import Refused
 from dreamlap.named import Named, check_named, folder_with_episodes
 from dreamlap.presets import PRESETS, settings_of
 from dreamlap.progress import console, notes
-from dreamlap.settings import check_flags, deferred, differences, scaled
+from dreamlap.settings import check_flags, deferred, differences, scaled, shown
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PresetCommand:
     config: Annotated[Config, tyro.conf.arg(name="")]
     name: Name = None
     """Name of the run: its folder is runs/NAME. By default, the preset's name and what differs from it: runs/demo-seed1."""
-    scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
+    scale: Annotated[float, shown("FACTOR")] = 1.0
     """Multiplies the preset's rollouts, updates, generations, population and episode length: 0.01 makes days into minutes."""
     full: Flag = False
     """As much of everything as the preset's text names, for hours or days. Published systems take an hour by default."""
@@ -49,22 +49,20 @@ class ExpertCommand:
     config: Annotated[ExpertConfig, tyro.conf.arg(name="")]
     name: Name = None
     """Name of the run: its folder is runs/NAME. By default, `expert` and what differs: runs/expert-seed1."""
-    scale: Annotated[float, tyro.conf.arg(metavar="FACTOR")] = 1.0
+    scale: Annotated[float, shown("FACTOR")] = 1.0
     """Multiplies updates, tracks of a score and the video's length: 0.01 makes hours into a minute."""
 
 
-COMMON = """Flags that most people need:
-  --name NAME     name of the run: its folder is runs/NAME
-  --seed 1        another seed: another agent
-  --scale 0.1     a tenth of everything, for a quick look
-  --full          as much as the preset's text names: hours or days
-  --data FOLDER   learn from these episodes; nobody drives first
-  --device cuda   where V, M and C are trained: auto, cpu, cuda or mps
-  --workers 4     processes that drive
-
-`dreamlap presets` lists the presets.
-`dreamlap {verb} demo --help` lists all flags."""
-"""What `run --help` says of flags before a preset is named."""
+COMMON = {
+    "--name NAME": "name of the run: its folder is runs/NAME",
+    "--seed 1": "another seed: another agent",
+    "--scale 0.1": "a tenth of everything, for a quick look",
+    "--full": "as much as the preset's text names: hours or days",
+    "--data FOLDER": "learn from these episodes; nobody drives first",
+    "--device cuda": "where networks are trained: auto, cpu, cuda or mps",
+    "--workers 4": "processes that drive",
+}
+"""The flags that most people need, and what each is for."""
 
 
 def run(args: Sequence[str]) -> None:
@@ -163,9 +161,12 @@ def train_expert(args: Sequence[str]) -> None:
 
 def _parse_expert(args: Sequence[str], scale: float) -> ExpertCommand:
     refuse_old_flags(ExpertConfig, args)
-    default = ExpertCommand(scaled(ExpertConfig(), scale))
+    default, told = (
+        ExpertCommand(scaled(ExpertConfig(), scale)),
+        f"{about(train_expert)}\n\n{_common(ExpertCommand, ExpertConfig)}",
+    )
     with deferred():
-        command = parsed(ExpertCommand, "train expert", args, about(train_expert), default=default)
+        command = parsed(ExpertCommand, "train expert", args, told, default=default)
     check_flags(command)
     return command
 
@@ -180,8 +181,17 @@ def _command(verb: str, args: Sequence[str], function: Callable[..., None]) -> "
         return command
     if not args:
         raise Refused(f"which preset? `dreamlap {verb} demo`, for example; `dreamlap presets` lists them")
-    console.print(f"{about(function)}\n\nusage: dreamlap {verb} PRESET [FLAGS]\n\n{COMMON.format(verb=verb)}")
+    more = f"`dreamlap presets` lists the presets.\n`dreamlap {verb} demo --help` lists all flags."
+    usage = f"usage: dreamlap {verb} PRESET [FLAGS]"
+    console.print(f"{about(function)}\n\n{usage}\n\n{_common(PresetCommand, Config)}\n\n{more}")
     return None
+
+
+def _common(*kinds: type) -> str:
+    """Of the flags that most people need, those that are settings of one of these `kinds`."""
+    known = {field.name for kind in kinds for field in fields(kind)}
+    told = (f"  {flag:15} {what}" for flag, what in COMMON.items() if flag.removeprefix("--").split()[0] in known)
+    return "\n".join(["Flags that most people need:", *told])
 
 
 def _begin(command: PresetCommand, last: str, whole: bool = False):
@@ -221,6 +231,7 @@ def parse(verb: str, args: Sequence[str], scale: float = 1.0, full: bool = False
     asked = scaled(settings_of(preset, full), scale)
     told = textwrap.fill(f"{preset}: {PRESETS[preset].about}.", COLUMNS)
     told += f"\n\nExamples:\n  dreamlap {verb} {preset}\n  dreamlap {verb} {preset} --seed 1"
+    told += f"\n\n{_common(PresetCommand, Config)}"
     with deferred():
         command = parsed(PresetCommand, f"{verb} {preset}", args[1:], told, default=PresetCommand(asked))
     check_flags(command)

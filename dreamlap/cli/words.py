@@ -3,16 +3,25 @@
 The help of a verb is its docstring: a line of what it does, more about it, two examples.
 """
 
+import dataclasses
 import functools
 import inspect
 import re
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 from tyro.conf import Positional
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from dreamlap.errors import Refused
 from dreamlap.named import (
@@ -26,34 +35,28 @@ from dreamlap.named import (
     run_folder,
 )
 from dreamlap.progress import console
-from dreamlap.settings import checked, current_name, default_told, deferred
+from dreamlap.settings import checked, current_name, deferred, shown
 
 T = TypeVar("T")
 
 
-def optional(metavar: str | None = None) -> Any:
-    """What the value of an argument that may be left out is called in the help."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint=default_told)
-
-
-AgentPath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT"), Named(agent_folder)]
+AgentPath = Annotated[Positional[Path], shown("AGENT"), Named(agent_folder)]
 """The folder of an agent or of its run, or the name of an included agent."""
-ScorePath = Annotated[Positional[Path], tyro.conf.arg(metavar="AGENT|FILE"), Named(agent_or_score)]
-FilePath = Annotated[Path, tyro.conf.arg(metavar="FILE")]
-OutPath = Annotated[Positional[Path], tyro.conf.arg(metavar="OUT")]
-SourcePath = Annotated[Positional[Path], tyro.conf.arg(metavar="SOURCE"), Named(recordings_folder)]
-RunPath = Annotated[Positional[Path], tyro.conf.arg(metavar="RUN"), Named(run_folder)]
-FolderPath = Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
-StorePath = Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER"), Named(episode_folder)]
-EpisodesPath = Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER"), Named(folder_with_episodes)]
-File = Annotated[Path | None, optional("FILE")]
-Folder = Annotated[Path | None, optional("FOLDER")]
-Name = Annotated[str | None, optional("NAME")]
+ScorePath = Annotated[Positional[Path], shown("AGENT|FILE"), Named(agent_or_score)]
+FilePath = Annotated[Path, shown("FILE")]
+OutPath = Annotated[Positional[Path], shown("OUT")]
+SourcePath = Annotated[Positional[Path], shown("SOURCE"), Named(recordings_folder)]
+RunPath = Annotated[Positional[Path], shown("RUN"), Named(run_folder)]
+FolderPath = Annotated[Positional[Path], shown("FOLDER")]
+StorePath = Annotated[Positional[Path], shown("FOLDER"), Named(episode_folder)]
+EpisodesPath = Annotated[Positional[Path], shown("FOLDER"), Named(folder_with_episodes)]
+File = Annotated[Path | None, shown("FILE")]
+Folder = Annotated[Path | None, shown("FOLDER")]
+Name = Annotated[str | None, shown("NAME")]
 
-Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, optional()]
-Tracks = Annotated[str, optional("A:B")]
-Address = Annotated[str, optional("ray|auto|ADDRESS")]
-Step = Annotated[int | None, optional("STEP")]
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, shown()]
+Tracks = Annotated[str, shown("A:B")]
+Step = Annotated[int | None, shown("STEP")]
 
 COLUMNS = 80
 
@@ -81,7 +84,51 @@ def parsed(kind: Callable[..., T], name: str, args: Sequence[str], told: str, **
     """What tyro makes of the words after a verb. Its help begins with what is told of the verb, in paragraphs."""
     if "-h" in args or "--help" in args:
         console.print(f"{told}\n")
-    return tyro.cli(kind, prog=f"dreamlap {name}", args=list(args), description="", **how)
+    return tyro.cli(kind, prog=f"dreamlap {name}", args=list(args), description="", registry=RULES, **how)
+
+
+RULES = ConstructorRegistry()
+"""How tyro reads verbs and settings, where that is not its own way."""
+
+
+@RULES.struct_rule
+def _with_filled_help(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """The arguments of a verb, or settings. Lines of their docstrings do not end lines of the help."""
+    ours = getattr(info.type, "__module__", "").startswith("dreamlap.")
+    if not ours or not (inspect.isfunction(info.type) or dataclasses.is_dataclass(info.type)):
+        return None
+    hints, fields = get_type_hints(info.type, include_extras=True), []
+    for name, parameter in inspect.signature(info.type).parameters.items():
+        default = tyro.MISSING_NONPROP if parameter.default is parameter.empty else parameter.default
+        if dataclasses.is_dataclass(info.default):
+            default = getattr(info.default, name)
+        fields.append(StructFieldSpec(name, hints[name], default, functools.partial(_help_of, info.type, name, hints[name])))
+    return StructConstructorSpec(info.type, tuple(fields))
+
+
+@RULES.primitive_rule
+def _choice_that_may_be_left_out(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """`Literal[...] | None` as its literals: whoever wants None types nothing."""
+    members = get_args(info.type)
+    if members[1:] != (type(None),) or get_origin(members[0]) is not Literal:
+        return None
+    choice = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(members[0], info.markers))
+    assert isinstance(choice, PrimitiveConstructorSpec)
+    return dataclasses.replace(choice, is_instance=lambda value: value is None or choice.is_instance(value))
+
+
+def _help_of(owner: Any, name: str, hint: Any) -> str:
+    """What is told of an argument or a setting; of settings in settings, what their own docstring says."""
+    about_settings = inspect.getdoc(hint) if dataclasses.is_dataclass(hint) else ""
+    return "\n\n".join(paragraphs(_texts(owner).get(name) or about_settings or ""))
+
+
+@functools.cache
+def _texts(owner: Any) -> dict[str, str | None]:
+    """What a docstring, or the docstrings within a class, say of each argument or setting."""
+    from docstring_parser import parse_from_object
+
+    return {found.arg_name: found.description for found in parse_from_object(owner).params}
 
 
 def refuse_old_flags(kind: type, args: Sequence[str]) -> None:
@@ -105,7 +152,12 @@ def about(thing: Any) -> str:
     """What a docstring says, but for its arguments, in lines of 80 columns; examples stay as they are."""
     text = re.split(r"\n(?:Args|Raises):\n", inspect.getdoc(thing) or "")[0]
     told, _, shown = text.partition("\nExamples:\n")
-    parts = [textwrap.fill(" ".join(part.split()), COLUMNS) for part in told.strip().split("\n\n")]
+    parts = [textwrap.fill(part, COLUMNS) for part in paragraphs(told)]
     if shown:
         parts.append("Examples:\n" + textwrap.indent(textwrap.dedent(shown).strip(), "  "))
     return "\n\n".join(parts)
+
+
+def paragraphs(text: str) -> list[str]:
+    """The paragraphs of a docstring, each without line breaks: whoever prints them fills them to the width."""
+    return [" ".join(part.split()) for part in text.strip().split("\n\n")]

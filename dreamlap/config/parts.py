@@ -5,8 +5,12 @@ from typing import Annotated, Literal
 
 from dreamlap.errors import Refused
 from dreamlap.named import Named, agent_folder, driver_called
-from dreamlap.settings import least, renamed, settings, span
+from dreamlap.settings import least, renamed, settings, shown, span
 
+AgentName = Annotated[str, shown("AGENT"), Named(agent_folder)]
+"""The folder of an agent or of its run, or the name of an included agent; empty: none."""
+DriverName = Annotated[str, shown("DRIVER"), Named(driver_called)]
+"""The name of a scripted driver, or an agent as above."""
 MOST_SIDE = 512
 """Pixels a side of the frames that V, or an expert, can be asked to see: stock's have 96."""
 EXAM = ("colours", "bars", "blob")
@@ -32,7 +36,7 @@ class TrackConfig:
     """Steps of the track that an action lasts; the frames between are neither drawn nor kept (frame skip, save interval)."""
     randomize: bool = False
     """Whether training tracks have colours of their own (gymnasium's `domain_randomize`). Scores never do."""
-    dream: Annotated[str, Named(agent_folder)] = ""
+    dream: AgentName = ""
     """Folder of an agent whose dream is the track that is driven on, drawn by its V; empty for the real one."""
 
     @property
@@ -152,7 +156,7 @@ class ReflexConfig:
 class DriverConfig:
     """Who drives, and how steadily."""
 
-    kind: Annotated[str, Named(driver_called)] = "autopilot"
+    kind: DriverName = "autopilot"
     """`random`, `correlated`, `autopilot` (privileged: it sees the track's geometry), or the folder of an agent or expert."""
     noise: Annotated[tuple[float, float], span(0, 100)] = (0.0, 0.8)
     """Strength of the noise on the actions of autopilot, agent and expert, drawn for every episode between the two."""

@@ -8,6 +8,7 @@ from dreamlap.config.parts import (
     LIMIT,
     MOST_AWAKE,
     AgentConfig,
+    AgentName,
     ControllerConfig,
     DriverConfig,
     MemoryConfig,
@@ -16,8 +17,10 @@ from dreamlap.config.parts import (
 )
 from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
 from dreamlap.errors import Refused
-from dreamlap.named import Named, agent_folder
-from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, renamed, settings, span
+from dreamlap.settings import SEED, SHARE, WORKERS, above, count, least, renamed, settings, shown, span
+
+Address = Annotated[str, shown("ray|auto|ADDRESS")]
+"""A cluster that drives, as `dreamlap.cluster.on_cluster` takes it; empty: none."""
 
 
 @settings
@@ -32,7 +35,7 @@ class CollectConfig:
     """Episodes of the noisy autopilot (privileged: it sees the track's geometry; C never learns from its actions)."""
     expert: Annotated[int, least(0)] = count(0, least=0)
     """Episodes of an agent that is there already: the PPO expert, or any other."""
-    expert_folder: Annotated[str, Named(agent_folder)] = ""
+    expert_folder: AgentName = ""
     """Folder of that agent, such as the `runs/expert` that `dreamlap train expert` leaves; empty: the agent that the run begins
     with (`start`), or else the included expert."""
     steps: Annotated[int, least(1, LIMIT)] = count(1000, least=40)
@@ -174,7 +177,7 @@ class Config:
     rounds: RoundsConfig = RoundsConfig()
     restarts: RestartConfig = RestartConfig()
     selection: SelectionConfig = SelectionConfig()
-    start: Annotated[str, Named(agent_folder)] = ""
+    start: AgentName = ""
     """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
     `vision_training.updates`, `memory_training.updates` and `rounds.memory_updates` are 0. A linear C first learns to do as
     that agent's does, in the dream."""
@@ -186,7 +189,7 @@ class Config:
     """Of the matrix products while V and M are trained; `auto` takes bfloat16 where the hardware has it."""
     workers: Annotated[int, WORKERS] = 2
     """Processes that drive tracks; it changes the time, not the result."""
-    cluster: str = ""
+    cluster: Address = ""
     """Let a cluster drive, by Ray: `auto` is the one that this machine is part of, 10.0.0.1:6379 the one with that head, and
     `ray` a new one of this machine alone. V, M and C are trained here. Empty: processes of this machine drive."""
 

@@ -15,7 +15,7 @@ from dreamlap.files import Owned
 from dreamlap.mind.world import DreamTrack, open_world, open_worlds, step_all, ways_to_begin
 from dreamlap.named import SCRIPTED
 from dreamlap.parallel import in_parallel
-from dreamlap.progress import meter, notes
+from dreamlap.progress import counted, meter, notes
 from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.settings import SEED, SHARE, WORKERS, checked, deviations, differences, least
 from dreamlap.track import ActionForm, FastCarRacing, TrackConfig, action_form
@@ -81,7 +81,7 @@ def _collect(
         if any(name not in found for name, _ in group)
     ]
     if not lots:
-        notes.print(f"all {episodes} episodes are in {store.folder} already: nothing is driven")
+        notes.print(f"{counted(episodes, 'episode')} in {store.folder} already: nothing is driven")
         return names
     drive_lots = bringing(drive_lot, "" if driver.kind in SCRIPTED else driver.kind, track.dream)
     with meter(f"{driver.name} drives", episodes, len(found)) as bar:

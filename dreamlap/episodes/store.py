@@ -22,6 +22,7 @@ from safetensors.numpy import save
 from dreamlap.errors import Refused
 from dreamlap.files import place, replacing
 from dreamlap.named import SUFFIX
+from dreamlap.progress import counted
 from dreamlap.weights import checksum
 
 CHUNK = 16
@@ -290,15 +291,16 @@ class EpisodeStore:
         returns: dict[str, list[float]] = {}
         for episode in episodes:
             returns.setdefault(str(episode.about.get("driver", "unknown")), []).append(float(episode.array("rewards").sum()))
+        steps = sum(map(len, episodes))
         size = sum(episode.path.stat().st_size for episode in episodes)
         sizes = Counter(f"{episode.shape[2]}x{episode.shape[1]}" for episode in episodes)
-        frames = ", ".join(f"{side} ({count} episodes)" if len(sizes) > 1 else side for side, count in sizes.items())
+        frames = ", ".join(f"{side} ({counted(count, 'episode')})" if len(sizes) > 1 else side for side, count in sizes.items())
         ended = sum(episode.terminated for episode in episodes)
         lines = [
-            f"{self.folder}: {len(episodes)} episodes, {sum(map(len, episodes)):,} steps, {size / 1e6:.1f} MB",
+            f"{self.folder}: {counted(len(episodes), 'episode')}, {counted(steps, 'step')}, {size / 1e6:.1f} MB",
             f"frames {frames}" + (": only those of one size can be learned from together" if len(sizes) > 1 else ""),
             f"{ended} ended by the track (terminated), {len(episodes) - ended} by the clock or the recording (truncated)",
-            *(f"{driver}: {len(all_)} episodes, {_mean_return(all_)}" for driver, all_ in sorted(returns.items())),
+            *(f"{driver}: {counted(len(all_), 'episode')}, {_mean_return(all_)}" for driver, all_ in sorted(returns.items())),
         ]
         return "\n".join(lines)
 

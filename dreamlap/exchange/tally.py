@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from dreamlap.episodes import Episode
 from dreamlap.exchange.recording import Align, Recording, notes
+from dreamlap.progress import counted
 
 
 @dataclass
@@ -40,7 +41,8 @@ class Tally:
         if not read:
             return []
         lines = [
-            f"{read} episodes read, {self.steps:,} steps: {self.new} are new, {self.there} were there already",
+            f"{counted(read, 'episode')} read, {counted(self.steps, 'step')}: "
+            f"{self.new} are new, {self.there} were there already",
             f"  {self.terminated} ended by the track (terminated), {read - self.terminated} by the clock or the recording",
             f"  {self.rewarded} with rewards, {read - self.rewarded} without",
         ]

@@ -21,7 +21,7 @@ from dreamlap.play.observer import understands
 from dreamlap.play.place import Place, told
 from dreamlap.play.tally import Outcome, summary
 from dreamlap.play.window import Window, check_seen
-from dreamlap.progress import console, notes
+from dreamlap.progress import console, counted, notes
 from dreamlap.seeds import training_track
 from dreamlap.settings import SEED, SHARE, checked, least
 from dreamlap.track import TrackConfig
@@ -53,7 +53,7 @@ def play(
     def keep(number: int) -> bool:
         outcomes.append(outcome(place))
         _, _, total, length, ending = outcomes[-1]
-        console.print(f"episode {len(outcomes)}: return {total:.1f} in {length} steps, {ending}")
+        console.print(f"episode {len(outcomes)}: return {total:.1f} in {counted(length, 'step')}, {ending}")
         if record and place.at_home:
             keep_somewhere(store, f"{prefix}-{number:05d}", place.tape.episode())
         return place.at_home or not record
@@ -70,7 +70,7 @@ def play(
     if outcomes:
         console.print(summary(outcomes))
     if record:
-        console.print(f"kept {game.kept} episodes in {record}, which holds {len(store.names())} now")
+        console.print(f"kept {counted(game.kept, 'episode')} in {record}, which holds {len(store.names())} now")
     return [one.total for one in outcomes]
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from dreamlap.files import check_writable, replacing
 from dreamlap.named import run_folder as existing_run
-from dreamlap.progress import notes
-from dreamlap.scores import LOST, REAL, counted, lost_drives, told
+from dreamlap.progress import counted, notes
+from dreamlap.scores import LOST, REAL, lost_drives, told
 from dreamlap.show.figures import score_dots
 from dreamlap.show.learned import controller, dream_check, memory, training_curves, vision
 from dreamlap.show.page import (
