@@ -161,10 +161,8 @@ def train_expert(args: Sequence[str]) -> None:
 
 def _parse_expert(args: Sequence[str], scale: float) -> ExpertCommand:
     refuse_old_flags(ExpertConfig, args)
-    default, told = (
-        ExpertCommand(scaled(ExpertConfig(), scale)),
-        f"{about(train_expert)}\n\n{_common(ExpertCommand, ExpertConfig)}",
-    )
+    default = ExpertCommand(scaled(ExpertConfig(), scale))
+    told = f"{about(train_expert)}\n\n{_common(ExpertCommand, ExpertConfig)}"
     with deferred():
         command = parsed(ExpertCommand, "train expert", args, told, default=default)
     check_flags(command)
