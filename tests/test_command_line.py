@@ -79,6 +79,7 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int | Non
         "compare champion unprivileged --seeds 5",
         "evaluate unprivileged --seeds 5",
         "evaluate unprivileged --track nowhere",
+        "evaluate unprivileged --track expert",
         "evaluate unprivileged --json /dev/null/score.json",
         "video nowhere",
         "video unprivileged --out drive.txt",
