@@ -266,8 +266,10 @@ def test_pictures_of_what_v_makes_of_frames(agent: Agent, tmp_path: Path):
         assert np.abs(row[3].astype(int) - middle).max() <= 1
         assert not np.array_equal(row[0], row[6])
     assert moved.png()[:4] == b"\x89PNG"
-    reconstruction_video(deep, tmp_path / "v.mp4", steps=3, seed=1, scale=2)
-    assert still(tmp_path / "v.mp4").shape[1] == 8 + 3 * (2 * 96 + 8)
+    assert list(SHEETS["samples"](agent, seen).rows) == ["z ~ prior"]
+    for shown, panels in ((deep, 3), (agent, 2)):  # a third panel where z is not all there is
+        reconstruction_video(shown, tmp_path / "v.mp4", steps=3, seed=1, scale=2)
+        assert still(tmp_path / "v.mp4").shape[1] == 8 + panels * (2 * 96 + 8)
 
 
 @pytest.mark.parametrize("kind", ["light", "nvae"])

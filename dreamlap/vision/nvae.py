@@ -191,6 +191,7 @@ class Decoder(nn.Module):
 class NVAE(VAE):
     """V with many groups of latents; z is the topmost."""
 
+    more_than_z = True
     regularised = True
     encoder: Encoder
     decoder: Decoder

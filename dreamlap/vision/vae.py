@@ -36,6 +36,8 @@ LOG_SIGMA_RANGE = (-5.0, 2.0)
 class VAE(nn.Module):
     """An encoder and a decoder around z; subclasses say what the two are made of."""
 
+    more_than_z = False
+    """Whether it reconstructs a frame from more than z."""
     regularised = False
     """Whether `spectral` is to be kept small."""
 
