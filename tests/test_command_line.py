@@ -120,6 +120,16 @@ def test_help_and_refusals_load_nothing_heavy(words: str, tmp_path: Path):
     assert [name for name in HEAVY if name in loaded] == []
 
 
+def test_an_expert_without_its_extra_is_refused_at_once(tmp_path: Path):
+    program = (
+        "import sys\nfrom dreamlap.cli import main\nsys.modules['stable_baselines3'] = None\n"
+        "try:\n    main(['train', 'expert'])\nfinally:\n    print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "pip install 'dreamlap[expert]'" in " ".join(done.stderr.split())
+    assert done.stdout.split() == ["False"]
+
+
 @pytest.mark.parametrize("verb", ALL)
 def test_every_verb_has_a_short_headline_and_two_examples(verb: str):
     assert len(headline(ALL[verb])) <= 61
