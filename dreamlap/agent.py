@@ -29,7 +29,7 @@ from dreamlap.errors import Refused
 from dreamlap.expert import KIND, Expert, read_expert
 from dreamlap.files import Owned, read_object, write_json
 from dreamlap.memory import MDNRNN, build_memory
-from dreamlap.named import agent_folder
+from dreamlap.named import NO_WORLD_MODEL, agent_folder
 from dreamlap.parallel import own_settings
 from dreamlap.progress import counted
 from dreamlap.scores import score_beside, told
@@ -281,7 +281,7 @@ def load_agent(path: Path | str, device: torch.device | str = "cpu", needed: Seq
     """
     loaded = _load(path, device, needed)
     if not isinstance(loaded, Agent):
-        raise Refused(f"{path} holds an expert: it has no V and no M, so it cannot dream or show what it remembers")
+        raise Refused(NO_WORLD_MODEL.format(path=path))
     return loaded
 
 

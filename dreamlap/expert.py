@@ -19,13 +19,11 @@ from torch import Tensor, nn
 from dreamlap.config.parts import ReflexConfig
 from dreamlap.control import bounded
 from dreamlap.files import Owned, write_json
+from dreamlap.named import EXPERT as KIND
 from dreamlap.parallel import own_settings
 from dreamlap.settings import deviations, from_dict
 from dreamlap.track import action_form, seen_by
 from dreamlap.weights import FORMAT, checksum_of, load_weights, save_tensors
-
-KIND = "expert"
-"""What agent.json says of an expert."""
 
 
 class Eyes(nn.Module):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import stable_baselines3  # noqa: F401 - before torch, so that it is told at once where it is missing
 import torch
 
 from dreamlap.agent import load

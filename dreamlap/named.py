@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from dreamlap.errors import Refused
-from dreamlap.files import existing, place
+from dreamlap.files import existing, place, read_object
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Agents that come with the package, by name."""
@@ -25,6 +25,9 @@ SCRIPTED = ("random", "correlated", "autopilot")
 """Drivers that are known by their names; any other is a person, or the folder of an agent or expert."""
 PERSON = "person"
 """The driver who drives in a window."""
+EXPERT = "expert"
+"""What agent.json says of an expert."""
+NO_WORLD_MODEL = "{path} is an expert: it has no V and no M. Name an agent that has them, such as 'unprivileged'"
 
 
 class Named(NamedTuple):
@@ -69,6 +72,19 @@ def agent_folder(path: Path | str) -> Path:
     raise FileNotFoundError(
         f"no agent in {path}: an agent is a folder with an agent.json, such as runs/demo/agent, or one of {included}"
     )
+
+
+def world_model_folder(path: Path | str) -> Path:
+    """The folder of an agent that has V and M, which an expert has not.
+
+    Raises:
+        FileNotFoundError: there is none.
+        Refused: it is an expert's.
+    """
+    folder = agent_folder(path)
+    if read_object(folder / "agent.json").get("kind") == EXPERT:
+        raise Refused(NO_WORLD_MODEL.format(path=path))
+    return folder
 
 
 def agent_or_score(path: Path | str) -> Path:

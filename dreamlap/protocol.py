@@ -5,7 +5,7 @@ from typing import Any
 
 from dreamlap.config.parts import EXAM
 from dreamlap.errors import Refused
-from dreamlap.named import agent_folder
+from dreamlap.named import world_model_folder
 
 TEST_SEEDS = 1_000_000
 """Track seeds from here on are test tracks: driven for a final score and for nothing else."""
@@ -37,7 +37,7 @@ def track_called(track: str) -> str:
         Refused: it is none of them.
     """
     try:
-        return track if track in (*TRACKS, "dream") else str(agent_folder(track))
+        return track if track in (*TRACKS, "dream") else str(world_model_folder(track))
     except FileNotFoundError as error:
         raise Refused(f"--track {track} is neither stock, fast nor dream; and there is {error}") from None
 

@@ -62,6 +62,49 @@ def test_vision_and_memory_are_usable_alone(agent: Agent):
     assert agent.vision.decode(z).shape == (2, 64, 64, 3)
 
 
+KINDS: list[Literal["lstm", "gru", "reservoir"]] = ["lstm", "gru", "reservoir"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_memory_takes_arrays_and_tensors_and_names_the_shapes(kind: Literal["lstm", "gru", "reservoir"]):
+    memory = build_memory(MemoryConfig(kind, hidden=8, mixtures=3), latent=4, action=2)
+    z, action, state = torch.randn(3, 4), torch.randn(3, 2), memory.initial(3)
+    stepped = memory.step(z, action, state).numpy()  # without a gradient, which training takes
+    np.testing.assert_array_equal(memory.step(z.double().numpy(), action.numpy(), state.numpy()), stepped)
+    assert memory.foresee(stepped).reward.numpy().shape == (3,)
+    assert memory(z[None], action[None], memory.initial(1))[0].requires_grad
+    assert memory.cell(z, action, state).requires_grad
+    wanted = rf"expected z \(B, 4\), action \(B, 2\), state \(B, {memory.state_size}\), of float32; given: z \("
+    for wrong in (
+        (z[0], action, state),
+        (z[:2], action, state),
+        (z, action[:, :1], state),
+        (z, action, memory.h(state)[:, :3]),
+    ):
+        with pytest.raises(Refused, match=wanted):
+            memory.step(*wrong)
+    with pytest.raises(Refused, match=r"expected z \(B, T, 4\), action \(B, T, 2\), .*given: z \(3, 4\) .*`z\[None\]`"):
+        memory(z, action, state)
+    for look in (memory.h, memory.foresee):
+        with pytest.raises(
+            Refused, match=rf"expected state \(\.\.\., {memory.state_size}\), of float32; given: state \(3, 5\)"
+        ):
+            look(state[:, :5])
+    with pytest.raises(Refused, match=r"expected h \(\.\.\., 8\)"):
+        memory.predict(state[:, :5])
+
+
+def test_a_controller_takes_arrays_and_tensors_and_names_the_shapes():
+    for controller in (Linear(4, 8, 2), ActorCritic(4, 8, 2)):
+        seen = torch.randn(3, 12)
+        np.testing.assert_array_equal(controller.act(seen.double().numpy()).numpy(), controller.act(seen))
+        assert controller.act(seen[0]).shape == (2,)
+        with pytest.raises(Refused, match=r"expected observation \(\.\.\., 12\), of float32; given: observation \(3, 5\)"):
+            controller.act(seen[:, :5])
+    assert ActorCritic(4, 8, 2).value(seen).requires_grad
+    assert Linear(4, 0, 2).act(seen).shape == (3, 2)  # it sees z alone
+
+
 @pytest.mark.parametrize(("kind", "size"), [("lstm", 16), ("gru", 8), ("reservoir", 32)])
 def test_step_by_step_is_the_same_as_a_sequence(kind: Literal["lstm", "gru", "reservoir"], size: int):
     memory = build_memory(MemoryConfig(kind, hidden=8, mixtures=3), latent=4, action=2)

@@ -82,13 +82,17 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int | Non
         "compare champion unprivileged --seeds 5",
         "evaluate unprivileged --seeds 5",
         "evaluate unprivileged --track nowhere",
+        "evaluate unprivileged --track expert",
         "evaluate unprivileged --json /dev/null/score.json",
         "video nowhere",
         "video unprivileged --out drive.txt",
         "video unprivileged --what beside --first nowhere.png",
         "picture unprivileged --out picture.txt",
+        "picture expert",
+        "video expert --what dream",
         "report nowhere",
         "play --dream nowhere",
+        "play --dream expert",
         "play --driver nowhere",
         "collect episodes --driver.kind nowhere",
         "data info nowhere",
@@ -98,6 +102,8 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int | Non
         "run demo --start nowhere",
         "run demo --data nowhere",
         "run demo --track.dream nowhere",
+        "run demo --track.dream expert",
+        "run demo --start expert",
         "run demo --collect.expert-folder nowhere",
         "run demo --ppo.nothing 3",
         "run demo --ppo.num_envs many",
@@ -120,6 +126,16 @@ def test_help_and_refusals_load_nothing_heavy(words: str, tmp_path: Path):
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
     assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_an_expert_without_its_extra_is_refused_at_once(tmp_path: Path):
+    program = (
+        "import sys\nfrom dreamlap.cli import main\nsys.modules['stable_baselines3'] = None\n"
+        "try:\n    main(['train', 'expert'])\nfinally:\n    print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "pip install 'dreamlap[expert]'" in " ".join(done.stderr.split())
+    assert done.stdout.split() == ["False"]
 
 
 @pytest.mark.parametrize("verb", ALL)

@@ -26,7 +26,8 @@ from dreamlap.expert import Expert, ReflexConfig, build_expert, to_gray
 from dreamlap.expert_run import judge
 from dreamlap.learn.expert import build_ppo, expert_of, train_expert
 from dreamlap.learn.practice import Practice
-from dreamlap.protocol import JUDGING
+from dreamlap.named import world_model_folder
+from dreamlap.protocol import JUDGING, track_called
 from dreamlap.run import Stage
 from dreamlap.show.report import write_report
 from dreamlap.track import FastCarRacing, TrackConfig, to_frame
@@ -190,8 +191,10 @@ def test_it_is_scored_and_collects_like_any_agent(expert: Expert, tmp_path: Path
     assert len(np.unique(actions[:4, 0])) == 4  # the noise is not held
     with pytest.raises(ValueError, match="knows frames of size 64, bar True, not size 32, bar True"):
         collect(store, "y", 1, DriverConfig(str(tmp_path)), TrackConfig(size=32), seed=0, steps=4, workers=1)
-    with pytest.raises(ValueError, match="no V and no M"):
-        load_agent(tmp_path)
+    for name in (load_agent, world_model_folder, track_called):
+        with pytest.raises(ValueError, match=r"is an expert: it has no V and no M\. Name an agent that has them"):
+            name(str(tmp_path))
+    assert world_model_folder("unprivileged").name == "unprivileged"
 
 
 def test_a_run_is_scored_filmed_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

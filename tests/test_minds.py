@@ -168,6 +168,25 @@ def test_both_minds_have_one_interface(agent: Agent):
         assert mind.render().shape == (2, 64, 64, 3)
 
 
+@pytest.mark.parametrize("make", [lambda agent: Awake(agent, 2), lambda agent: Dream(agent, 2)])
+def test_minds_take_arrays_and_tensors_and_name_the_shapes(make: Callable[[Agent], Awake | Dream], agent: Agent):
+    mind, other = make(agent), make(agent)
+    mind.reset([0, 1])
+    other.reset([0, 1])
+    action, rows = torch.tensor([[0.1, 0.2], [0.3, 0.4]]), torch.tensor([False, True])
+    assert torch.equal(mind.step(action).observation, other.step(action.double().numpy()).observation)
+    assert torch.equal(mind.begin(rows), other.begin(rows.numpy()))
+    for wrong in (action[0], action[:1], torch.zeros(2, 3)):
+        with pytest.raises(Refused, match=r"expected action \(2, 2\), of float32; given: action \("):
+            mind.step(wrong)
+    for mask in (rows[:1], rows.numpy().astype(float)):
+        for look in (mind.begin, mind.keep, lambda rows: mind.reset([5], rows=rows)):
+            with pytest.raises(Refused, match=r"expected rows \(2,\), of bool; given: rows \("):
+                look(mask)
+    other.keep(rows.numpy())
+    assert other.num_envs == 1
+
+
 def test_a_dream_needs_real_moments(agent: Agent):
     agent.starts = None
     with pytest.raises(ValueError, match="no real moments"):

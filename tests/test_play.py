@@ -1,6 +1,7 @@
 """A person drives: what keys do, what is kept, and all of it with real keys in a real window."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,11 +27,12 @@ from dreamlap.learn.rollouts import Rollouts
 from dreamlap.play import Display, display, game, play
 from dreamlap.play.game import Game, Phase
 from dreamlap.play.keys import key_named
+from dreamlap.play.observer import View
 from dreamlap.play.place import Place
 from dreamlap.play.play import make_place, next_number
 from dreamlap.play.scene import Scene
 from dreamlap.play.tally import Outcome, summary
-from dreamlap.play.window import Window
+from dreamlap.play.window import IN_DREAM, Window
 from dreamlap.run import Stage
 from dreamlap.track import FastCarRacing, TrackConfig
 
@@ -431,6 +433,49 @@ def test_switches_leave_recordings_whole(dreamer: Path, tmp_path: Path, seen: No
     for episode in store:
         assert (episode.about["driver"], len(episode)) == ("person", 10)
         _assert_in_step(episode.episode())
+
+
+@pytest.mark.parametrize(("ended", "table"), [(0, "No episode was driven to its end."), (1, "This session")])
+def test_an_episode_that_is_left_is_told(
+    ended: int, table: str, seen: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(game, "LINGER", 1)
+    draw = Window.draw
+
+    def draw_and_leave(window: Window, playing: Game, place: Place, recording: bool = False) -> None:
+        draw(window, playing, place, recording)
+        if playing.kept == ended and len(place.rewards) == 4:
+            post(pygame.KEYDOWN, "escape")
+
+    monkeypatch.setattr(Window, "draw", draw_and_leave)
+    returns = play("autopilot", None, None, TrackConfig(), episodes=3, steps=6, seed=0, random_start=0.0, fps=0)
+    told = capsys.readouterr().out
+    assert len(returns) == ended
+    assert re.search(rf"episode {ended + 1}: return -?\d+\.\d in 4 steps, not finished", told)
+    assert told.count(": return ") == ended + 1
+    assert table in told
+
+
+@pytest.mark.parametrize("size", [(1050, 636), (700, 500), (500, 700), (263, 160)])
+def test_words_fit_a_window_of_any_size(
+    size: tuple[int, int], dreamer: Path, seen: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, drawn, longest = Window("small"), [], "reward +10.0   off road 100%   end 100%"
+    pygame.display.set_mode(size, pygame.RESIZABLE)
+    draw = Window._words
+
+    def words(window: Window, size: float, text: str, color: str, room: float) -> pygame.Surface:
+        drawn.append((text, (shown := draw(window, size, text, color, room)).get_width(), room * window.unit))
+        return shown
+
+    monkeypatch.setattr(Window, "_words", words)
+    for dream in (None, dreamer):
+        place = make_place(DriverConfig("person"), dream, TrackConfig())
+        place.view = lambda: View(np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8), longest)
+        window.draw(Game(place, lambda number: 7, lambda number: True, 1, 1000), place)
+    window.close()
+    assert {longest, IN_DREAM[1], "Esc end"} <= {text for text, *_ in drawn}
+    assert all(width <= room for _, width, room in drawn)
 
 
 def test_persons_drive_in_windows_alone(monkeypatch: pytest.MonkeyPatch) -> None:

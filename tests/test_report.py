@@ -242,6 +242,15 @@ def test_bars_are_a_table_that_reads_without_a_style() -> None:
     assert "style=" not in made
 
 
+def test_pictures_and_videos_are_no_wider_than_a_phone_and_only_tables_scroll(run: Path) -> None:
+    write_video(run / "videos" / "drive.mp4", np.zeros((3, 48, 160, 3), np.uint8))
+    shown = text_of(run)
+    assert [float(width) for width in re.findall(r"min-width: ([\d.]+)rem", shown)] == [5]  # that of a bar
+    assert "img { display: block; width: 100%" in shown
+    assert "video { display: block; max-width: 100%" in shown
+    assert set(re.findall(r'<div class="wide"><(\w+)', shown)) <= {"table"}
+
+
 def test_a_video_that_a_policy_blocks_can_be_opened(tmp_path: Path) -> None:
     path = tmp_path / "videos" / "drive [1] & 2.mp4"
     path.parent.mkdir()

@@ -266,8 +266,10 @@ def test_pictures_of_what_v_makes_of_frames(agent: Agent, tmp_path: Path):
         assert np.abs(row[3].astype(int) - middle).max() <= 1
         assert not np.array_equal(row[0], row[6])
     assert moved.png()[:4] == b"\x89PNG"
-    reconstruction_video(deep, tmp_path / "v.mp4", steps=3, seed=1, scale=2)
-    assert still(tmp_path / "v.mp4").shape[1] == 8 + 3 * (2 * 96 + 8)
+    assert list(SHEETS["samples"](agent, seen).rows) == ["z ~ prior"]
+    for shown, panels in ((deep, 3), (agent, 2)):  # a third panel where z is not all there is
+        reconstruction_video(shown, tmp_path / "v.mp4", steps=3, seed=1, scale=2)
+        assert still(tmp_path / "v.mp4").shape[1] == 8 + panels * (2 * 96 + 8)
 
 
 @pytest.mark.parametrize("kind", ["light", "nvae"])
@@ -275,9 +277,11 @@ def test_a_vision_refuses_what_is_no_frame(kind: Literal["light", "nvae"]):
     vision, frames = build_vision(VisionConfig(kind, latent=4, width=8), 64), torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
     kinds, shapes = (frames.float() / 255, frames.long()), (frames[0, 0], frames.mT, frames[:, :48, :48], frames[..., :1])
     stock, words = np.zeros((96, 96, 3), np.uint8), np.array(["frame"])
-    for wrong in (*kinds, *shapes, stock, words, frames.numpy() / 255):
+    for wrong in (*kinds, *shapes, stock, words, frames.numpy() / 255, frames[:0], [frames[0], stock]):
         for look in (vision.encode, vision.reconstruct):
-            with pytest.raises(Refused, match=r"this V sees frames \(B, 64, 64, 3\) or \(64, 64, 3\) uint8, not \("):
+            with pytest.raises(
+                Refused, match=r"this V sees one or more frames, \(B, 64, 64, 3\) or \(64, 64, 3\) uint8, not (\(|a list)"
+            ):
                 look(wrong)
     assert vision.encode(frames).mu.shape == (2, 4)
 
@@ -287,13 +291,38 @@ def test_a_vision_sees_arrays_and_tensors_one_frame_or_many(kind: Literal["light
     vision = build_vision(VisionConfig(kind, latent=4, width=8), 64)
     frames = np.random.default_rng(0).integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)
     frames.flags.writeable = False
-    expected = vision.encode(torch.from_numpy(frames.copy())).mu
-    assert expected.requires_grad
-    np.testing.assert_array_equal(vision.encode(frames).mu.numpy(), expected.detach())
-    np.testing.assert_allclose(vision.encode(frames[:, ::-1][1, ::-1]).mu.numpy(), expected[1].detach(), atol=1e-5)
+    expected = vision.encode(torch.from_numpy(frames.copy())).mu.numpy()  # without a gradient, which training takes
+    assert vision.posterior(torch.from_numpy(frames.copy())).mu.requires_grad
+    for many in (frames, list(frames), list(torch.from_numpy(frames.copy()))):
+        np.testing.assert_array_equal(vision.encode(many).mu.numpy(), expected)
+    np.testing.assert_allclose(vision.encode(frames[:, ::-1][1, ::-1]).mu.numpy(), expected[1], atol=1e-5)
     assert vision.encode(torch.from_numpy(frames[1].copy())).log_sigma.shape == (4,)
     assert vision.decode(vision.encode(frames[0]).mu).shape == (64, 64, 3)
     assert vision.reconstruct(frames[0]).shape == (64, 64, 3)
+    for z in (expected, expected.tolist(), expected.astype(np.float64), torch.from_numpy(expected)):
+        assert torch.equal(vision.decode(z), vision.decode(vision.encode(frames).mu))
+    assert vision.logits(expected).requires_grad
+
+
+@pytest.mark.parametrize("kind", ["light", "nvae"])
+def test_a_vision_refuses_what_is_no_z(kind: Literal["light", "nvae"]):
+    vision = build_vision(VisionConfig(kind, latent=4, width=8), 64)
+    posterior = vision.encode(np.zeros((64, 64, 3), np.uint8))
+    for wrong in (
+        torch.zeros(2, 3),
+        np.zeros(()),
+        np.array(["z"] * 4),
+        torch.zeros(4).to(torch.complex64),
+        posterior,
+        "z",
+        None,
+    ):
+        with pytest.raises(Refused, match=r"expected z \(\.\.\., 4\), of float32; given: z (\(|a )"):
+            vision.decode(wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(Refused, match="z must be finite"):
+        vision.decode([0.0, 0.0, 0.0, np.nan])
+    with pytest.raises(Refused, match=r"expected z \(B, 4\), of float32; given: z \(4,\) float32\. B is .* `z\[None\]`"):
+        vision.logits(np.zeros(4, np.float32))
 
 
 def test_a_width_that_an_nvae_cannot_have_is_refused_by_its_flag():

@@ -7,13 +7,13 @@ from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dreamlap.cli.words import AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks
+from dreamlap.cli.words import AgentPath, File, Flag, RunPath, ScorePath, Step, Tracks, WorldModelPath
 from dreamlap.cluster import on_cluster
 from dreamlap.config.parts import EXAM
 from dreamlap.config.run import Address
 from dreamlap.errors import Failed, Refused, explain
 from dreamlap.files import check_writable, existing, write_json
-from dreamlap.named import SUFFIX, Named
+from dreamlap.named import SUFFIX, Named, world_model_folder
 from dreamlap.progress import console, print_for_programs
 from dreamlap.protocol import FINAL, SELECTION, TEST_SEEDS, seed_range, track_called
 from dreamlap.settings import SEED, WORKERS, least, shown
@@ -246,6 +246,8 @@ def video(
         raise Refused("--first and --at say where a dream begins: use them with --what beside")
     if first:
         existing(first)
+    if what not in (None, "drive"):
+        world_model_folder(agent)
     from dreamlap.agent import PARTS, load, load_agent, trained_parts
     from dreamlap.show.video import FILMS, NEEDED, beside_video, drive_video
 
@@ -269,7 +271,7 @@ def _most_to_show(trained: Sequence[str]) -> Video:
 
 
 def picture(
-    agent: AgentPath,
+    agent: WorldModelPath,
     what: Literal["reconstructions", "samples", "traversals"] = "reconstructions",
     out: File = None,
     seed: Annotated[int, SEED] = 0,

@@ -8,7 +8,7 @@ from dreamlap.cli.words import Folder, FolderPath
 from dreamlap.cluster import on_cluster
 from dreamlap.config.parts import DriverConfig, DriverName, TrackConfig
 from dreamlap.config.run import Address
-from dreamlap.named import Named, agent_folder
+from dreamlap.named import Named, world_model_folder
 from dreamlap.settings import SEED, SHARE, WORKERS, least, shown
 
 
@@ -53,7 +53,7 @@ def collect(
 
 def play(
     driver: DriverName = "person",
-    dream: Annotated[Path | None, shown("AGENT"), Named(agent_folder)] = None,
+    dream: Annotated[Path | None, shown("AGENT"), Named(world_model_folder)] = None,
     record: Folder = None,
     episodes: Annotated[int, least(1)] = 10,
     steps: Annotated[int, least(1)] = 1000,

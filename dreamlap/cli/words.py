@@ -33,6 +33,7 @@ from dreamlap.named import (
     folder_with_episodes,
     recordings_folder,
     run_folder,
+    world_model_folder,
 )
 from dreamlap.progress import console
 from dreamlap.settings import checked, current_name, deferred, shown
@@ -42,6 +43,8 @@ T = TypeVar("T")
 
 AgentPath = Annotated[Positional[Path], shown("AGENT"), Named(agent_folder)]
 """The folder of an agent or of its run, or the name of an included agent."""
+WorldModelPath = Annotated[Positional[Path], shown("AGENT"), Named(world_model_folder)]
+"""The same, of an agent that has V and M."""
 ScorePath = Annotated[Positional[Path], shown("AGENT|FILE"), Named(agent_or_score)]
 FilePath = Annotated[Path, shown("FILE")]
 OutPath = Annotated[Positional[Path], shown("OUT")]

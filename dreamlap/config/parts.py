@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dreamlap.errors import Refused
-from dreamlap.named import Named, agent_folder, driver_called
+from dreamlap.named import Named, agent_folder, driver_called, world_model_folder
 from dreamlap.settings import least, renamed, settings, shown, span
 
 AgentName = Annotated[str, shown("AGENT"), Named(agent_folder)]
 """The folder of an agent or of its run, or the name of an included agent; empty: none."""
+WorldModelName = Annotated[str, shown("AGENT"), Named(world_model_folder)]
+"""The same, of an agent that has V and M."""
 DriverName = Annotated[str, shown("DRIVER"), Named(driver_called)]
 """The name of a scripted driver, or an agent as above."""
 MOST_SIDE = 512
@@ -36,7 +38,7 @@ class TrackConfig:
     """Steps of the track that an action lasts; the frames between are neither drawn nor kept (frame skip, save interval)."""
     randomize: bool = False
     """Whether training tracks have colours of their own (gymnasium's `domain_randomize`). Scores never do."""
-    dream: AgentName = ""
+    dream: WorldModelName = ""
     """Folder of an agent whose dream is the track that is driven on, drawn by its V; empty for the real one."""
 
     @property

@@ -14,6 +14,7 @@ from dreamlap.config.parts import (
     MemoryConfig,
     TrackConfig,
     VisionConfig,
+    WorldModelName,
 )
 from dreamlap.config.training import CMAESConfig, DreamConfig, MemoryTraining, PPOConfig, VisionTraining
 from dreamlap.errors import Refused
@@ -177,7 +178,7 @@ class Config:
     rounds: RoundsConfig = RoundsConfig()
     restarts: RestartConfig = RestartConfig()
     selection: SelectionConfig = SelectionConfig()
-    start: AgentName = ""
+    start: WorldModelName = ""
     """Folder or name of an agent that the run begins with instead of fresh weights; its V and M stay as they are if
     `vision_training.updates`, `memory_training.updates` and `rounds.memory_updates` are 0. A linear C first learns to do as
     that agent's does, in the dream."""

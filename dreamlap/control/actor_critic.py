@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from dreamlap.clamp import clamp
+from dreamlap.tensors import Numbers, beginning
 
 LOG_STD_RANGE = (-3.0, 0.5)
 CRITIC = (128, 64)
@@ -36,26 +37,31 @@ class ActorCritic(nn.Module):
         if self.spread is not None:
             nn.init.zeros_(self.spread.weight)
 
-    def act(self, observation: Tensor) -> Tensor:
-        """[z, h] (B, Z + H) -> the mean action (B, A) in [-1, 1]."""
+    @torch.no_grad()
+    def act(self, observation: Numbers) -> Tensor:
+        """[z, h] (..., Z + H) -> the mean action (..., A) in [-1, 1], without a gradient (that of `moments` has one).
+
+        Raises:
+            Refused: it has another shape.
+        """
         return self.moments(observation)[0]
 
-    def moments(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, observation: Numbers) -> tuple[Tensor, Tensor]:
         """[z, h] (..., Z + H) -> mean and standard deviation (..., A) of the actions that PPO explores with."""
-        seen = self.actor[:-1](observation[..., : self.inputs])
+        seen = self.actor[:-1](beginning(observation, self.inputs, self.log_std))
         with torch.autocast(seen.device.type, enabled=False):  # the last products are small, and what they give is compared
             seen = seen.float()
             mean = torch.tanh(self.actor[-1](seen))
             log_std = self.log_std if self.spread is None else self.log_std + self.spread(seen)
         return mean, clamp(log_std, *LOG_STD_RANGE).exp().expand_as(mean)
 
-    def policy(self, observation: Tensor) -> Independent:
+    def policy(self, observation: Numbers) -> Independent:
         """The distribution of actions (..., A) that PPO explores with; a draw outside [-1, 1] is clipped by the mind."""
         return normal(*self.moments(observation))
 
-    def value(self, observation: Tensor) -> Tensor:
+    def value(self, observation: Numbers) -> Tensor:
         """The expected discounted return from here: (...)."""
-        seen = self.critic[:-1](observation[..., : self.inputs])
+        seen = self.critic[:-1](beginning(observation, self.inputs, self.log_std))
         with torch.autocast(seen.device.type, enabled=False):
             return self.critic[-1](seen.float()).squeeze(-1)
 

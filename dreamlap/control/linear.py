@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from dreamlap.tensors import Numbers, beginning
+
 
 class Linear(nn.Module):
     """867 numbers for z 32, h 256 and three actions; `hidden` 0 makes a C that sees z alone."""
@@ -14,9 +16,14 @@ class Linear(nn.Module):
         for weights in self.layer.parameters():
             nn.init.zeros_(weights)
 
-    def act(self, observation: Tensor) -> Tensor:
-        """[z, h] (B, Z + H) -> action (B, A) in [-1, 1]."""
-        return torch.tanh(self.layer(observation[..., : self.inputs]))
+    @torch.no_grad()
+    def act(self, observation: Numbers) -> Tensor:
+        """[z, h] (..., Z + H) -> action (..., A) in [-1, 1], without a gradient.
+
+        Raises:
+            Refused: it has another shape.
+        """
+        return torch.tanh(self.layer(beginning(observation, self.inputs, self.layer.weight)))
 
 
 class Population:

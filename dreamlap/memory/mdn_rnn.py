@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dreamlap.memory import mixture
 from dreamlap.memory.mixture import Mixture
+from dreamlap.tensors import Numbers, read
 
 
 class Prediction(NamedTuple):
@@ -44,27 +45,55 @@ class MDNRNN(nn.Module, ABC):
         """Make what carries the state on: from Z + A numbers to H."""
 
     @abstractmethod
-    def forward(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def unroll(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Go over sequences: z (B, T, Z), action (B, T, A), state (B, S) -> h after each step (B, T, H), last state."""
 
     @abstractmethod
-    def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
+    def cell(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
         """One step: z (B, Z), action (B, A), state (B, S) -> state (B, S)."""
+
+    def forward(self, z: Numbers, action: Numbers, state: Numbers) -> tuple[Tensor, Tensor]:
+        """Go over sequences: z (B, T, Z), action (B, T, A), state (B, S) -> h after each step (B, T, H), last state.
+
+        Raises:
+            Refused: they have other shapes.
+        """
+        return self.unroll(*self._read(z, action, state, "B", "T"))
+
+    @torch.no_grad()
+    def step(self, z: Numbers, action: Numbers, state: Numbers) -> Tensor:
+        """One step: z (B, Z), action (B, A), state (B, S) -> state (B, S), without a gradient (that of `cell` has one).
+
+        Raises:
+            Refused: they have other shapes.
+        """
+        return self.cell(*self._read(z, action, state, "B"))
+
+    def _read(self, z: Numbers, action: Numbers, state: Numbers, *axes: str) -> list[Tensor]:
+        told = {
+            "z": (z, (*axes, self.latent)),
+            "action": (action, (*axes, self.action)),
+            "state": (state, ("B", self.state_size)),
+        }
+        return read(self.z_head.weight, **told)
 
     def initial(self, batch: int) -> Tensor:
         """The state before the first frame of an episode: zeros (B, S)."""
         return self.z_head.weight.new_zeros(batch, self.state_size)
 
-    def h(self, state: Tensor) -> Tensor:
-        """The part of the state that C sees: (B, H)."""
+    def h(self, state: Numbers) -> Tensor:
+        """The part of the state (..., S) that C sees: (..., H)."""
+        (state,) = read(self.z_head.weight, state=(state, (..., self.state_size)))
         return state[..., : self.hidden]
 
-    def foresee(self, state: Tensor) -> Prediction:
-        """What M predicts of the step that led to `state` (B, S)."""
+    @torch.no_grad()
+    def foresee(self, state: Numbers) -> Prediction:
+        """What M predicts of the step that led to `state` (..., S), without a gradient (that of `predict` has one)."""
         return self.predict(self.h(state))
 
-    def predict(self, h: Tensor) -> Prediction:
+    def predict(self, h: Numbers) -> Prediction:
         """Read the heads off h_{t+1} (..., H)."""
+        (h,) = read(self.z_head.weight, h=(h, (..., self.hidden)))
         reward, end, off_road = self.scalar_head(h).float().unbind(-1)
         return Prediction(mixture.from_raw(self.z_head(h).float(), self.mixtures), reward, end, off_road)
 
@@ -77,12 +106,12 @@ class MDNLSTM(MDNRNN):
         self.state_size = 2 * self.hidden
         self.lstm = nn.LSTM(self.latent + self.action, self.hidden, batch_first=True)
 
-    def forward(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """See `MDNRNN.forward`."""
+    def unroll(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `MDNRNN.unroll`."""
         return _sequence(self.lstm, z, action, state)
 
-    def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
-        """See `MDNRNN.step`."""
+    def cell(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
+        """See `MDNRNN.cell`."""
         return _step(self.lstm, z, action, state)
 
 
@@ -96,20 +125,22 @@ class MDNReservoir(MDNLSTM):
         self.state_size = 4 * hidden
         self.untrained = nn.LSTM(latent + action, hidden, batch_first=True).requires_grad_(False)
 
-    def foresee(self, state: Tensor) -> Prediction:
+    @torch.no_grad()
+    def foresee(self, state: Numbers) -> Prediction:
         """See `MDNRNN.foresee`: of the learned half."""
-        return super().foresee(state.chunk(2, -1)[1])
+        (state,) = read(self.z_head.weight, state=(state, (..., self.state_size)))
+        return self.predict(state.chunk(2, -1)[1][..., : self.hidden])
 
-    def forward(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """See `MDNRNN.forward`; h is what learns, not what C sees."""
+    def unroll(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `MDNRNN.unroll`; h is what learns, not what C sees."""
         untrained, learned = state.chunk(2, -1)
-        hs, learned = super().forward(z, action, learned)
+        hs, learned = super().unroll(z, action, learned)
         return hs, torch.cat([_sequence(self.untrained, z, action, untrained)[1], learned], -1)
 
-    def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
-        """See `MDNRNN.step`."""
+    def cell(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
+        """See `MDNRNN.cell`."""
         untrained, learned = state.chunk(2, -1)
-        return torch.cat([_step(self.untrained, z, action, untrained), super().step(z, action, learned)], -1)
+        return torch.cat([_step(self.untrained, z, action, untrained), super().cell(z, action, learned)], -1)
 
 
 class MDNGRU(MDNRNN):
@@ -120,13 +151,13 @@ class MDNGRU(MDNRNN):
         self.state_size = self.hidden
         self.gru = nn.GRU(self.latent + self.action, self.hidden, batch_first=True)
 
-    def forward(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """See `MDNRNN.forward`."""
+    def unroll(self, z: Tensor, action: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """See `MDNRNN.unroll`."""
         hs, h = self.gru(torch.cat([z, action], -1), state.unsqueeze(0).contiguous())
         return hs, h[0]
 
-    def step(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
-        """See `MDNRNN.step`."""
+    def cell(self, z: Tensor, action: Tensor, state: Tensor) -> Tensor:
+        """See `MDNRNN.cell`."""
         return torch.gru_cell(torch.cat([z, action], -1), state, *self.gru.all_weights[0])
 
 

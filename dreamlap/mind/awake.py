@@ -15,6 +15,7 @@ from dreamlap.mind.interface import Step
 from dreamlap.mind.world import Track, open_worlds, step_all, ways_to_begin
 from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.settings import SHARE, bounded, least
+from dreamlap.tensors import Numbers, read, read_mask
 from dreamlap.track import off_road, read_options
 
 
@@ -50,7 +51,7 @@ class Awake:
         self.random_start, self.reverse, self.restart, self.autocast = random_start, reverse, restart, autocast
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
-    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None, rows: Tensor | None = None) -> Tensor:
+    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None, rows: Numbers | None = None) -> Tensor:
         """Begin N episodes on the tracks `seeds`, or with `rows`, a mask (N,) bool, those of some, on as many. `options`: those
         of the track's reset, for these episodes alone; what they do not say is left to `random_start` and `reverse`."""
         told = read_options(options)
@@ -62,6 +63,7 @@ class Awake:
             self._state = self.agent.memory.initial(self.num_envs)
             self._action = self._state.new_zeros(self.num_envs, self.action_size)
             rows = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        rows = read_mask(rows, self.num_envs, self.device)
         begun = np.flatnonzero(rows.cpu().numpy())
         for i, seed in zip(begun, seeds, strict=True):
             self._seeds[i], self._episodes[i] = seed, 0
@@ -73,8 +75,9 @@ class Awake:
         self._frames[i], _ = self.tracks[i].reset(seed=seed, options=options)
 
     @torch.no_grad()
-    def step(self, action: Tensor) -> Step:
-        """Drive every track one step; M remembers what V saw and C did."""
+    def step(self, action: Numbers) -> Step:
+        """Drive every track one step, by actions (N, A); M remembers what V saw and C did."""
+        (action,) = read(self._action, action=(action, (self.num_envs, self.action_size)))
         self._action = self.agent.execute(action, self._action)
         self._state = self.agent.memory.step(self._z, self._action, self._state)
         self._frames, reward, terminated = step_all(self.tracks, self.agent.actions.to_stock(self._action.cpu().numpy()))
@@ -88,8 +91,9 @@ class Awake:
         return Step(observation, self._tensor(reward), self._tensor(terminated), self._tensor(truncated), under, final)
 
     @torch.no_grad()
-    def begin(self, rows: Tensor) -> Tensor:
+    def begin(self, rows: Numbers) -> Tensor:
         """Begin the next episodes of some minds, a mask (N,) bool, on training tracks -> observation (N, Z + H)."""
+        rows = read_mask(rows, self.num_envs, self.device)
         for i in np.flatnonzero(rows.cpu().numpy()):
             self._episodes[i] += 1
             self._start(int(i), training_track("awake", int(self._episodes[i]), seed=self._seeds[i]), {})
@@ -98,13 +102,14 @@ class Awake:
     def _forget(self, rows: Tensor) -> Tensor:
         """M remembers nothing of the episodes before -> what is seen now."""
         self._age[rows.cpu().numpy()] = 0
-        begun = rows.to(self.device)[:, None]
+        begun = rows[:, None]
         self._state = torch.where(begun, 0.0, self._state)
         self._action = torch.where(begun, 0.0, self._action)
         return self._observe()
 
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, rows: Numbers) -> None:
         """Go on with some of the tracks, in their order: a mask (N,) bool. The others stand still, and stay open."""
+        rows = read_mask(rows, self.num_envs, self.device)
         kept = rows.cpu().numpy()
         chosen = np.flatnonzero(kept)
         self.tracks, self._seeds = [self.tracks[i] for i in chosen], [self._seeds[i] for i in chosen]

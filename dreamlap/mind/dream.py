@@ -19,6 +19,7 @@ from dreamlap.mind.interface import Step
 from dreamlap.recorded import may_be
 from dreamlap.seeds import normals, seed_of_dream, uniforms
 from dreamlap.settings import SHARE, SIZE, bounded
+from dreamlap.tensors import Numbers, read, read_mask
 
 
 class Dream:
@@ -64,7 +65,7 @@ class Dream:
                 raise Refused(f"Dream: `from_start` is {from_start:g}, but no {what} is among the agent's {len(first)} moments")
 
     @torch.no_grad()
-    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None, rows: Tensor | None = None) -> Tensor:
+    def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None, rows: Numbers | None = None) -> Tensor:
         """Begin N dreams, one for each seed; dream i is the same whatever its place and neighbours, given its seed. With
         `rows`, a mask (N,) bool, only those begin, from as many seeds. There are no `options`."""
         if options:
@@ -79,18 +80,19 @@ class Dream:
             self._z, self._state = self._moments(self._chance)
             self._action = self._z.new_zeros(self.num_envs, self.action_size)
             return self._observation()
-        at = (rows.to(self.device),)
+        at = (read_mask(rows, self.num_envs, self.device),)
         self._seeds, self._clock = self._seeds.index_put(at, begun), self._clock.index_put(at, clock)
         self._chance = self._first_chance()
-        return self.begin(rows)
+        return self.begin(*at)
 
     def _first_chance(self) -> Tensor:
         return uniforms(self._seeds, self._clock - 1, 1)[:, 0]
 
     @torch.no_grad()
-    def step(self, action: Tensor) -> Step:
-        """Dream on: M is told of z and a, and says what comes of it."""
+    def step(self, action: Numbers) -> Step:
+        """Dream on: M is told of z and a (N, A), and says what comes of it."""
         latent = self.memory.latent
+        (action,) = read(self._z, action=(action, (self.num_envs, self.action_size)))
         chance = uniforms(self._seeds, self._clock, 2 * latent + 2)
         self._action = self.agent.execute(action, self._action)
         self._state = self.memory.step(self._z, self._action, self._state)
@@ -106,9 +108,9 @@ class Dream:
         return Step(observation, expected.reward, terminated, truncated, expected.off_road.sigmoid(), final)
 
     @torch.no_grad()
-    def begin(self, rows: Tensor) -> Tensor:
+    def begin(self, rows: Numbers) -> Tensor:
         """Begin the next of some dreams, a mask (N,) bool, by their own chance -> observation (N, Z + H)."""
-        rows = rows.to(self.device)
+        rows = read_mask(rows, self.num_envs, self.device)
         z, state = self._moments(self._chance)
         self._z = torch.where(rows[:, None], z, self._z)
         self._state = torch.where(rows[:, None], state, self._state)
@@ -116,8 +118,9 @@ class Dream:
         self._age = self._age.masked_fill(rows, 0)
         return self._observation()
 
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, rows: Numbers) -> None:
         """Go on with some of the dreams, in their order: a mask (N,) bool."""
+        rows = read_mask(rows, self.num_envs, self.device)
         self._seeds, self._clock, self._age = self._seeds[rows], self._clock[rows], self._age[rows]
         self._z, self._state, self._action = self._z[rows], self._state[rows], self._action[rows]
         self.num_envs = len(self._seeds)

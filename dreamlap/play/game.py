@@ -81,6 +81,8 @@ class Game:
         """
         self.place, self.seed_of, self.keep = place, seed_of, keep
         self.episodes, self.steps, self.number, self.kept, self.slow = episodes, steps, first, 0, False
+        self.unfinished = False
+        """Whether an episode that had begun was left when the game ended."""
         self.keys = {
             "p": self.pause, "space": self.pause, "r": self.begin, "n": self.discard, "backspace": self.discard,
             "t": self.switch_world, "c": self.switch_driver, "m": self.slow_down, "escape": self.end,
@@ -184,6 +186,7 @@ class Game:
         """End the game. An episode that is over is kept, one that is not is left."""
         if self.phase is Phase.OVER:
             self._settle()
+        self.unfinished = self.phase in (Phase.DRIVING, Phase.PAUSED) and bool(self.place.rewards)
         self.phase = Phase.ENDED
 
     def _wait(self) -> None:

@@ -52,8 +52,7 @@ def play(
 
     def keep(number: int) -> bool:
         outcomes.append(outcome(place))
-        _, _, total, length, ending = outcomes[-1]
-        console.print(f"episode {len(outcomes)}: return {total:.1f} in {counted(length, 'step')}, {ending}")
+        tell(len(outcomes), outcomes[-1])
         if record and place.at_home:
             keep_somewhere(store, f"{prefix}-{number:05d}", place.tape.episode())
         return place.at_home or not record
@@ -67,8 +66,9 @@ def play(
             if config.kind == PERSON:
                 check_seen()
             window.run(game, place, fps, recording=record is not None)
-    if outcomes:
-        console.print(summary(outcomes))
+    if game.unfinished:
+        tell(len(outcomes) + 1, outcome(place)._replace(ending="not finished"))
+    console.print(summary(outcomes) if outcomes else "No episode was driven to its end.")
     if record:
         console.print(f"kept {counted(game.kept, 'episode')} in {record}, which holds {len(store.names())} now")
     return [one.total for one in outcomes]
@@ -111,6 +111,11 @@ def outcome(place: Place) -> Outcome:
     who = " + ".join(dict.fromkeys(told(name) for name in place.drove))
     where = "dream" if place.dreaming else "track"
     return Outcome(who, where, sum(place.rewards), len(place.rewards) * place.config.repeat, place.ending)
+
+
+def tell(number: int, one: Outcome) -> None:
+    """A line about an episode."""
+    console.print(f"episode {number}: return {one.total:.1f} in {counted(one.steps, 'step')}, {one.ending}")
 
 
 def keep_somewhere(store: EpisodeStore, name: str, episode: Episode) -> None:

@@ -24,6 +24,8 @@ PANEL = (234, 187)
 PEDALS = (("steer", DARK.series[2]), ("gas", DARK.series[0]), ("brake", DARK.series[1]))
 LENGTH = 76
 """Units of the bar of an action."""
+LARGE, SMALL = 22, 13
+"""Units of the type."""
 IN_DREAM = ("No track is behind a dream.", "M predicts what follows from each", "action; V decodes it into a picture.")
 SLOWLY = 0.25
 """Speed of slow motion."""
@@ -44,7 +46,8 @@ class Window:
         self.screen = _open(SIZE)
         pygame.display.set_caption(f"dreamlap: {title}")
         pygame.font.init()
-        self.unit, self.gamepads = 0.0, gamepads()
+        self.fonts: dict[int, pygame.font.Font] = {}
+        self.gamepads = gamepads()
 
     def run(self, game: Game, place: Place, fps: float, recording: bool = False) -> None:
         """Play until the game at `place` ends, at `fps` steps of the track a second, or as fast as it goes with 0."""
@@ -95,38 +98,47 @@ class Window:
         """Adapt to the window's size: a unit is as large as the window allows."""
         self.screen = pygame.display.get_surface() or self.screen
         width, height = self.screen.get_size()
-        unit = max(min(width / SIZE[0], height / SIZE[1]), 0.25)
+        self.unit = unit = max(min(width / SIZE[0], height / SIZE[1]), 0.25)
         self.left, self.top = (width - SIZE[0] * unit) / 2, (height - SIZE[1] * unit) / 2
-        if unit != self.unit:
-            self.unit = unit
-            self.large, self.small = (pygame.font.Font(str(FONT), round(size * unit)) for size in (22, 13))
 
     def _place(self, x: float, y: float, width: float = 0, height: float = 0) -> pygame.Rect:
         """From units to pixels of the window."""
         u = self.unit
         return pygame.Rect(round(self.left + x * u), round(self.top + y * u), round(width * u), round(height * u))
 
-    def _write(self, font: pygame.font.Font, text: str, color: str, x: float, y: float) -> None:
-        """Text that begins at `x`, its middle at height `y`."""
-        words = font.render(text, True, color)
+    def _words(self, size: float, text: str, color: str, room: float) -> pygame.Surface:
+        """Text of `size` units, or as much smaller as it must be to fit into `room` units."""
+        pixels = round(size * self.unit)
+        while (font := self._font(pixels)).size(text)[0] > room * self.unit and pixels > 1:
+            pixels -= 1
+        return font.render(text, True, color)
+
+    def _font(self, pixels: int) -> pygame.font.Font:
+        if pixels not in self.fonts:
+            self.fonts[pixels] = pygame.font.Font(str(FONT), pixels)
+        return self.fonts[pixels]
+
+    def _write(self, size: float, text: str, color: str, x: float, y: float, room: float) -> None:
+        """Text that begins at `x`, its middle at height `y`, and goes on for at most `room` units."""
+        words = self._words(size, text, color, room)
         self.screen.blit(words, words.get_rect(midleft=self._place(x, y).topleft))
 
     def _say(self, lines: list[str]) -> None:
         """Words on a plate in the middle of the picture, the first line large."""
-        words = [(self.small if i else self.large).render(line, True, DARK.ink) for i, line in enumerate(lines)]
-        heights = [line.get_height() + 6 for line in words]
-        plate = pygame.Rect(0, 0, max(line.get_width() for line in words) + 48, sum(heights) + 28)
+        words = [self._words(SMALL if i else LARGE, line, DARK.ink, PICTURE[0] - 48) for i, line in enumerate(lines)]
+        heights = [line.get_height() + 6 * self.unit for line in words]
+        plate = pygame.Rect(0, 0, max(line.get_width() for line in words) + 48 * self.unit, sum(heights) + 28 * self.unit)
         plate.center = self._place(PICTURE[0] / 2, PICTURE[1] / 3).topleft
         self.screen.fill(DARK.paper, plate)
         for i, line in enumerate(words):
-            self.screen.blit(line, line.get_rect(midtop=(plate.centerx, plate.top + 17 + sum(heights[:i]))))
+            self.screen.blit(line, line.get_rect(midtop=(plate.centerx, plate.top + 17 * self.unit + sum(heights[:i]))))
 
     def _draw_status(self, game: Game, place: Place, recording: bool) -> None:
         """Who drives where, in the picture's corner."""
         kept = ["recording" if place.at_home else "not recorded"] * recording
         words = "   ".join([f"{told(place.who)} drives {place.where}", *kept, *["slow motion"] * game.slow])
-        text = self.small.render(words, True, DARK.ink)
-        plate = text.get_rect().inflate(20, 10)
+        text = self._words(SMALL, words, DARK.ink, PICTURE[0] - 20)
+        plate = text.get_rect().inflate(20 * self.unit, 10 * self.unit)
         plate.topleft = self._place(0, 0).topleft
         self.screen.fill(DARK.paper, plate)
         self.screen.blit(text, text.get_rect(center=plate.center))
@@ -139,16 +151,16 @@ class Window:
             if not place.dreaming:  # there V's reconstruction is the picture itself
                 frames = {"V's reconstruction": view.reconstruction} | frames
             for title, frame in frames.items():
-                self._write(self.small, title, DARK.quiet, x, y + 10)
+                self._write(SMALL, title, DARK.quiet, x, y + 10, PANEL[0])
                 self._draw_frame(frame, self._place(x, y + 20, *PANEL))
                 y += PANEL[1] + 24
-            self._write(self.small, view.words, DARK.quiet, x, y + 8)
+            self._write(SMALL, view.words, DARK.quiet, x, y + 8, PANEL[0])
             y += 22
         if place.dreaming:
             for i, line in enumerate(IN_DREAM):
-                self._write(self.small, line, DARK.quiet, x, y + 24 + 20 * i)
+                self._write(SMALL, line, DARK.quiet, x, y + 24 + 20 * i, PANEL[0])
         else:
-            self._write(self.small, f"lap {lap_share(place.track):.0%}", DARK.quiet, x, y + 10)
+            self._write(SMALL, f"lap {lap_share(place.track):.0%}", DARK.quiet, x, y + 10, PANEL[0])
             draw_map(self.screen, self._place(x, y + 20, PANEL[0], SIZE[1] - y - 24), place.track)
 
     def _draw_frame(self, frame: np.ndarray, place: pygame.Rect) -> None:
@@ -164,9 +176,9 @@ class Window:
             "episode": f"{min(game.kept + 1, game.episodes)} / {game.episodes}",
         }
         for i, (name, value) in enumerate(readings.items()):
-            self._write(self.small, name, DARK.quiet, 16 + 144 * i, PICTURE[1] + 15)
-            self._write(self.large, value, DARK.ink, 16 + 144 * i, PICTURE[1] + 36)
-        self._write(self.small, "    ".join(game.help), DARK.quiet, 16, PICTURE[1] + 61)
+            self._write(SMALL, name, DARK.quiet, 16 + 144 * i, PICTURE[1] + 15, 136)
+            self._write(LARGE, value, DARK.ink, 16 + 144 * i, PICTURE[1] + 36, 136)
+        self._write(SMALL, "    ".join(game.help), DARK.quiet, 16, PICTURE[1] + 61, PICTURE[0] - 24)
 
     def _draw_action(self, action: np.ndarray) -> None:
         """Three bars: steering around its middle, gas and brake from the left."""
@@ -175,7 +187,7 @@ class Window:
             y = PICTURE[1] + 11 + 17 * i
             zero = left + LENGTH / 2 if name == "steer" else left
             end = float(value) * (LENGTH / 2 if name == "steer" else LENGTH) + zero
-            self._write(self.small, name, DARK.quiet, left - 50, y)
+            self._write(SMALL, name, DARK.quiet, left - 50, y, 46)
             self.screen.fill(DARK.line, self._place(left, y - 5, LENGTH, 10))
             self.screen.fill(color, self._place(min(zero, end), y - 5, abs(end - zero), 10))
 

@@ -144,7 +144,7 @@ class PredictionFilm:
 
 
 class ReconstructionFilm:
-    """A drive beside its reconstructions, from all of V's latents and from z alone (for V without groups below z: the same)."""
+    """A drive beside its reconstructions, from all of V's latents and, where V has more than z, from z alone."""
 
     def __init__(self, agent: Agent, drive: Episode, board: Board):
         self.agent, self.drive, self.board = agent, drive, board
@@ -156,9 +156,11 @@ class ReconstructionFilm:
         with own_settings(), meter("recording reconstructions", len(frames)) as bar:
             for step, frame in enumerate(frames, len(self.drive.frames) - len(frames)):
                 seen, vision = torch.from_numpy(frame[None]).to(self.agent.state.device), self.agent.vision
-                drawn = torch.cat([vision.reconstruct(seen), vision.decode(vision.encode(seen).mu)]).cpu().numpy()
+                alone = [vision.decode(vision.encode(seen).mu)] if vision.more_than_z else []
+                drawn = torch.cat([vision.reconstruct(seen), *alone]).cpu().numpy()
                 off = np.sqrt(np.square(drawn - frame.astype(np.float32)).mean((1, 2, 3)))
-                yield self.board.compose([frame, *drawn], f"step {step}    error {off[0]:.1f} and {off[1]:.1f} of 255")
+                errors = " and ".join(f"{error:.1f}" for error in off)
+                yield self.board.compose([frame, *drawn], f"step {step}    error {errors} of 255")
                 bar.advance()
 
 

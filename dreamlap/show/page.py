@@ -85,7 +85,7 @@ def figure(draw: Callable[[Theme], bytes], description: str, caption: str = "") 
     dark, light = (_data("image/png", draw(theme)) for theme in (DARK, LIGHT))
     source = f'<source media="(prefers-color-scheme: dark)" srcset="{dark}">'
     image = f'<picture>{source}<img alt="{text(description)}" src="{light}"></picture>'
-    return Html(f'<figure><div class="wide">{image}</div>{_caption(caption)}</figure>')
+    return Html(f"<figure>{image}{_caption(caption)}</figure>")
 
 
 def panels(figures: Iterable[Html]) -> Html:
@@ -101,11 +101,10 @@ def video(path: Path, caption: str) -> Html:
     except (FFmpegError, ValueError) as error:
         return missing(f"{path.name} cannot be read ({error}): delete it and make it again.")
     sources = f'poster="{_data("image/jpeg", cover.getvalue())}" src="{_data("video/mp4", path.read_bytes())}"'
-    kind = ' class="broad"' if shown.shape[1] > 2 * shown.shape[0] else ""  # three panels would be too small on a phone
     beside = f"{path.parent.name}/{path.name}"
     link = Html(f'<a href="{text(quote(beside))}">{text(beside)}</a>')
     instead = f"<p>No video is shown here: open {link}.</p>"
-    player = f'<div class="wide"><video{kind} controls loop muted playsinline {sources}>{instead}</video></div>'
+    player = f"<video controls loop muted playsinline {sources}>{instead}</video>"
     return Html(f"<figure>{player}{_caption(caption, link)}</figure>")
 
 
@@ -160,9 +159,8 @@ a { color: var(--accent) } .quiet, .caption, figcaption, dt, summary, th { color
 dt { font-size: .8125rem } dd { margin: 0; font-size: 1.1875rem; font-weight: 600 }
 figure { margin: 1.5rem 0 0; min-width: 0 }
 figcaption, .caption { margin-top: .5rem; font-size: .875rem; max-width: 44rem }
-.wide { overflow-x: auto } figure .wide img, .broad { min-width: 34rem }
+.wide { overflow-x: auto }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 100%), 1fr)); gap: 0 1rem }
-.panels img { min-width: 0 !important }
 img { display: block; width: 100%; height: auto }
 video { display: block; max-width: 100%; max-height: 26rem; border-radius: 6px }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: .9375rem; white-space: nowrap }

@@ -38,9 +38,10 @@ def reconstructions(agent: Agent, frames: np.ndarray, seed: int = 0) -> Sheet:
     """Moments of a drive (T, S, S, 3), over V's reconstructions of them."""
     shown = frames[np.linspace(0, len(frames) - 1, COLUMNS).astype(int)]
     seen, vision = torch.from_numpy(shown).to(agent.state.device), agent.vision
-    rows = {"V": vision.reconstruct(seen), "z alone": vision.decode(vision.encode(seen).mu)}
+    rows = {"V": vision.reconstruct(seen)}
+    rows |= {"z alone": vision.decode(vision.encode(seen).mu)} if vision.more_than_z else {}
     caption = "A drive on a track that V was not trained on, and V's reconstruction of it."
-    return Sheet({"track": shown, **_different(rows)}, (), caption)
+    return Sheet({"track": shown, **_arrays(rows)}, (), caption)
 
 
 @torch.no_grad()
@@ -48,9 +49,10 @@ def samples(agent: Agent, frames: np.ndarray, seed: int = 0) -> Sheet:
     """Decoded samples of z from the prior N(0, I), the groups below at their means, and sampled too."""
     chance, latent = generator(seed, "samples"), agent.vision.latent
     z = torch.randn(COLUMNS, latent, generator=chance).to(agent.state.device)
-    rows = {"z ~ prior": agent.vision.decode(z), "all ~ prior": agent.vision.imagine(z, chance)}
+    rows = {"z ~ prior": agent.vision.decode(z)}
+    rows |= {"all ~ prior": agent.vision.imagine(z, chance)} if agent.vision.more_than_z else {}
     caption = "Samples of z from the prior N(0, I), decoded by V. The more they look like frames, the better the prior fits."
-    return Sheet(_different(rows), (), caption)
+    return Sheet(_arrays(rows), (), caption)
 
 
 @torch.no_grad()
@@ -67,11 +69,8 @@ def traversals(agent: Agent, frames: np.ndarray, seed: int = 0, dimensions: int 
     return Sheet(rows, tuple(f"{k:+d} σ" if k else "as it is" for k in SIGMAS), caption)
 
 
-def _different(rows: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """Rows as arrays, without the second if it shows what the first does."""
-    first, second = rows.values()
-    kept = list(rows)[: 1 if torch.equal(first, second) else 2]
-    return {name: rows[name].cpu().numpy() for name in kept}
+def _arrays(rows: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: row.cpu().numpy() for name, row in rows.items()}
 
 
 SHEETS: dict[str, Callable[..., Sheet]] = {

@@ -192,9 +192,10 @@ def first_frame(path: Path, seen: TrackConfig) -> np.ndarray:
 def reconstruction_video(
     agent: Agent, path: Path, steps: int = 1000, seed: int = SELECTION_SEEDS, scale: int = 4, label: str = ""
 ) -> None:
-    """Record a drive beside V's reconstruction of every frame: from all of its latents, and from z alone, as in a dream."""
+    """Record a drive beside V's reconstruction of every frame. Where V has more than z, also from z alone, as in a dream."""
     check_writable(path, VIDEOS)
-    board = Board(("the track", "V's reconstruction", "from z alone"), STOCK * scale)
+    alone = ("from z alone",) if agent.vision.more_than_z else ()
+    board = Board(("the track", "V's reconstruction", *alone), STOCK * scale)
     write_video(path, ReconstructionFilm(agent, drive_on(agent, seed, zoomed(agent.config.track) + steps), board), label=label)
 
 

@@ -22,12 +22,12 @@ Letters, beside those of the package: C channels, H side of a map, L latents at 
 
 from typing import NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dreamlap.errors import Refused
-from dreamlap.vision.vae import VAE, Posterior, Terms, kl_by_dimension, posterior_of, standard_normal, to_frames
+from dreamlap.tensors import Numbers, read
+from dreamlap.vision.vae import VAE, Posterior, Terms, kl_by_dimension, pixels, posterior_of, standard_normal, to_frames
 
 EXPANSION = 3
 """How many times wider a cell of the decoder is inside."""
@@ -191,6 +191,7 @@ class Decoder(nn.Module):
 class NVAE(VAE):
     """V with many groups of latents; z is the topmost."""
 
+    more_than_z = True
     regularised = True
     encoder: Encoder
     decoder: Decoder
@@ -204,14 +205,17 @@ class NVAE(VAE):
             )
         super().__init__(latent, size, Encoder(latent, size, width, len(groups)), Decoder(latent, size, width, groups))
 
-    def reconstruct(self, frames: Tensor | np.ndarray) -> Tensor:
+    @torch.no_grad()
+    def reconstruct(self, frames: Numbers) -> Tensor:
         """Frames (B, S, S, 3) uint8, or one -> drawings with every group at the mean of its posterior."""
-        features = self.encoder.features(self.pixels(frames))
-        drawn = to_frames(self.decoder.draw(posterior_of(self.encoder.top(features[0])).mu, features).logits)
-        return drawn if frames.ndim == 4 else drawn[0]
+        seen = self.seen(frames)
+        features = self.encoder.features(pixels(seen.reshape(-1, *seen.shape[-3:])))
+        return to_frames(self.decoder.draw(posterior_of(self.encoder.top(features[0])).mu, features).logits).reshape(seen.shape)
 
-    def imagine(self, z: Tensor, chance: torch.Generator) -> Tensor:
+    @torch.no_grad()
+    def imagine(self, z: Numbers, chance: torch.Generator) -> Tensor:
         """z (B, Z) -> frames (B, S, S, 3) uint8, the groups below sampled from their priors."""
+        (z,) = read(next(self.parameters()), z=(z, ("B", self.latent)))
         return to_frames(self.decoder.draw(z, chance=chance).logits)
 
     def terms(self, frames: Tensor, chance: torch.Generator, alone: float = 0.0) -> Terms:
@@ -220,7 +224,7 @@ class NVAE(VAE):
         The last frames, a share `alone` of them, are drawn from z with the groups below at the means of their priors, as in a
         dream; the KL of those groups is that of the other frames.
         """
-        features = self.encoder.features(self.pixels(frames))
+        features = self.encoder.features(pixels(self.seen(frames)))
         posterior = posterior_of(self.encoder.top(features[0]))
         z, looking = posterior.sample(standard_normal(posterior.mu, chance)), max(1, round(len(frames) * (1 - alone)))
         drawing = self.decoder.draw(z[:looking], [scale[:looking] for scale in features], chance)

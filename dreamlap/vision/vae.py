@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamlap.clamp import clamp
 from dreamlap.errors import Refused
+from dreamlap.tensors import Numbers, as_tensor, described, read
 
 
 class Posterior(NamedTuple):
@@ -36,6 +36,8 @@ LOG_SIGMA_RANGE = (-5.0, 2.0)
 class VAE(nn.Module):
     """An encoder and a decoder around z; subclasses say what the two are made of."""
 
+    more_than_z = False
+    """Whether it reconstructs a frame from more than z."""
     regularised = False
     """Whether `spectral` is to be kept small."""
 
@@ -44,43 +46,55 @@ class VAE(nn.Module):
         self.latent, self.size = latent, size
         self.encoder, self.decoder = encoder, decoder
 
-    def encode(self, frames: Tensor | np.ndarray) -> Posterior:
+    @torch.no_grad()
+    def encode(self, frames: Numbers) -> Posterior:
         """Frames (B, S, S, 3) uint8, or one frame (S, S, 3) -> the posterior over z, (B, Z) or (Z,), on V's device.
 
-        A NumPy array gives tensors without a gradient; they become arrays again by `.numpy()`.
+        Tensors, arrays or a list of frames. What comes of it has no gradient; training takes that of `posterior`.
 
         Raises:
             Refused: they are no such frames.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and isinstance(frames, Tensor)):
-            posterior = posterior_of(self.encoder(self.pixels(frames)))
-        return posterior if frames.ndim == 4 else Posterior(*(part[0] for part in posterior))
+        seen = self.seen(frames)
+        posterior = self.posterior(seen.reshape(-1, *seen.shape[-3:]))
+        return Posterior(*(part.reshape(*seen.shape[:-3], self.latent) for part in posterior))
 
-    def pixels(self, frames: Tensor | np.ndarray) -> Tensor:
-        """What the encoder is shown of frames, see `encode`: `pixels` of them, once it is known that they are frames."""
-        size, shape = self.size, tuple(getattr(frames, "shape", ()))
-        kind = str(getattr(frames, "dtype", type(frames).__name__)).removeprefix("torch.")
-        if kind != "uint8" or len(shape) not in (3, 4) or shape[-3:] != (size, size, 3):
+    def posterior(self, frames: Tensor) -> Posterior:
+        """Frames (B, S, S, 3) uint8 -> the posterior over z, (B, Z), with a gradient."""
+        return posterior_of(self.encoder(pixels(self.seen(frames))))
+
+    def seen(self, frames: Numbers) -> Tensor:
+        """Frames, see `encode`, as a tensor on V's device, once it is known that they are frames."""
+        size, seen = self.size, as_tensor(frames)
+        if seen is None or seen.dtype != torch.uint8 or seen.shape[-3:] != (size, size, 3) or not len(seen):
             raise Refused(
-                f"this V sees frames (B, {size}, {size}, 3) or ({size}, {size}, 3) uint8, not {shape} {kind}. "
-                "`dreamlap.track.seen_by(frame, agent.config.track)` makes one of a stock frame"
+                f"this V sees one or more frames, (B, {size}, {size}, 3) or ({size}, {size}, 3) uint8, "
+                f"not {described(frames)}. `dreamlap.track.seen_by(frame, agent.config.track)` makes one of a stock frame"
             )
-        shown = frames if isinstance(frames, Tensor) else torch.from_numpy(frames.copy())  # torch writes where it reads
-        return pixels((shown if shown.ndim == 4 else shown[None]).to(next(self.parameters()).device))
+        return seen.to(next(self.parameters()).device)
 
-    def logits(self, z: Tensor) -> Tensor:
-        """z (B, Z) -> the frame before it is squashed into [0, 1]: (B, 3, S, S)."""
+    def logits(self, z: Numbers) -> Tensor:
+        """z (B, Z) -> the frame before it is squashed into [0, 1], with a gradient: (B, 3, S, S)."""
+        (z,) = read(next(self.parameters()), z=(z, ("B", self.latent)))
         return self.decoder(z).float()
 
-    def decode(self, z: Tensor) -> Tensor:
-        """z (B, Z) -> frames (B, S, S, 3) uint8; one z (Z,) -> one frame."""
-        return to_frames(self.logits(z)) if z.ndim > 1 else self.decode(z[None])[0]
+    @torch.no_grad()
+    def decode(self, z: Numbers) -> Tensor:
+        """z (B, Z) -> frames (B, S, S, 3) uint8; one z (Z,) -> one frame.
 
-    def reconstruct(self, frames: Tensor | np.ndarray) -> Tensor:
+        Raises:
+            Refused: it is no such z, or not finite.
+        """
+        (z,) = read(next(self.parameters()), z=(z, (..., self.latent)))
+        if not z.isfinite().all():
+            raise Refused("z must be finite, and it holds NaN or infinity. If V or M gave it, load or train the agent again")
+        return to_frames(self.logits(z.reshape(-1, self.latent))).reshape(*z.shape[:-1], self.size, self.size, 3)
+
+    def reconstruct(self, frames: Numbers) -> Tensor:
         """Frames (B, S, S, 3) uint8, or one -> V's best reconstructions of them, of their shape, from all that it can keep."""
         return self.decode(self.encode(frames).mu)
 
-    def imagine(self, z: Tensor, chance: torch.Generator) -> Tensor:
+    def imagine(self, z: Numbers, chance: torch.Generator) -> Tensor:
         """z (B, Z) -> frames (B, S, S, 3) uint8, with whatever V draws by chance below z; here, nothing."""
         return self.decode(z)
 
@@ -89,7 +103,7 @@ class VAE(nn.Module):
 
         `alone`: share of the frames drawn from z alone, where V has more than z; here z is all there is.
         """
-        posterior = self.encode(frames)
+        posterior = self.posterior(frames)
         logits = self.logits(posterior.sample(standard_normal(posterior.mu, chance)))
         return Terms(logits, {"z": kl_by_dimension(posterior)})
 
