@@ -135,7 +135,7 @@ class Agent:
     @torch.no_grad()
     def perceive(self, frames: np.ndarray, state: Tensor) -> tuple[Tensor, Tensor]:
         """Frames (N, S, S, 3) uint8, M's state (N, state) -> z (N, Z), and what C sees: [z, h] (N, Z + H)."""
-        z = self.vision.encode(torch.from_numpy(frames).to(state.device)).mu
+        z = self.vision.encode(frames).mu
         return z, torch.cat([z, self.memory.h(state)], -1)
 
     def execute(self, wish: Tensor, last: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ TOY = Config(
     vision=VisionConfig(kind="conv", latent=32),
     vision_training=VisionTraining(updates=10_000, batch=100, learning_rate=1e-4, kl_warmup=10_000),
     memory=MemoryConfig(hidden=512, mixtures=5),
-    memory_training=MemoryTraining(updates=1000, batch=32, window=100, learning_rate=1e-3, clip=5.0, off_road_weight=16.0),
+    memory_training=MemoryTraining(updates=2000, batch=32, window=100, learning_rate=1e-3, clip=5.0),
     controller=ControllerConfig(kind="linear", mind="dream", smoothing=0.3),
     cmaes=CMAESConfig(
         generations=10,
@@ -118,11 +118,11 @@ TOY = Config(
         episodes=16,
         random_start=0.0,
         reverse=0.0,
-        memory_updates=170,
+        memory_updates=100,
         controller_updates=10,
-        penalty_growth=6.0,
+        penalty_growth=12.0,
     ),
-    selection=SelectionConfig(candidates=10, tracks=100),
+    selection=SelectionConfig(candidates=6, tracks=100),
 )
 TOY_IN_AN_HOUR = replace(TOY, vision_training=replace(TOY.vision_training, updates=3500, kl_warmup=3500))
 
