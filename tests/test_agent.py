@@ -208,6 +208,22 @@ def test_an_actor_without_hidden_layers_is_the_papers_controller():
     torch.testing.assert_close(controller.act(seen), like.act(seen))
 
 
+def test_an_actor_that_takes_its_inputs_in_standard_deviations_is_one_matrix():
+    controller, seen = ActorCritic(32, 256, 3, widths=()), 5 + torch.randn(500, 288) * torch.linspace(0, 3, 288)
+    controller.standardise(seen)
+    taken = controller.actor[0](seen)
+    torch.testing.assert_close(taken.mean(0), torch.zeros(288), atol=1e-3, rtol=0)
+    torch.testing.assert_close(taken[:, 8:].std(0), torch.ones(280))  # the first hardly vary
+    like, matrix = Linear(32, 256, 3), controller.actor[-1]
+    weight = matrix.weight / controller.actor[0].deviation
+    like.layer.load_state_dict({"weight": weight, "bias": matrix.bias - weight @ controller.actor[0].centre})
+    torch.testing.assert_close(controller.act(seen), like.act(seen), atol=1e-4, rtol=1e-4)
+    with_layers = ActorCritic(32, 256, 3)
+    before = with_layers.act(seen)
+    with_layers.standardise(seen)
+    assert torch.equal(with_layers.act(seen), before)
+
+
 def test_a_population_is_its_candidates_side_by_side():
     like, chance = Linear(3, 2, 2), torch.Generator().manual_seed(0)
     candidates = torch.randn(4, 12, generator=chance)

@@ -75,6 +75,30 @@ def test_any_v_goes_with_any_m_and_any_c(vision: str, memory: str, controller: t
             frame, *_ = track.step(action)
 
 
+def test_a_matrix_takes_its_inputs_in_standard_deviations_whenever_it_learns_from_scratch(data: Path, tmp_path: Path):
+    config = Config(
+        vision=VISIONS["light"],
+        vision_training=VisionTraining(updates=2, batch=4),
+        memory=MEMORIES["lstm"],
+        memory_training=MemoryTraining(updates=2, batch=2, window=8),
+        controller=ControllerConfig(widths=()),
+        ppo=PPOConfig(updates=1, num_envs=2, steps=4, minibatch=4),
+        rounds=RoundsConfig(
+            rounds=2, episodes=1, steps=40, memory_updates=2, controller_updates=1, restart=(2,), restart_updates=1
+        ),
+        workers=1,
+    )
+    run = Run(tmp_path / "run", config, data)
+    learn(run)
+    first, second, third = (
+        load_agent(run.stage(number, "controller").folder / "agent").controller.state_dict()["actor.0.deviation"]
+        for number in range(3)
+    )
+    assert not torch.equal(first, torch.ones_like(first))
+    assert torch.equal(first, second)
+    assert not torch.equal(second, third)
+
+
 def test_a_run_that_begins_with_an_agent_is_driven_by_it_and_keeps_what_it_does_not_train(tmp_path: Path):
     config = Config(
         collect=CollectConfig(correlated=0, autopilot=0, expert=1, steps=60),

@@ -26,10 +26,18 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.inputs = latent + hidden
         self.actor = network(self.inputs, widths, action, gain=0.01)
+        if not widths:
+            self.actor.insert(0, Standardised(self.inputs))
         self.critic = network(self.inputs, CRITIC, 1, gain=1.0)
         self.log_std = nn.Parameter(torch.empty(action))
         self.spread = nn.Linear((self.inputs, *widths)[-1], action, bias=False) if state_dependent_std else None
         self.explore(math.exp(-1.0))
+
+    def standardise(self, seen: Tensor) -> None:
+        """Let a matrix take its inputs in standard deviations over `seen` (N, Z + H). Hidden layers need no help."""
+        for layer in self.actor:
+            if isinstance(layer, Standardised):
+                layer.measure(seen[:, : self.inputs])
 
     def explore(self, std: float) -> None:
         """Make `std` the standard deviation of the noise, wherever the car is; what is learned goes on from there."""
@@ -64,6 +72,31 @@ class ActorCritic(nn.Module):
         seen = self.critic[:-1](beginning(observation, self.inputs, self.log_std))
         with torch.autocast(seen.device.type, enabled=False):
             return self.critic[-1](seen.float()).squeeze(-1)
+
+
+class Standardised(nn.Module):
+    """Inputs less their mean, in standard deviations.
+
+    Adam moves every weight as far, whatever it is multiplied with. So an input that hardly varies would be learned last. This
+    layer does not learn: it and the matrix after it are one matrix.
+    """
+
+    LEAST = 0.02
+    """Of a standard deviation: an input that stays the same tells nothing."""
+
+    def __init__(self, inputs: int):
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(inputs))
+        self.register_buffer("deviation", torch.ones(inputs))
+
+    def measure(self, seen: Tensor) -> None:
+        """Take centre and deviation from inputs (N, I)."""
+        self.centre = seen.mean(0)
+        self.deviation = seen.std(0).clamp(min=self.LEAST)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """(..., I) -> (..., I)."""
+        return (seen - self.centre) / self.deviation
 
 
 def normal(mean: Tensor, deviation: Tensor) -> Independent:
