@@ -372,8 +372,8 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
     for name in values:
         if name not in hints:
             raise Refused(
-                f"{source}: there is no setting {name!r}. If a newer version of dreamlap wrote the file, upgrade: "
-                f"pip install --upgrade dreamlap. Otherwise: {meant(str(name), hints)}"
+                f"{source}: there is no setting {name!r}; {meant(str(name), hints)}. If a newer version of dreamlap wrote the "
+                "file, upgrade: pip install --upgrade dreamlap"
             )
     made = {name: _value(hints[name], value, f"{source}, {name}") for name, value in values.items()}
     try:

@@ -133,6 +133,7 @@ class Dream:
     @present.setter
     def present(self, present: tuple[Tensor, ...]) -> None:
         self._seeds, self._clock, self._age, self._chance, self._z, self._state, self._action = present
+        self.num_envs = len(self._seeds)
 
     @property
     def moments(self) -> Starts:
