@@ -74,7 +74,12 @@ LINEAR = replace(
     rounds=replace(CHAMPION.rounds, rounds=0),
     selection=SelectionConfig(candidates=1),
 )
-LINEAR_FROM_SCRATCH = replace(DEMO, track=TrackConfig(actions="stock"), controller=replace(DEMO.controller, widths=()))
+LINEAR_FROM_SCRATCH = replace(
+    DEMO,
+    track=TrackConfig(actions="stock"),
+    controller=replace(DEMO.controller, widths=()),
+    rounds=replace(DEMO.rounds, restart=(3, 6, 7, 8, 9), restart_updates=36),  # a matrix from scratch is a matter of luck
+)
 
 DEBUG = Config(
     collect=CollectConfig(random=1, correlated=1, autopilot=2, steps=120),
