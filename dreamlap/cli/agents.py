@@ -12,7 +12,7 @@ from dreamlap.cluster import on_cluster
 from dreamlap.config.parts import EXAM
 from dreamlap.config.run import Address
 from dreamlap.errors import Failed, Refused, explain
-from dreamlap.files import check_writable, existing, write_json
+from dreamlap.files import check_writable, existing, place, write_json
 from dreamlap.named import SUFFIX, Named, world_model_folder
 from dreamlap.progress import console, print_for_programs
 from dreamlap.protocol import FINAL, SELECTION, TEST_SEEDS, seed_range, track_called
@@ -152,6 +152,8 @@ def compare(
         cluster: A Ray cluster drives instead: `ray`, `auto`, or the address of its head (see `run`).
     """
     seed_range(seeds, final)
+    if place(first).resolve() == place(second).resolve():
+        raise Refused(f"{first} is compared with itself: name another score or agent")
     from dreamlap.evaluation import Asked, Stopped, evaluate_each
     from dreamlap.scores import compare as pair
     from dreamlap.scores import difference, headline
@@ -177,15 +179,12 @@ def _scores_of(*paths: Path) -> list[dict[str, Any] | None]:
     """The scores in those paths that are files; None for the folder of an agent, which must drive first.
 
     Raises:
-        Refused: both are one file, or one agent.
+        Refused: both are one agent.
     """
     from dreamlap.agent import load
-    from dreamlap.files import place
     from dreamlap.scores import read_score
 
     files = [place(path) for path in paths]
-    if len({file.resolve() for file in files}) == 1:
-        raise Refused(f"{paths[0]} is compared with itself: name another score or agent")
     scores = [read_score(file) if file.is_file() or (file.suffix == ".json" and not file.is_dir()) else None for file in files]
     if len({load(path).fingerprint if score is None else path for path, score in zip(paths, scores, strict=True)}) == 1:
         raise Refused(f"{paths[0]} and {paths[1]} hold the same agent: name another one")

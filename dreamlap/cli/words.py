@@ -24,6 +24,7 @@ from tyro.constructors import (
 )
 
 from dreamlap.errors import Refused
+from dreamlap.files import check_folder
 from dreamlap.named import (
     Named,
     agent_folder,
@@ -50,11 +51,12 @@ FilePath = Annotated[Path, shown("FILE")]
 OutPath = Annotated[Positional[Path], shown("OUT")]
 SourcePath = Annotated[Positional[Path], shown("SOURCE"), Named(recordings_folder)]
 RunPath = Annotated[Positional[Path], shown("RUN"), Named(run_folder)]
-FolderPath = Annotated[Positional[Path], shown("FOLDER")]
+FolderPath = Annotated[Positional[Path], shown("FOLDER"), Named(check_folder)]
+"""A folder to write into; it need not exist."""
 StorePath = Annotated[Positional[Path], shown("FOLDER"), Named(episode_folder)]
 EpisodesPath = Annotated[Positional[Path], shown("FOLDER"), Named(folder_with_episodes)]
 File = Annotated[Path | None, shown("FILE")]
-Folder = Annotated[Path | None, shown("FOLDER")]
+Folder = Annotated[Path | None, shown("FOLDER"), Named(check_folder)]
 Name = Annotated[str | None, shown("NAME")]
 
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff, shown()]
