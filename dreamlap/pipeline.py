@@ -37,7 +37,7 @@ from dreamlap.measure.memory import foresight
 from dreamlap.measure.trust import SIGHT, SUMS, advice, calibration, compare_rewards, predictions
 from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
-from dreamlap.plan import Run, begun_with, distills, first_drives, length
+from dreamlap.plan import Run, begun_with, distills, length
 from dreamlap.progress import meter, notes
 from dreamlap.run import Stage, versions
 from dreamlap.seeds import derive
@@ -153,7 +153,7 @@ def lost_episodes(run: Run, stage: Stage) -> bool:
 def _drives(run: Run, number: int) -> list[tuple[DriverConfig, int]]:
     later = run.config.rounds
     if number == 0:
-        return [] if run.data else first_drives(run.config)
+        return [] if run.data else run.config.drives
     folder = str(run.stage(number - 1, "controller").folder / "agent")
     return [(DriverConfig(folder, noise=later.noise), later.episodes)]
 

@@ -15,7 +15,6 @@ from dreamlap.agent import PARTS, Agent, load, load_agent
 from dreamlap.config.run import Config
 from dreamlap.control import ActorCritic, build_controller
 from dreamlap.device import choose_autocast, choose_device
-from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.record import check_driver
 from dreamlap.errors import Refused
@@ -220,7 +219,9 @@ def check(config: Config, data: Path | None, until: str = "controller") -> dict[
         check_data(data, config, until)
         places["data"] = checksum([], *sorted(file.identity for file in EpisodeStore(data)))
     else:
-        check_drives(config)
+        config.check_drives()
+        for driver, _ in config.drives:
+            check_driver(driver, config.track)
     if until == "controller" and config.controller.kind == "linear":
         inputs = build_controller(config.controller, config.vision.latent, config.memory.hidden, 1).inputs
         if config.cmaes.directions > inputs:
@@ -228,29 +229,6 @@ def check(config: Config, data: Path | None, until: str = "controller") -> dict[
         if config.cmaes.gamma < 1 and config.controller.mind == "awake":
             raise Refused(f"--cmaes.gamma {config.cmaes.gamma:g}: the critic learns in dreams; in the real environment it is 1")
     return places
-
-
-def check_drives(config: Config) -> None:
-    """Refuse first drives by nobody, by a driver that is not there, or too short to remember anything.
-
-    Raises:
-        Refused, OSError: the message names the flag and the remedy.
-    """
-    first, burn_in = config.collect, config.memory.burn_in
-    if not first_drives(config):
-        raise Refused(
-            "--collect.random, --collect.correlated, --collect.autopilot and --collect.expert are all 0: nobody drives, so "
-            "there is nothing to learn from. Give one of them episodes, or give --data"
-        )
-    lengths = {"collect": first.steps} | ({"rounds": config.rounds.steps} if config.rounds.rounds else {})
-    for name, steps in lengths.items():
-        if config.track.decisions(steps) <= burn_in:
-            raise Refused(
-                f"--{name}.steps {steps}: the burn-in of M takes {burn_in} steps of an episode (--memory.burn_in), so episodes "
-                f"must be longer. Use --{name}.steps {(burn_in + 24) * config.track.repeat}, or a smaller --memory.burn_in"
-            )
-    for driver, _ in first_drives(config):
-        check_driver(driver, config.track)
 
 
 def check_data(data: Path, config: Config, until: str) -> None:
@@ -297,11 +275,3 @@ def begun_with(config: Config) -> Agent:
 def distills(begun: Agent, config: Config) -> bool:
     """Whether C is a matrix that first learns to do as the C of another kind that the run begins with."""
     return config.controller.kind == "linear" and isinstance(begun.controller, ActorCritic)
-
-
-def first_drives(config: Config) -> list[tuple[DriverConfig, int]]:
-    """Who drives in round 0, and how many episodes."""
-    first = config.collect
-    kinds = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot}
-    kinds[first.expert_folder or config.start or "expert"] = first.expert
-    return [(replace(first.driver, kind=kind), n) for kind, n in kinds.items() if n]

@@ -17,6 +17,7 @@ import dreamlap
 from dreamlap.agent import PARTS, Agent, AgentConfig, Starts, build_agent, load_agent
 from dreamlap.cli.runs import parse
 from dreamlap.control import ActorCritic, ControllerConfig, Linear
+from dreamlap.control.actor_critic import Standardised
 from dreamlap.control.linear import Population
 from dreamlap.drivers import AgentDriver
 from dreamlap.errors import Refused
@@ -211,12 +212,14 @@ def test_an_actor_without_hidden_layers_is_the_papers_controller():
 def test_an_actor_that_takes_its_inputs_in_standard_deviations_is_one_matrix():
     controller, seen = ActorCritic(32, 256, 3, widths=()), 5 + torch.randn(500, 288) * torch.linspace(0, 3, 288)
     controller.standardise(seen)
-    taken = controller.actor[0](seen)
+    standardised, matrix = controller.actor
+    assert isinstance(standardised, Standardised)
+    assert isinstance(matrix, torch.nn.Linear)
+    taken = standardised(seen)
     torch.testing.assert_close(taken.mean(0), torch.zeros(288), atol=1e-3, rtol=0)
     torch.testing.assert_close(taken[:, 8:].std(0), torch.ones(280))  # the first hardly vary
-    like, matrix = Linear(32, 256, 3), controller.actor[-1]
-    weight = matrix.weight / controller.actor[0].deviation
-    like.layer.load_state_dict({"weight": weight, "bias": matrix.bias - weight @ controller.actor[0].centre})
+    like, weight = Linear(32, 256, 3), matrix.weight / standardised.deviation
+    like.layer.load_state_dict({"weight": weight, "bias": matrix.bias - weight @ standardised.centre})
     torch.testing.assert_close(controller.act(seen), like.act(seen), atol=1e-4, rtol=1e-4)
     with_layers = ActorCritic(32, 256, 3)
     before = with_layers.act(seen)

@@ -108,6 +108,8 @@ def said(words: list[str], capsys: pytest.CaptureFixture[str], status: int | Non
         "run demo --track.dream expert",
         "run demo --start expert",
         "run demo --collect.expert-folder nowhere",
+        "run demo --collect.autopilot 0 --collect.correlated 0",
+        "run demo --collect.steps 10",
         "run demo --ppo.nothing 3",
         "run demo --ppo.num_envs many",
         "run demo --ppo.num_envs 0",

@@ -195,6 +195,8 @@ def _common(*kinds: type) -> str:
 def _begin(command: PresetCommand, last: str, whole: bool = False):
     """The run, whose folder is now ours, to be trained until the stage `last`; `whole`: and to be scored and filmed."""
     check_named(PresetCommand, command)
+    if command.data is None:
+        command.config.check_drives()
     from dreamlap.device import cores
     from dreamlap.estimate import Timetable, estimate, phases, until
     from dreamlap.pace import measure

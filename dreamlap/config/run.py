@@ -213,6 +213,35 @@ class Config:
             )
 
     @property
+    def drives(self) -> list[tuple[DriverConfig, int]]:
+        """Who drives in round 0, and how many episodes."""
+        first = self.collect
+        kinds = {"random": first.random, "correlated": first.correlated, "autopilot": first.autopilot}
+        kinds[first.expert_folder or self.start or "expert"] = first.expert
+        return [(replace(first.driver, kind=kind), n) for kind, n in kinds.items() if n]
+
+    def check_drives(self) -> None:
+        """Find out whether somebody drives in round 0, and far enough for M to remember anything.
+
+        Raises:
+            Refused: the message names the flag and the remedy.
+        """
+        first, burn_in = self.collect, self.memory.burn_in
+        if not self.drives:
+            raise Refused(
+                "--collect.random, --collect.correlated, --collect.autopilot and --collect.expert are all 0: nobody drives, so "
+                "there is nothing to learn from. Give one of them episodes, or give --data"
+            )
+        lengths = {"collect": first.steps} | ({"rounds": self.rounds.steps} if self.rounds.rounds else {})
+        for name, steps in lengths.items():
+            if self.track.decisions(steps) <= burn_in:
+                raise Refused(
+                    f"--{name}.steps {steps}: the burn-in of M takes {burn_in} steps of an episode (--memory.burn_in), so "
+                    f"episodes must be longer. Use --{name}.steps {(burn_in + 24) * self.track.repeat}, or a smaller "
+                    "--memory.burn_in"
+                )
+
+    @property
     def last(self) -> int:
         """The number of the last C: of the last round, or of the restarts after it."""
         return self.rounds.rounds + self.restarts.controllers

@@ -81,6 +81,8 @@ class Standardised(nn.Module):
     layer does not learn: it and the matrix after it are one matrix.
     """
 
+    centre: Tensor
+    deviation: Tensor
     LEAST = 0.02
     """Of a standard deviation: an input that stays the same tells nothing."""
 
