@@ -91,7 +91,7 @@ def rows_of(made_by: str, found: dict[str, dict[str, Any]]) -> list[tuple[float,
             ", ".join(f"{mean:.0f}" for mean in means),
             lost_of(list(scores.values())),
             made_by,
-            f"`dreamlap run {preset} --seed N`",
+            f"`dreamlap run {preset} --seed {next(iter(scores))}`",
         )
         rows.append((float(np.mean(seconds)), cells))
     return rows
