@@ -281,14 +281,14 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Train C, in the dream or the real environment, and keep the agent. After the last round C starts from scratch."""
     if stage.done:
         return restore(stage, controller=agent.controller)
-    rounds, begun_with_one = run.config.rounds, run.config.start and not number
+    rounds = run.config.rounds
     seed, (latents, first_fresh) = run.seed("controller", number), latents_of(run, min(number, rounds.rounds))
     agent.starts = starts_of(run, number, agent, latents, first_fresh, MOMENTS)
-    if (number > rounds.rounds or rounds.from_scratch(number)) and not begun_with_one:
-        if number:
-            agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
-        if isinstance(agent.controller, ActorCritic) and agent.starts:
-            agent.controller.standardise(_seen(agent.starts, agent))
+    from_scratch = number > rounds.rounds or rounds.from_scratch(number)
+    if from_scratch and number:
+        agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
+    if from_scratch and (number or not run.config.start) and isinstance(agent.controller, ActorCritic):
+        agent.controller.standardise(_seen(agent))
     steps = fit_controller(run, number, stage, agent, seed)
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
@@ -337,13 +337,14 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
     real = driven(replace(cmaes, gamma=1.0, steps=LIMIT, leaving_penalty=0.0, off_road_penalty=0.0))
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
-    seen = _seen(agent.starts, agent) if agent.starts else None
+    seen = _seen(agent)
     return train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen, critic)
 
 
-def _seen(starts: Starts, agent: Agent) -> Tensor:
+def _seen(agent: Agent) -> Tensor:
     """What C sees where dreams begin: [z, h] (N, Z + H)."""
-    return torch.cat([starts.z, agent.memory.h(starts.state)], -1)
+    assert agent.starts is not None  # `train_controller` chose them
+    return torch.cat([agent.starts.z, agent.memory.h(agent.starts.state)], -1)
 
 
 def restore(stage: Stage, **parts: torch.nn.Module) -> None:
