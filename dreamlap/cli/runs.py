@@ -185,9 +185,9 @@ def _command(verb: str, args: Sequence[str], function: Callable[..., None]) -> "
     return None
 
 
-def _common(*kinds: type) -> str:
-    """Of the flags that most people need, those that are settings of one of these `kinds`."""
-    known = {field.name for kind in kinds for field in fields(kind)}
+def _common(*kinds: type, but: Sequence[str] = ()) -> str:
+    """Of the flags that most people need, those that are settings of one of these `kinds`, `but` for some."""
+    known = {field.name for kind in kinds for field in fields(kind)} - set(but)
     told = (f"  {flag:15} {what}" for flag, what in COMMON.items() if flag.removeprefix("--").split()[0] in known)
     return "\n".join(["Flags that most people need:", *told])
 
@@ -231,7 +231,7 @@ def parse(verb: str, args: Sequence[str], scale: float = 1.0, full: bool = False
     asked = scaled(settings_of(preset, full), scale)
     told = textwrap.fill(f"{preset}: {PRESETS[preset].about}.", COLUMNS)
     told += f"\n\nExamples:\n  dreamlap {verb} {preset}\n  dreamlap {verb} {preset} --seed 1"
-    told += f"\n\n{_common(PresetCommand, Config)}"
+    told += f"\n\n{_common(PresetCommand, Config, but=() if PRESETS[preset].full else ['full'])}"
     with deferred():
         command = parsed(PresetCommand, f"{verb} {preset}", args[1:], told, default=PresetCommand(asked))
     check_flags(command)
