@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from benchmarks.dream import dream_rate
 from benchmarks.machine import SECONDS, ceilings
 from benchmarks.scores import table
 from benchmarks.training import data, stages
+from dreamlap.agent import Agent, build_agent
 from dreamlap.config.training import CMAESConfig
 from dreamlap.control import ActorCritic
 from dreamlap.control.linear import Linear, Population
@@ -46,6 +48,7 @@ DREAM, ASLEEP, AWAKE = "1,024 dreams", "C evolves in the dream", "C evolves on t
 HEAD = ("stage", "unit", "MFLOP", "kB", "units/s", "of the float32 product", "of the bfloat16 product", "of the copy")
 CANDIDATES, ROLLOUTS, EVOLVED = 16, 16, 200
 """Of the evolution that is measured, and steps of each rollout."""
+EVOLUTION = CMAESConfig(population=CANDIDATES, rollouts=ROLLOUTS, steps=EVOLVED, patience=EVOLVED + 1)
 TEXT = """# Limits
 
 Made by `make limits`, on {cores} cores of one machine on one day. Its own ceilings, in the same minutes: {fp32:,.0f} GFLOP/s
@@ -58,6 +61,9 @@ sampling, logging and checkpoints.
 
 The track itself makes {tracks:,.0f} steps/s on these cores. With V's and M's operations at the {precision} product's rate, that
 allows {both:,.0f} steps/s of evolution on the track; it reaches {driven:,.0f}, {share:.0%}.
+
+With the paper's V and M (`ha2018`), evolution on the track makes {paper:,.0f} steps/s. The same candidates one by one on stock
+tracks, in {cores} processes, make {stock:,.0f}. The ratio is **{times:.1f}**.
 """
 
 
@@ -181,15 +187,31 @@ def rates(folder: Path, autocast: Autocast) -> dict[str, float]:
     agent, _, _ = data(folder, CPU)
     agent.controller = Linear(agent.memory.latent, agent.memory.hidden, agent.memory.action)
     torch.nn.init.constant_(agent.memory.scalar_head.bias, -20.0)  # no dream ends before its time
-    evolution = CMAESConfig(population=CANDIDATES, rollouts=ROLLOUTS, steps=EVOLVED, patience=EVOLVED + 1)
-    driven = awake_fitness(agent, cores(), choose_autocast("auto", CPU), evolution)
-    for name, fitness in ((ASLEEP, dream_fitness(agent, config.dream, evolution)), (AWAKE, driven)):
-        candidates = torch.zeros(CANDIDATES, sum(weight.numel() for weight in agent.controller.parameters()))
-        fitness(candidates, list(range(ROLLOUTS)))
-        began = time.perf_counter()
-        fitness(candidates, list(range(ROLLOUTS)))
-        found[name] = CANDIDATES * ROLLOUTS * EVOLVED / (time.perf_counter() - began)
+    found[ASLEEP] = evolution_rate(agent, dream_fitness(agent, config.dream, EVOLUTION))
+    found[AWAKE] = evolution_rate(agent, awake_fitness(agent, cores(), autocast, EVOLUTION))
     return found | {DREAM: dream_rate(1024, CPU, autocast)}
+
+
+def evolution_rate(agent: Agent, fitness: Callable[[Tensor, list[int]], object]) -> float:
+    """Steps a second of a generation, after one that does not count."""
+    candidates = torch.zeros(CANDIDATES, sum(weight.numel() for weight in agent.controller.parameters()))
+    fitness(candidates, list(range(ROLLOUTS)))
+    began = time.perf_counter()
+    fitness(candidates, list(range(ROLLOUTS)))
+    return CANDIDATES * ROLLOUTS * EVOLVED / (time.perf_counter() - began)
+
+
+def stock_rate(seconds: float) -> float:
+    """Steps a second of one candidate of the paper's system after another, on the stock track, in one process."""
+    agent, track, steps = build_agent(PRESETS["ha2018"].config.agent), gymnasium.make("CarRacing-v3").unwrapped, 0
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        frame, _ = track.reset(seed=0)
+        agent.reset()
+        for _ in range(EVOLVED):
+            frame = track.step(agent.act(frame))[0]
+        steps += EVOLVED
+    return steps / (time.perf_counter() - began)
 
 
 def track_rate(seconds: float) -> float:
@@ -220,6 +242,9 @@ def main() -> None:
         cost = (f"{work.flops / 1e6:,.2f}", f"{work.bytes / 1e3:,.0f}", f"{rate:,.0f}")
         rows.append((stage, work.unit, *cost, *(f"{share:.0%}" for share in shares)))
     precision = "bfloat16" if limit["bfloat16"] > 1.5 * limit["float32"] else "float32"
+    paper = build_agent(PRESETS["ha2018"].config.agent)
+    evolved = evolution_rate(paper, awake_fitness(paper, cores(), autocast, EVOLUTION))
+    stock = sum(in_parallel(stock_rate, [5 * SECONDS] * cores(), cores()))
     both = 1 / (1 / tracks + costs[AWAKE].flops / limit[precision])
     text = TEXT.format(
         cores=cores(),
@@ -232,6 +257,9 @@ def main() -> None:
         both=both,
         driven=measured[AWAKE],
         share=measured[AWAKE] / both,
+        paper=evolved,
+        stock=stock,
+        times=evolved / stock,
     )
     with replacing(PAGE) as partial:
         partial.write_text(text, encoding="utf-8")
