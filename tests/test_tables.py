@@ -131,7 +131,7 @@ def test_a_table_shows_no_spread_of_one_track_and_no_score_that_was_interrupted(
 
 
 @pytest.mark.parametrize("kind", real_steps.KINDS)
-@pytest.mark.parametrize("amount", real_steps.ROUNDS)
+@pytest.mark.parametrize("amount", real_steps.AMOUNTS)
 def test_a_recipe_drives_as_much_as_its_name_says(kind: str, amount: int):
     recipe = real_steps.recipe(kind, amount)
     assert recipe.rounds.more == 0  # rounds that are added would be driven, too
@@ -147,7 +147,7 @@ def test_real_steps_are_told_by_what_was_driven(tmp_path: Path):
     assert [len(real_steps.seeds_of(found, kind, 25)) for kind in real_steps.KINDS] == [2, 0]
     row = real_steps.row("autopilot", 25, list(found.values()))
     assert row == (
-        "25,000", "with the autopilot", "220 k", "**862**", "850 ± 212, 875 ± 247", "700", "2 of 4 (15.0–85.0 %)"
+        "25,000", "with the autopilot", "220 k, 220 k", "**862**", "850 ± 212, 875 ± 247", "700", "2 of 4 (15.0–85.0 %)"
     )  # fmt: skip
     real_steps.draw({("autopilot", 25): list(found.values())}, tmp_path / "figure")
     assert (tmp_path / "figure").read_bytes()[1:4] == b"PNG"
