@@ -100,8 +100,8 @@ def rows_of(made_by: str, found: dict[str, dict[str, Any]]) -> list[tuple[float,
 INTRODUCTION = f"""# Time to 900
 
 Wall-clock seconds from an empty folder to an agent that makes 900, everything counted: collecting, V, M, C and the choice
-between rounds. Each agent drives 200 selection tracks of the fast track ({TRACKS[0]:,} to {TRACKS[-1]:,}). `make speedrun` makes a row; the
-raw returns are in `scores/speedrun/`. Times depend on the machine: rows of one machine can be compared.
+between rounds. Each agent drives 200 selection tracks of the fast track ({TRACKS[0]:,} to {TRACKS[-1]:,}). `make speedrun`
+makes a row; the raw returns are in `scores/speedrun/`. Times depend on the machine: rows of one machine can be compared.
 
 """
 
