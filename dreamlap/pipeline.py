@@ -133,7 +133,6 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
             how.random_start,
             how.reverse,
             run.config.workers,
-            run.config.collect.patience,
         )
     driven = [run.store.open(name) for name in names] or list(EpisodeStore(run.data or ""))
     returns = [float(episode.array("rewards").sum()) for episode in driven if episode.knows("rewards")]

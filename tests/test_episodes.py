@@ -282,9 +282,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.episode")}
 
 
-@pytest.mark.parametrize(
-    "other", [{"steps": 50}, {"size": 48}, {"random_start": 1.0}, {"reverse": 1.0}, {"patience": 20}, {"kind": "random"}]
-)
+@pytest.mark.parametrize("other", [{"steps": 50}, {"size": 48}, {"random_start": 1.0}, {"reverse": 1.0}, {"kind": "random"}])
 def test_other_settings_stand_beside_and_say_so(tmp_path: Path, other: dict, capsys: pytest.CaptureFixture[str]):
     assert drive(tmp_path) == ["c-00000", "c-00001"]
     before = contents(tmp_path)

@@ -135,7 +135,6 @@ def test_whole_numbers_of_numpy_are_whole_numbers(value: int):
         (["--memory.burn_in", "100", "--collect.steps", "100"], "--collect.steps 100: the burn-in of M takes 100 steps"),
         (["--collect.steps", "5"], "--collect.steps 5"),
         (["--rounds.steps", "10"], "--rounds.steps 10"),
-        (["--collect.patience", "10"], "--collect.patience 10: the burn-in of M takes 16 steps"),
         (
             ["--collect.random", "0", "--collect.correlated", "0", "--collect.autopilot", "0"],
             "--collect.correlated, --collect.autopilot and --collect.expert are all 0",

@@ -44,27 +44,6 @@ def test_discrete_actions_do_what_gymnasiums_do():
         np.testing.assert_array_equal(DISCRETE.from_stock(DISCRETE.to_stock(one_hot)), one_hot)
 
 
-@pytest.mark.parametrize("repeat", [1, 4])
-def test_an_episode_ends_when_patience_does(tmp_path: Path, repeat: int):
-    track, driver = TrackConfig(repeat=repeat), DriverConfig("correlated")
-    store = EpisodeStore(tmp_path / "some")
-    lengths = []
-    for name in collect(store, "short", 8, driver, track, 1, 400, workers=1, patience=40):
-        episode = store.open(name)
-        rewards = episode.array("rewards")
-        since = len(rewards) - 1 - np.flatnonzero(rewards > 0)[-1]  # steps after the last reward
-        assert episode.about["made"]["patience"] == 40
-        assert since * repeat == 40 or len(rewards) * repeat == 400
-        lengths.append(len(rewards))
-    assert min(lengths) * repeat < 400
-    whole = EpisodeStore(tmp_path / "all")
-    plain = [whole.open(name) for name in collect(whole, "short", 8, driver, track, 1, 400, workers=1)]
-    assert [len(episode) * repeat for episode in plain] == [400] * 8
-    assert "patience" not in plain[0].about["made"]
-    for short, length, long in zip(store, lengths, plain, strict=True):
-        np.testing.assert_array_equal(short.array("rewards"), long.array("rewards")[:length])
-
-
 def test_one_of_five_is_done_and_m_is_told_which():
     agent = build(TrackConfig(actions="discrete"))
     wish = torch.tensor([[0.1, 3.0, 2.0, 0.0, 0.0], [-1.0, -0.5, -2.0, -0.6, -0.7]])

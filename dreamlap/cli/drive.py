@@ -20,7 +20,6 @@ def collect(
     track: TrackConfig = TrackConfig(),
     random_start: Annotated[float, SHARE] = 0.0,
     reverse: Annotated[float, SHARE] = 0.0,
-    patience: Annotated[int, least(0)] = 0,
     seed: Annotated[int, SEED] = 0,
     workers: Annotated[int, WORKERS] = 2,
     cluster: Address = "",
@@ -39,7 +38,6 @@ def collect(
         track: How the track is seen.
         random_start: Share of the episodes that begin on a random tile.
         reverse: Share of the episodes that drive the lap the other way round, where the turns are right ones.
-        patience: Steps without a reward after which an episode ends; 0: it does not.
         seed: All chance comes from it.
         workers: Processes that drive.
         cluster: A Ray cluster drives instead: `ray`, `auto`, or the address of its head (see `run`).
@@ -49,8 +47,7 @@ def collect(
 
     name = driver.name
     with on_cluster(cluster):
-        named = f"{name}-s{seed}"
-        record(EpisodeStore(store), named, episodes, driver, track, seed, steps, random_start, reverse, workers, patience)
+        record(EpisodeStore(store), f"{name}-s{seed}", episodes, driver, track, seed, steps, random_start, reverse, workers)
     data_info(store)
 
 

@@ -41,9 +41,6 @@ class CollectConfig:
     with (`start`), or else the included expert."""
     steps: Annotated[int, least(1, LIMIT)] = count(1000, least=40)
     """The most steps of an episode."""
-    patience: Annotated[int, least(0, LIMIT)] = 0
-    """Steps without a reward after which an episode ends, in all rounds; 0: it does not. A car that has lost the road drives
-    over the grass for the rest of an episode, from which little is to be learned."""
     random_start: Annotated[float, SHARE] = 0.5
     """Share of the episodes that begin on a random tile of the track."""
     reverse: Annotated[float, SHARE] = 0.0
@@ -235,13 +232,12 @@ class Config:
                 "--collect.random, --collect.correlated, --collect.autopilot and --collect.expert are all 0: nobody drives, so "
                 "there is nothing to learn from. Give one of them episodes, or give --data"
             )
-        lengths = {"collect.steps": first.steps} | ({"rounds.steps": self.rounds.steps} if self.rounds.rounds else {})
-        lengths |= {"collect.patience": first.patience} if first.patience else {}
+        lengths = {"collect": first.steps} | ({"rounds": self.rounds.steps} if self.rounds.rounds else {})
         for name, steps in lengths.items():
             if self.track.decisions(steps) <= burn_in:
                 raise Refused(
-                    f"--{name} {steps}: the burn-in of M takes {burn_in} steps of an episode (--memory.burn_in), so "
-                    f"episodes must be longer. Use --{name} {(burn_in + 24) * self.track.repeat}, or a smaller "
+                    f"--{name}.steps {steps}: the burn-in of M takes {burn_in} steps of an episode (--memory.burn_in), so "
+                    f"episodes must be longer. Use --{name}.steps {(burn_in + 24) * self.track.repeat}, or a smaller "
                     "--memory.burn_in"
                 )
 

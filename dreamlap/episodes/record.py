@@ -36,7 +36,6 @@ class Lot:
     steps: int
     random_start: float
     reverse: float
-    patience: int
     made: dict[str, Any]  # what every episode records of how it was made
 
 
@@ -52,33 +51,32 @@ def collect(
     random_start: Annotated[float, SHARE] = 0.0,
     reverse: Annotated[float, SHARE] = 0.0,
     workers: Annotated[int, WORKERS] = 2,
-    patience: Annotated[int, least(0)] = 0,
 ) -> list[str]:
     """Drive `episodes` episodes of up to `steps` steps and keep them as PREFIX-00000, PREFIX-00001 ... -> their names.
 
     An episode records what made it. Those that are there and were made so are not driven again. Where a name is taken by an
     episode that was made otherwise, that one stays as it is, and the new one gets a name of its own.
     `random_start`: share of the episodes that begin on a random tile of the track; `reverse`: share that drive the lap the
-    other way round. `patience`: steps without a reward after which an episode ends; 0: it does not.
+    other way round.
     """
     check_driver(driver, track)
     with Owned(store.folder):
-        return _collect(store, prefix, episodes, driver, track, seed, steps, random_start, reverse, workers, patience)
+        return _collect(store, prefix, episodes, driver, track, seed, steps, random_start, reverse, workers)
 
 
 def _collect(
     store: EpisodeStore, prefix: str, episodes: int, driver: DriverConfig, track: TrackConfig, seed: int, steps: int,
-    random_start: float, reverse: float, workers: int, patience: int,
+    random_start: float, reverse: float, workers: int,
 ) -> list[str]:  # fmt: skip
     """What `collect` does once nothing stands against it."""
-    made = recipe(driver, track, steps, random_start, reverse, seed, patience)
+    made = recipe(driver, track, steps, random_start, reverse, seed)
     tracks = [training_track(prefix, i, seed=seed) for i in range(episodes)]
     places = [_place(store, prefix, i, made, track_seed, driver, track) for i, track_seed in enumerate(tracks)]
     names, found = [place.name for place in places], {place.name for place in places if place.there}
     if other := next((place.other for place in places if place.other is not None), None):
         notes.print(f"{store.folder} holds episodes of that name already, made with other settings ({other}). They stay.")
     lots = [
-        Lot(driver, dict(group), {name for name, _ in group} - found, track, steps, random_start, reverse, patience, made)
+        Lot(driver, dict(group), {name for name, _ in group} - found, track, steps, random_start, reverse, made)
         for group in _groups(list(zip(names, tracks, strict=True)), SIDE_BY_SIDE)
         if any(name not in found for name, _ in group)
     ]
@@ -143,7 +141,7 @@ def check_driver(driver: DriverConfig, track: TrackConfig) -> None:
 
 
 def recipe(
-    driver: DriverConfig, track: TrackConfig, steps: int, random_start: float, reverse: float, seed: int, patience: int = 0
+    driver: DriverConfig, track: TrackConfig, steps: int, random_start: float, reverse: float, seed: int
 ) -> dict[str, Any]:
     """What an episode records of how it was made: settings that differ from their defaults, agents by their fingerprints."""
     if driver.kind in SCRIPTED:
@@ -152,7 +150,6 @@ def recipe(
         who = {"kind": load(driver.kind).fingerprint, "noise": list(driver.noise)}
     seen = deviations(track) | ({"dream": load(track.dream).fingerprint} if track.dream else {})
     made = {"driver": who, "track": seen, "steps": steps, "random_start": random_start, "reverse": reverse, "seed": seed}
-    made |= {"patience": patience} if patience else {}
     return json.loads(json.dumps(made))
 
 
@@ -181,14 +178,13 @@ def drive(driver: Driver, lot: Lot) -> list[Episode]:
         begin(driver, i, world, seed, {"driver": lot.driver.kind, "made": lot.made}, lot.random_start, lot.reverse)
         for i, (world, seed) in enumerate(zip(worlds, lot.seeds.values(), strict=True))
     ]
-    patience = lot.track.decisions(lot.patience or lot.steps)
     for _ in range(lot.track.decisions(lot.steps)):
         actions = decide(driver, tapes, form)
-        on = [i for i, tape in enumerate(tapes) if not tape.terminated and tape.unrewarded < patience]
-        if not on:
-            break
+        on = [i for i, tape in enumerate(tapes) if not tape.terminated]
         for i, *made in zip(on, *step_all([worlds[i] for i in on], actions[on]), strict=True):
             tapes[i].record(actions[i], *made)
+        if all(tape.terminated for tape in tapes):
+            break
     for world in worlds:
         world.close()
     return [tape.episode() for tape in tapes]
@@ -225,8 +221,6 @@ class Tape:
         self.actions: list[np.ndarray] = []
         self.rewards: list[float] = []
         self.terminated = False
-        self.unrewarded = 0
-        """Steps since the last reward above 0."""
         self.info: dict[str, Any] = {}
 
     def step(self, action: np.ndarray) -> None:
@@ -243,7 +237,6 @@ class Tape:
         self.speeds.append(self._speed())
         self.actions.append(action)
         self.rewards.append(float(reward))
-        self.unrewarded = 0 if reward > 0 else self.unrewarded + 1
 
     def _speed(self) -> float:
         car = self.track.car
