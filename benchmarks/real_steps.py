@@ -1,6 +1,6 @@
 """How many real steps an agent needs: the demo's recipe with less driving, with and without the autopilot: `make real-steps`.
 
-    python -m benchmarks.real_steps [--seeds 6 7 8]
+    python -m benchmarks.real_steps [--seeds 6 7 8] [--amounts 25 50] [--kinds autopilot alone]
 
 No rounds are added, and only what is driven changes: the first data and the agent's own drives of each round, in the same
 proportion; V, M and C learn for as many updates as ever. The agent that each run chooses drives 100 selection tracks of the
@@ -41,9 +41,12 @@ def main() -> None:
     """Train and drive what is not there yet, and write table and figure."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seeds", type=int, nargs="+", default=[6, 7, 8], help="training seeds")
-    for seed in options.parse_args().seeds:
-        for amount in AMOUNTS:
-            for kind in KINDS:
+    options.add_argument("--amounts", type=int, nargs="+", default=AMOUNTS, choices=AMOUNTS, help="thousands of real steps")
+    options.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS, help="with the autopilot, or without")
+    chosen = options.parse_args()
+    for seed in chosen.seeds:
+        for amount in chosen.amounts:
+            for kind in chosen.kinds:
                 train_and_drive(RAW / f"{kind}-{amount}-{seed}.json", replace(recipe(kind, amount), seed=seed), TRACKS)
                 write_page()
 
@@ -54,12 +57,11 @@ def recipe(kind: str, amount: int) -> Config:
     if kind == "autopilot":
         collect = replace(demo.collect, autopilot=first, correlated=max(1, first // 13))
         return replace(demo, collect=collect, rounds=replace(demo.rounds, episodes=episodes, more=0))
-    alone = PRESETS["unprivileged"].config
     return replace(
         demo,
-        collect=replace(alone.collect, correlated=first),
-        ppo=alone.ppo,
-        rounds=replace(demo.rounds, episodes=episodes, vision_updates=100, more=0),
+        collect=replace(demo.collect, autopilot=0, correlated=first, steps=300, random_start=0.9),
+        ppo=replace(demo.ppo, leaving_penalty=5.0),
+        rounds=replace(demo.rounds, episodes=episodes, vision_updates=250, penalty_growth=12.0, more=0),
     )
 
 
@@ -115,8 +117,8 @@ INTRODUCTION = """# How many real steps
 
 Made by `make real-steps` of the raw returns in `scores/real_steps/`: the preset `demo` with less driving, and without added
 rounds. V, M and C learn for as many updates as ever. Without the autopilot the first drives are a random walk's; leaving the
-road then costs less, so that C dares to drive, and V learns on in each round. Each point is a training of its own, and its
-agent on 100 selection tracks of the fast track (921,000 to 921,099).
+road then costs less at first, so that C dares to drive, and V learns on in each round. Each point is a training of its own, and
+its agent on 100 selection tracks of the fast track (921,000 to 921,099).
 
 The limit is that of the whole run. The agent may be of an earlier round, so it learned from fewer steps. Not counted are the
 300 drives or so that choose it: nothing learns from them.
