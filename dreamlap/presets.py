@@ -30,6 +30,11 @@ QUICK = replace(
     rounds=RoundsConfig(rounds=5, episodes=16, random_start=0.0, reverse=0.0, memory_updates=80, controller_updates=14),
     selection=SelectionConfig(candidates=1),
 )
+FRUGAL = replace(
+    DEMO,
+    collect=replace(DEMO.collect, autopilot=13, correlated=1),
+    rounds=replace(DEMO.rounds, episodes=4, more=0),  # rounds that are added would be driven, too
+)
 UNPRIVILEGED = replace(
     CHAMPION,
     collect=replace(CHAMPION.collect, correlated=300, autopilot=0, steps=300, random_start=0.9),
@@ -128,6 +133,12 @@ PRESETS: dict[str, Preset] = {
         "a car that drives, at once",
         "2 min",
         "725",
+    ),
+    "frugal": Preset(
+        "the demo with an eighth of its driving: 25,000 real steps, as many updates of V, M and C",
+        FRUGAL,
+        "our own",
+        "the demo, 25,000 real steps",
     ),
     "champion": Preset(
         "the demo with more rounds: the best score from the dream alone",

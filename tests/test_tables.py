@@ -140,6 +140,8 @@ def test_a_recipe_drives_as_much_as_its_name_says(kind: str, amount: int):
     if (kind, amount) == ("autopilot", 198):
         demo = PRESETS["demo"].config
         assert recipe == replace(demo, rounds=replace(demo.rounds, more=0))
+    if (kind, amount) == ("autopilot", 25):
+        assert recipe == PRESETS["frugal"].config
 
 
 def test_real_steps_are_told_by_what_was_driven(tmp_path: Path):

@@ -33,8 +33,7 @@ def presets(name: Annotated[Positional[str], shown("[PRESET]")] = "") -> None:
     for each, preset in PRESETS.items():
         time = preset.time or f"~{brief(cost(preset.config).seconds)}"
         console.print(ROW.format(each, preset.title, _learns(preset.config), time, preset.score).rstrip())
-    console.print("time: measured on two cores without a GPU; ~ is estimated.")
-    console.print("score: mean return in the real environment; * is of an older recipe.")
+    console.print("time: on two cores, ~ is estimated; score: mean return, * is of an older recipe.")
     whole = (f"{each} ~{brief(cost(preset.full).seconds)}" for each, preset in PRESETS.items() if preset.full)
     told = f"--full, with as much of everything as the text names: {', '.join(whole)}."
     console.print(textwrap.fill(told, COLUMNS, break_on_hyphens=False))
