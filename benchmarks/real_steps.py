@@ -101,13 +101,15 @@ def draw(scores: dict[tuple[str, int], list[dict[str, Any]]], path: Path) -> Non
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for number, (kind, about) in enumerate(KINDS.items()):
         groups = {amount: each for (of, amount), each in scores.items() if of == kind}
+        if not groups:
+            continue
         means = [float(np.mean([score["mean"] for score in group])) for group in groups.values()]
         axes.plot(list(groups), means, color=f"C{number}", label=about)
         dots = [(amount, score["mean"]) for amount, group in groups.items() for score in group]
-        axes.plot(*zip(*dots, strict=True), "o", color=f"C{number}", alpha=0.6) if dots else None
+        axes.plot(*zip(*dots, strict=True), "o", color=f"C{number}", alpha=0.6)
     axes.axhline(900, color="0.6", linewidth=1)
     axes.set(xlabel="real steps of the whole run, at most (thousands)", ylabel="mean return on 100 tracks", xlim=(0, None))
-    axes.legend(title="V and M first saw drives", loc="lower right")
+    axes.legend(title="first drives", loc="lower right")
     figure.savefig(path, dpi=120, format="png")
     plt.close(figure)
 
