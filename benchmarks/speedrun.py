@@ -101,7 +101,8 @@ INTRODUCTION = f"""# Time to 900
 
 Wall-clock seconds from an empty folder to an agent that makes 900, everything counted: collecting, V, M, C and the choice
 between rounds. Each agent drives 200 selection tracks of the fast track ({TRACKS[0]:,} to {TRACKS[-1]:,}). `make speedrun`
-makes a row; the raw returns are in `scores/speedrun/`. Times depend on the machine: rows of one machine can be compared.
+makes a row; the raw returns are in `scores/speedrun/`. Times depend on the machine and the day. The rows of e6c8b42, the recipe
+before C was trained from scratch in later rounds, and of 42bd338 were measured one after the other.
 
 """
 
