@@ -139,6 +139,7 @@ PRESETS: dict[str, Preset] = {
         FRUGAL,
         "our own",
         "the demo, 25,000 real steps",
+        score="911",
     ),
     "champion": Preset(
         "the demo with more rounds: the best score from the dream alone",
