@@ -109,8 +109,8 @@ INTRODUCTION = """# What to expect from your own run
 
 Made by `make steadiness` of the raw returns in `scores/steadiness/`: each row is a training of its own, and its agent on 200
 selection tracks of the fast track. A lost drive is a return below 800. Times are of one core, from an empty folder to the
-chosen agent. They include pauses: the training of seed 13 lay still for over an hour. `demo-mean32` is the demo before it chose
-its agent by fewest lost drives on 100 tracks: the highest mean on 32 was chosen, among the last three rounds.
+chosen agent. They include pauses: that of seed 13 in bfloat16 lay still for over an hour. `demo-mean32` is the demo before it
+chose its agent by fewest lost drives on 100 tracks: the highest mean on 32 was chosen, among the last three rounds.
 
 """
 
