@@ -23,6 +23,7 @@ from gymnasium.vector import AsyncVectorEnv
 from dreamlap.drivers import Autopilot
 from dreamlap.errors import Refused
 from dreamlap.track import DISCRETE, PEDAL, STOCK, FastCarRacing, TrackConfig, action_form, drift, off_road, seen_by, to_frame
+from dreamlap.track.ground import SPARE, _spare
 from dreamlap.track.marks import AROUND_CAR, GRAY, ROAD_GRAYS, ROAD_SHARES, _in_frame
 from dreamlap.track.palette import find_ground, in_stock_colours
 
@@ -376,6 +377,32 @@ def test_resets_leave_nothing_behind() -> None:
     for seed in range(4):
         track.reset(seed=seed)
         assert len(track.world.bodies) == len(road_of(track)) + 5
+
+
+def test_a_track_shows_nothing_of_one_that_was_closed_before() -> None:
+    def frames_of(track: FastCarRacing, seed: int) -> np.ndarray:
+        seen = [track.reset(seed=seed)[0]]
+        return np.stack(seen + [track.step(np.array([0.1, 0.5, 0.0]))[0] for _ in range(60)])
+
+    _spare.clear()
+    first, other = FastCarRacing(), FastCarRacing()
+    fresh = frames_of(first, 3)
+    frames_of(other, 5)
+    other.close()
+    assert len(_spare) == 1
+    np.testing.assert_array_equal(frames_of(FastCarRacing(), 3), fresh)
+    assert not _spare  # that one drew over the picture of the closed one
+    np.testing.assert_array_equal(frames_of(other, 3), fresh)  # which may begin again
+
+
+def test_closed_tracks_keep_little_memory() -> None:
+    _spare.clear()
+    tracks = [FastCarRacing() for _ in range(SPARE + 1)]
+    for track in tracks:
+        track.reset(seed=1)
+    for track in [*tracks, *tracks]:  # to close twice does no harm
+        track.close()
+    assert len(_spare) == SPARE
 
 
 def growth() -> np.ndarray:

@@ -5,8 +5,9 @@ Letters: P population, R rollouts a candidate, D weights.
 
 import copy
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +23,8 @@ from dreamlap.learn.critic import Critic, Tracer, joined
 from dreamlap.learn.loop import shards
 from dreamlap.mind import Awake, Dream, DreamConfig, Mind
 from dreamlap.mind.interface import Step
-from dreamlap.mind.world import Track, open_worlds
 from dreamlap.parallel import in_parallel, side_by_side
 from dreamlap.recorded import Recorded
-from dreamlap.track import TrackConfig
 
 
 class Rollouts(NamedTuple):
@@ -87,17 +86,17 @@ def awake_fitness(
 ) -> Fitness:
     """The candidates drive the track in `workers` processes. Those of a lot drive side by side, so that V sees their frames in
     one go. `random_start`, `reverse`: as of `Awake`."""
-    driver, like, track = copy.copy(agent), linear_of(agent), agent.config.track
+    driver, like = copy.copy(agent), linear_of(agent)
     driver.starts = None  # each process is sent the agent
 
     def fitness(candidates: Tensor, seeds: list[int]) -> Rollouts:
         def drive(lot: Tensor) -> Rollouts:
-            tracks = _open(track, len(lot) * len(seeds))
-            mind = Awake(driver, len(tracks), config.steps, random_start, reverse, False, tracks, autocast)
-            return fitness_in(mind, like, lot, seeds, config)
+            many = len(lot) * len(seeds)
+            with closing(Awake(driver, many, config.steps, random_start, reverse, False, autocast)) as mind:
+                return fitness_in(mind, like, lot, seeds, config)
 
         lots = candidates.split(candidates_in_a_lot(len(candidates), len(seeds)))
-        return _of_all(in_parallel(bringing(drive, track.dream), lots, workers))
+        return _of_all(in_parallel(bringing(drive, agent.config.track.dream), lots, workers))
 
     return fitness
 
@@ -107,18 +106,6 @@ def candidates_in_a_lot(candidates: int, rollouts: int) -> int:
     fewest, most = LOTS
     lots = min(most, max(fewest, candidates * rollouts // WORTH_A_LOT))
     return max(1, min(LOT // rollouts, -(-candidates // lots)))
-
-
-@cache
-def _opened(config: TrackConfig) -> list[Track]:
-    return []
-
-
-def _open(config: TrackConfig, count: int) -> list[Track]:
-    """Real tracks are kept by the process from generation to generation: most of what a new one costs is its memory."""
-    tracks = [] if config.dream else _opened(config)
-    tracks.extend(open_worlds(config, count - len(tracks)))
-    return tracks[:count]
 
 
 class Tally(NamedTuple):

@@ -12,7 +12,7 @@ from dreamlap.agent import Agent, Starts
 from dreamlap.config.parts import LIMIT, MOST_AWAKE
 from dreamlap.errors import Refused
 from dreamlap.mind.interface import Step
-from dreamlap.mind.world import Track, open_worlds, step_all, ways_to_begin
+from dreamlap.mind.world import open_worlds, step_all, ways_to_begin
 from dreamlap.seeds import numpy_generator, training_track
 from dreamlap.settings import SHARE, bounded, least
 from dreamlap.tensors import Numbers, read, read_mask
@@ -31,13 +31,11 @@ class Awake:
         random_start: Annotated[float, SHARE] = 0.0,
         reverse: Annotated[float, SHARE] = 0.0,
         restart: bool = True,
-        tracks: Sequence[Track] = (),
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ):
         """`limit`: steps of the track until the clock ends an episode; `random_start`: share of the episodes that begin on a
         random tile; `reverse`: share driven the other way round; `restart`: whether an episode that ended is followed by
-        another (if not, leave it out by `keep`); `tracks`: those to drive, by default new ones; `autocast`: in what precision V
-        sees.
+        another (if not, leave it out by `keep`); `autocast`: in what precision V sees.
 
         Raises:
             Refused: a number is out of its bounds.
@@ -47,7 +45,8 @@ class Awake:
         self.action_size = agent.memory.action
         self.device = agent.state.device
         seen = agent.config.track
-        self.tracks = list(tracks) or open_worlds(seen, num_envs)
+        self._opened = open_worlds(seen, num_envs)
+        self.tracks = list(self._opened)
         self.random_start, self.reverse, self.restart, self.autocast = random_start, reverse, restart, autocast
         self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
@@ -127,8 +126,8 @@ class Awake:
         return self._frames.copy()
 
     def close(self) -> None:
-        """Close the tracks."""
-        for track in self.tracks:
+        """Close the tracks, those that were left out as well."""
+        for track in self._opened:
             track.close()
 
     @torch.no_grad()

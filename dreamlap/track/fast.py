@@ -125,6 +125,12 @@ class FastCarRacing(CarRacing):
         self.blind = blind
         return self._observe() if left else frame, total, over, False, info
 
+    def close(self) -> None:
+        """Ends it as stock, and leaves the memory of its picture to the next track."""
+        self._ground.close()
+        self._painted = False
+        super().close()
+
     def _one_of_five(self, action: Any) -> int:
         if not self.action_space.contains(action):
             raise Refused(f"an action is a whole number from 0 to 4 ({', '.join(FIVE_NAMES)}), not {action!r:.60}")

@@ -35,6 +35,11 @@ RIM = 0.05
 
 Color = Sequence[float] | np.ndarray
 
+_spare: list[list[np.ndarray]] = []
+"""Pictures of closed tracks, for the next ones: fresh memory of that size takes longer to get than to paint."""
+SPARE = 24
+"""How many of them a process keeps, at most."""
+
 
 def as_arrives(color: Color) -> tuple[int, ...]:
     """RGB to the RGBX in which a plain surface reaches a frame: pygame's smooth scaling rounds down."""
@@ -55,11 +60,17 @@ def _packed(color: tuple[int, ...]) -> np.uint32:
 
 
 class Ground:
-    """The picture of an episode's ground and its smaller copies for the zoom of the first second."""
+    """The picture of an episode's ground and its smaller copies for the zoom of the first second: 21 MiB, once painted."""
 
     def __init__(self) -> None:
         self._tiles = np.zeros((0, 4, 2), np.int32)
-        self.levels = [np.zeros((TEXELS >> k, TEXELS >> k, 4), np.uint8) for k in range(5)]
+        self.levels: list[np.ndarray] = []
+
+    def close(self) -> None:
+        """Leaves the picture to the next track."""
+        if self.levels and len(_spare) < SPARE:
+            _spare.append(self.levels)
+        self.levels = []
 
     def paint(self, polygons: Sequence[tuple[Any, Color]], background: Color, grass: Color) -> None:
         """Draws a new track.
@@ -69,6 +80,8 @@ class Ground:
             background: RGB.
             grass: RGB of the lighter squares.
         """
+        if not self.levels:
+            self.levels = _spare.pop() if _spare else [np.zeros((TEXELS >> k, TEXELS >> k, 4), np.uint8) for k in range(5)]
         n = TEXELS // BLOCK
         blocks = self.levels[0].view(np.uint32).reshape(n, BLOCK, n, BLOCK)
         blocks[:] = _packed(as_arrives(background))
