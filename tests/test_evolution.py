@@ -20,6 +20,7 @@ from dreamlap.learn.cmaes import (
     first_spread,
     noise_share,
     search_basis,
+    shift,
     sigma_after,
     strategy_from,
     train_cmaes,
@@ -283,6 +284,38 @@ def test_the_mean_goes_a_share_of_the_way(tmp_path: Path):
         means.append(strategy.mean)
     np.testing.assert_allclose(means[1], means[0] / 4)
     assert np.abs(means[0]).max() > 0.05
+
+
+def test_the_mean_moves_away_from_the_worst_as_far_as_towards_the_best():
+    config = CMAESConfig(population=7, sigma=0.5)
+    strategy = strategy_from(np.ones(6), config, seed=0)
+    candidates, costs = strategy.ask(), np.array([3.0, 1, 4, 0, 5, 2, 6])
+    strategy.tell(candidates, costs.tolist())
+    turned = strategy_from(np.ones(6), config, seed=0)
+    turned.tell(turned.ask(), (-costs).tolist())
+    np.testing.assert_allclose(shift(candidates, costs), (strategy.mean - turned.mean) / 2)  # it was at 0 before
+    np.testing.assert_allclose(shift(candidates, -costs), -shift(candidates, costs))
+
+
+def test_chance_carries_a_two_sided_search_less_far_from_the_best_place(tmp_path: Path):
+    """It begins there, in a bowl of 60 coordinates whose depth is lost in noise."""
+
+    def evolve(name: str, two_sided: bool) -> float:
+        chance, controller = np.random.default_rng(0), Linear(60, 0, 1, bias=False)
+        config = CMAESConfig(generations=200, population=8, rollouts=1, sigma=2.4, budget=1600, final_sigma=2.0, mean_rate=0.3)
+
+        def drive(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:
+            earned = -candidates.square().sum(1, keepdim=True).double().numpy()
+            return Rollouts(earned + 20 * chance.normal(size=earned.shape), len(candidates))
+
+        stage = Stage(tmp_path / name)
+        train_cmaes(stage, controller, drive, replace(config, generations=1), seed=0)
+        begun = {key: value for key, value in (stage.load() or {}).items() if key != "update"}
+        stage.save(1, begun if two_sided else {key: value for key, value in begun.items() if key != "two_sided"})
+        train_cmaes(stage, controller, drive, config, seed=0)  # what an older version began goes on as it began
+        return float(parameters_to_vector(controller.parameters()).square().sum())
+
+    assert evolve("new", True) < 0.8 * evolve("old", False)
 
 
 def test_an_evolution_stops_at_its_target(tmp_path: Path):

@@ -7,9 +7,14 @@ the candidates.
 A weight matters as much as the input that it belongs to varies. So the search runs in coordinates that are divided by the
 spread of what C sees along them: a step of the same length then changes the actions by as much, whichever way it goes.
 
+Of noisy rollouts the worst candidates tell as much as the best. So where sigma is not adapted, the mean of the search moves
+away from the ones as it moves towards the others: Arnold, *Weighted multirecombination evolution strategies* (2006). Where it
+is adapted, CMA-ES concludes from the way that the mean goes, and expects its own.
+
 Letters: P population, R rollouts a candidate, K coordinates, D weights, I inputs of C, A actions.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,15 +73,16 @@ def train_cmaes(
     if saved is None:
         start = parameters_to_vector(controller.parameters()).detach().cpu()
         spread = torch.from_numpy(first_spread(controller, config))
-        saved = {"start": start, "basis": search_basis(controller, seen, config.directions), "spread": spread, "fitness": []}
+        basis = search_basis(controller, seen, config.directions)
+        saved = {"start": start, "basis": basis, "spread": spread, "fitness": [], "two_sided": config.final_sigma > 0}
     start, basis, told, first = saved["start"], saved["basis"], list(saved["fitness"]), len(before["fitness"]) if before else 0
     steps = saved.get("steps", 0) if first < len(told) else 0  # those of this stage
     rollouts, noise = saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0))
     spread = saved.get("spread", torch.ones(len(basis)))  # what a version measured that kept none
-    sigmas = list(saved.get("sigmas", []))
+    sigmas, two_sided = list(saved.get("sigmas", [])), bool(saved.get("two_sided"))
     if critic and "critic" in saved:
         critic.load_state_dict(saved["critic"])
-    kept = {"start": start, "basis": basis, "spread": spread, "fitness": told, "sigmas": sigmas}
+    kept = {"start": start, "basis": basis, "spread": spread, "fitness": told, "sigmas": sigmas, "two_sided": two_sided}
     strategy, means = strategy_from(spread.numpy(), config, seed), list[np.ndarray]()
 
     def state() -> dict[str, Any]:
@@ -88,7 +94,10 @@ def train_cmaes(
 
     def tell(candidates: list[np.ndarray], measured: Tensor) -> None:
         size = torch.from_numpy(np.square(candidates).sum(1))
-        strategy.tell(candidates, (config.weight_decay * size - measured).tolist())
+        costs, before = (config.weight_decay * size - measured).numpy(), strategy.mean.copy()
+        strategy.tell(candidates, costs.tolist())
+        if two_sided:  # an evolution that an older version began goes on as it began
+            strategy.mean = before + config.mean_rate * shift(candidates, costs)
         means.append(strategy.mean.copy())
 
     best_weights = start
@@ -144,6 +153,15 @@ def train_cmaes(
     vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
     stage.save(len(told) - first, state() | {"controller": controller.state_dict()})
     return steps
+
+
+def shift(candidates: list[np.ndarray], costs: np.ndarray) -> np.ndarray:
+    """How far the mean of the search moves, (K,): half of the way from the mean of the worse half of the candidates to that of
+    the better half, both weighted as in CMA-ES (Hansen 2016, eq. 49). So it moves as far as towards the better half alone, but
+    by chance only 0.7 times as far."""
+    ranked, half = np.array(candidates)[np.argsort(costs, kind="stable")], len(candidates) // 2
+    weights = math.log((len(candidates) + 1) / 2) - np.log(np.arange(1, half + 1))
+    return weights / weights.sum() @ (ranked[:half] - ranked[::-1][:half]) / 2
 
 
 def sigma_after(steps: int, config: CMAESConfig) -> float:
