@@ -159,8 +159,8 @@ class CMAESConfig:
     """Where `sigma` falls to while the `budget` is used up, whatever the candidates earn. Later rounds of the search stay
     there. 0: CMA-ES adapts it, which ends a search early if rollouts are noisy."""
     mean_rate: Annotated[float, above(0, 1)] = 1.0
-    """Share of the way to the mean of the best candidates that the mean of the search goes. Below 1 the chance of a few noisy
-    candidates averages out over generations."""
+    """Share of the way to the mean of the best candidates that the mean of the search goes; with `final_sigma`, half of it away
+    from the worst. Below 1 the chance of a few noisy candidates averages out over generations."""
     test_every: Annotated[int, least(0)] = 0
     """Generations after which the mean of all candidates drives the real (fast) track, to be seen in the curve; 0: never."""
     tests: Annotated[int, least(1, 128)] = 4
