@@ -7,6 +7,7 @@ texels, followed by the bilinear reading of a warp, blurs as much as the stock's
 """
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -35,10 +36,10 @@ RIM = 0.05
 
 Color = Sequence[float] | np.ndarray
 
-_spare: list[list[np.ndarray]] = []
-"""Pictures of closed tracks, for the next ones: fresh memory of that size takes longer to get than to paint."""
 SPARE = 24
-"""How many of them a process keeps, at most."""
+"""How many pictures of closed tracks a process keeps, at most."""
+_spare: deque[list[np.ndarray]] = deque(maxlen=SPARE)
+"""Those pictures, for the next tracks: fresh memory of that size takes as long to get as to paint."""
 
 
 def as_arrives(color: Color) -> tuple[int, ...]:
@@ -68,7 +69,7 @@ class Ground:
 
     def close(self) -> None:
         """Leaves the picture to the next track."""
-        if self.levels and len(_spare) < SPARE:
+        if self.levels:
             _spare.append(self.levels)
         self.levels = []
 
@@ -80,8 +81,7 @@ class Ground:
             background: RGB.
             grass: RGB of the lighter squares.
         """
-        if not self.levels:
-            self.levels = _spare.pop() if _spare else [np.zeros((TEXELS >> k, TEXELS >> k, 4), np.uint8) for k in range(5)]
+        self.levels = self.levels or _picture()
         n = TEXELS // BLOCK
         blocks = self.levels[0].view(np.uint32).reshape(n, BLOCK, n, BLOCK)
         blocks[:] = _packed(as_arrives(background))
@@ -118,6 +118,14 @@ class Ground:
         origin_y = (y + PLAYFIELD) / size - 0.5 + sin * left + cos * top
         matrix = np.array([[cos * wide, sin * high, origin_x], [sin * wide, -cos * high, origin_y]])
         cv2.warpAffine(self.levels[level], matrix, (STOCK, ROAD_ROWS), dst=out, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+
+def _picture() -> list[np.ndarray]:
+    """A picture and its smaller copies, with anything on them."""
+    try:
+        return _spare.pop()
+    except IndexError:
+        return [np.empty((TEXELS >> k, TEXELS >> k, 4), np.uint8) for k in range(5)]
 
 
 def _fixed(world: np.ndarray, samples: int) -> np.ndarray:
