@@ -129,12 +129,12 @@ def dream_rate(agent: Agent, count: int, autocast: Autocast, seconds: float = SE
     return count * STEPS * rate(go_on, agent.state.device, seconds)
 
 
-def cmaes_rate(agent: Agent, seconds: float = SECONDS) -> float:
+def cmaes_rate(agent: Agent, autocast: Autocast, seconds: float = SECONDS) -> float:
     """Dream steps a second of a generation of the paper's size: 64 candidates of 16 rollouts, 200 steps each."""
     config, linear = CMAESConfig(population=64, rollouts=16, steps=200), copy.copy(agent)
     like = Linear(agent.memory.latent, agent.memory.hidden, agent.memory.action).to(agent.state.device)
     linear.controller = like
-    fitness = dream_fitness(linear, DreamConfig(), config)
+    fitness = dream_fitness(linear, DreamConfig(), config, autocast)
     size = sum(part.numel() for part in like.parameters())
     candidates = torch.randn(64, size, generator=torch.Generator().manual_seed(0)) * 0.1
     return 64 * 16 * 200 * rate(lambda: fitness(candidates, list(range(16))), agent.state.device, seconds)
@@ -172,7 +172,7 @@ def main(name: str = "auto") -> None:
             rates.append(config.num_envs * config.steps * rate(update, device, SECONDS))
         told = f"steps of PPO with {config.num_envs:,} dreams, minibatches of {config.minibatch:,}"
         table.add_row(told, *(f"{r:,.0f}" for r in rates), "")
-    table.add_row("steps of CMA-ES in the dream, 64 x 16", f"{cmaes_rate(agent):,.0f}", "", "")
+    table.add_row("steps of CMA-ES in the dream, 64 x 16", *(f"{cmaes_rate(agent, each):,.0f}" for each in (plain, mixed)), "")
     with tempfile.TemporaryDirectory() as folder:
         for name, (what, many, stage) in stages(Path(folder), device).items():
             many *= 8 if device.type == "cuda" else 1  # enough for what is kept now and then not to matter

@@ -187,7 +187,7 @@ def rates(folder: Path, autocast: Autocast) -> dict[str, float]:
     agent, _, _ = data(folder, CPU)
     agent.controller = Linear(agent.memory.latent, agent.memory.hidden, agent.memory.action)
     torch.nn.init.constant_(agent.memory.scalar_head.bias, -20.0)  # no dream ends before its time
-    found[ASLEEP] = evolution_rate(agent, dream_fitness(agent, config.dream, EVOLUTION))
+    found[ASLEEP] = evolution_rate(agent, dream_fitness(agent, config.dream, EVOLUTION, autocast))
     found[AWAKE] = evolution_rate(agent, awake_fitness(agent, cores(), autocast, EVOLUTION))
     return found | {DREAM: dream_rate(1024, CPU, autocast)}
 

@@ -333,7 +333,7 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
     critic = None
     if cmaes.gamma < 1 and not awake:
         critic = Critic(linear_of(agent).inputs, cmaes.gamma, run.seed("critic", number), agent.state.device)
-    fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes, critic)
+    fitness = driven(cmaes, *begin) if awake else dream_fitness(agent, config.dream, cmaes, run.autocast, critic)
     real = driven(replace(cmaes, gamma=1.0, steps=LIMIT, leaving_penalty=0.0, off_road_penalty=0.0))
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)

@@ -444,7 +444,7 @@ def test_an_evolution_with_a_critic_resumes_to_the_same(agent: Agent, tmp_path: 
         driver.memory.load_state_dict(agent.memory.state_dict())
         driver.starts = agent.starts
         critic = Critic(linear_of(driver).inputs, config.gamma, 0, torch.device("cpu"))
-        fitness = dream_fitness(driver, DreamConfig(), config, critic)
+        fitness = dream_fitness(driver, DreamConfig(), config, FULL, critic)
         train_cmaes(
             Stage(tmp_path / name), linear_of(driver), fitness, replace(config, generations=generations), 0, critic=critic
         )

@@ -50,5 +50,6 @@ class Population:
 
 def act(weight: Tensor, bias: Tensor, observation: Tensor) -> Tensor:
     """Each row has a C of its own: weights (N, A, I), biases (N, A, 1), observations (N, Z + H) -> actions (N, A)."""
-    seen = observation[:, : weight.shape[-1], None]
-    return torch.tanh(torch.baddbmm(bias, weight, seen)).squeeze(-1)
+    seen = observation[:, : weight.shape[-1], None].float()
+    with torch.autocast(seen.device.type, enabled=False):  # it is small, and what candidates do is compared
+        return torch.tanh(torch.baddbmm(bias, weight, seen)).squeeze(-1)

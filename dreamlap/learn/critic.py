@@ -52,7 +52,8 @@ class Critic:
         """[z, h] (..., I) -> (...). It knows nothing before its first lesson, and says 0."""
         if not self.lessons:
             return observation.new_zeros(observation.shape[:-1])
-        return self.network(observation).squeeze(-1) / SCALE
+        with torch.autocast(observation.device.type, enabled=False):  # it decides between candidates that differ little
+            return self.network(observation.float()).squeeze(-1) / SCALE
 
     def learn(self, trace: Trace) -> None:
         """Learn from what a generation dreamed."""

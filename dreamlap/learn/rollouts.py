@@ -39,8 +39,8 @@ class Rollouts(NamedTuple):
 Fitness = Callable[[Tensor, list[int]], Rollouts]
 """Candidates (P, D) and the seeds of the rollouts (R,) -> what they did."""
 
-SHARDS = 4
-"""Into how many shards the candidates of a generation are cut, to dream side by side."""
+SHARDS = 2
+"""Into how many shards the candidates of a generation are cut, to dream side by side: small ones keep no core busy."""
 TRACED = 256
 """Rollouts of a generation that a critic learns from."""
 STRETCH = 20
@@ -58,20 +58,23 @@ def linear_of(agent: Agent) -> Linear:
     return agent.controller
 
 
-def dream_fitness(agent: Agent, dream: DreamConfig, config: CMAESConfig, critic: Critic | None = None) -> Fitness:
-    """All rollouts of the candidates side by side in dreams, in shards of some candidates each. The `critic` learns from
-    some of them."""
+def dream_fitness(
+    agent: Agent, dream: DreamConfig, config: CMAESConfig, autocast: Autocast, critic: Critic | None = None
+) -> Fitness:
+    """All rollouts of the candidates side by side in dreams, in shards of some candidates each. `autocast`: in what precision M
+    dreams. The `critic` learns from some of them."""
     shares = torch.arange(config.population).chunk(shards(SHARDS, agent.state.device))
     minds = [Dream(agent, len(share) * config.rollouts, replace(dream, horizon=config.steps)) for share in shares]
     if agent.state.device.type == "cuda" and not critic:
-        recorded = Recorded(partial(_stretch, minds[0], config))
+        recorded = Recorded(partial(_stretch, minds[0], config, autocast))
         return lambda candidates, seeds: _fitness_on_gpu(minds[0], linear_of(agent), candidates, seeds, recorded)
 
     def fitness(candidates: Tensor, seeds: list[int]) -> Rollouts:
         tracers = [Tracer(critic, -(-TRACED // len(minds))) if critic else None for _ in minds]
 
         def dreamed(shard: int) -> Rollouts:
-            return fitness_in(minds[shard], linear_of(agent), candidates[shares[shard]], seeds, config, tracers[shard])
+            with autocast():
+                return fitness_in(minds[shard], linear_of(agent), candidates[shares[shard]], seeds, config, tracers[shard])
 
         rollouts = _of_all(side_by_side(dreamed, range(len(minds)), agent.state.device))
         if critic:
@@ -185,14 +188,17 @@ def _fitness_on_gpu(
     return Rollouts(_by_candidate(now[1], len(candidates)), steps * mind.agent.config.track.repeat)
 
 
-def _stretch(mind: Dream, config: CMAESConfig, weight: Tensor, bias: Tensor, *now: Tensor) -> tuple[Tensor, ...]:
+def _stretch(
+    mind: Dream, config: CMAESConfig, autocast: Autocast, weight: Tensor, bias: Tensor, *now: Tensor
+) -> tuple[Tensor, ...]:
     """Some steps of all dreams: what they see, the tally (of four parts) and the dreams' present, before and after."""
     observation, tally, mind.present = now[0], Tally(*now[1:5]), now[5:]
     patience = mind.agent.config.track.decisions(config.patience)
-    for _ in range(STRETCH):
-        step = mind.step(act(weight, bias, observation))
-        gain = tally.gain(step, config)
-        tally, observation = tally.after(step, gain, patience), step.observation
+    with autocast():
+        for _ in range(STRETCH):
+            step = mind.step(act(weight, bias, observation))
+            gain = tally.gain(step, config)
+            tally, observation = tally.after(step, gain, patience), step.observation
     return observation, *tally, *mind.present
 
 
