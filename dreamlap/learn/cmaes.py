@@ -15,8 +15,8 @@ Letters: P population, R rollouts a candidate, K coordinates, D weights, I input
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import cma
 import numpy as np
@@ -64,66 +64,33 @@ def train_cmaes(
     `show` is given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may see: see
     `search_basis`.
 
-    The state of CMA-ES is its history: to resume, the generations that were already measured are told again, which asks
-    the same candidates of the same seed. So a checkpoint is a list of numbers, and nothing has to be unpickled. For the same
-    reason a stage goes on with the evolution of the `previous` one, covariance and all, if it is given the same seed.
+    A stage goes on with the evolution of the `previous` one, covariance and all, if it is given the same seed.
     """
     before = previous.load() if previous else None
-    saved = stage.load() or before
-    if saved is None:
-        start = parameters_to_vector(controller.parameters()).detach().cpu()
-        spread = torch.from_numpy(first_spread(controller, config))
-        basis = search_basis(controller, seen, config.directions)
-        saved = {"start": start, "basis": basis, "spread": spread, "fitness": [], "two_sided": config.final_sigma > 0}
-    start, basis, told, first = saved["start"], saved["basis"], list(saved["fitness"]), len(before["fitness"]) if before else 0
-    steps = saved.get("steps", 0) if first < len(told) else 0  # those of this stage
-    rollouts, noise = saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0))
-    spread = saved.get("spread", torch.ones(len(basis)))  # what a version measured that kept none
-    sigmas, two_sided = list(saved.get("sigmas", [])), bool(saved.get("two_sided"))
+    saved = stage.load() or before or Search.fresh(controller, config, seen)
+    search, first = Search(saved, config, seed), len(before["fitness"]) if before else 0
+    done = len(search.told) - first
+    steps = saved.get("steps", 0) if done else 0  # those of this stage
+    effort = Effort(*saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0)))
     if critic and "critic" in saved:
         critic.load_state_dict(saved["critic"])
-    kept = {"start": start, "basis": basis, "spread": spread, "fitness": told, "sigmas": sigmas, "two_sided": two_sided}
-    strategy, means = strategy_from(spread.numpy(), config, seed), list[np.ndarray]()
 
     def state() -> dict[str, Any]:
         learned = {"critic": critic.state_dict()} if critic else {}
-        return kept | {"effort": (rollouts, noise), "steps": steps} | learned
+        return search.state | {"effort": tuple(effort), "steps": steps} | learned
 
-    def weights_at(places: list[np.ndarray]) -> Tensor:  # (P, K) coordinates -> (P, D)
-        return start + torch.from_numpy(np.array(places)).float() @ basis
-
-    def tell(candidates: list[np.ndarray], measured: Tensor) -> None:
-        size = torch.from_numpy(np.square(candidates).sum(1))
-        costs, before = (config.weight_decay * size - measured).numpy(), strategy.mean.copy()
-        strategy.tell(candidates, costs.tolist())
-        if two_sided:  # an evolution that an older version began goes on as it began
-            strategy.mean = before + config.mean_rate * shift(candidates, costs)
-        means.append(strategy.mean.copy())
-
-    best_weights = start
-    for generation, measured in enumerate(told):
-        if config.final_sigma:
-            strategy.sigma = sigmas[generation]
-        candidates = strategy.ask()
-        tell(candidates, measured)
-        best_weights = weights_at([candidates[measured.argmax()]])[0]
-    done = len(told) - first
     stage.forget_after(done)
     by_steps = config.budget and not before  # a stage that goes on with an evolution is over after its generations
     total, gone = (config.budget, steps) if by_steps else (config.generations, done)
     with meter("C evolves", total, gone) as bar, stage.logger(done) as log:
-        for generation in range(len(told), first + config.generations):
-            if config.target is not None and told and told[-1].max() >= config.target:
+        for generation in range(len(search.told), first + config.generations):
+            if config.target is not None and search.told and search.told[-1].max() >= config.target:
                 break
             if config.budget and steps >= config.budget:
                 break
-            if config.final_sigma:
-                strategy.sigma = config.final_sigma if before else sigma_after(steps, config)
-            sigmas.append(float(strategy.sigma))
-            candidates = strategy.ask()
-            weights = weights_at(candidates)
-            seeds = [training_track("rollout", generation, r, seed=seed) for r in range(rollouts)]
-            returns, taken = fitness(weights, seeds)
+            candidates = search.ask(config.final_sigma if before else sigma_after(steps, config))
+            seeds = [training_track("rollout", generation, r, seed=seed) for r in range(effort.rollouts)]
+            returns, taken = fitness(search.weights(candidates), seeds)
             steps += taken
             measured = torch.from_numpy(returns.mean(1))
             if not measured.isfinite().all():
@@ -131,28 +98,101 @@ def train_cmaes(
                     f"a candidate of generation {generation} in {stage.folder} earned what is no number; those before are "
                     "kept. V, M or the dream is broken: look at the report"
                 )
-            tell(candidates, measured)
-            told.append(measured)
-            best_weights = weights[measured.argmax()]
-            noise = SMOOTH * noise + (1 - SMOOTH) * noise_share(returns)
-            if noise > NOISE and rollouts < config.rollouts:
-                more = min(config.rollouts, rollouts + -(-rollouts // 3))
-                rollouts, noise = more, noise * rollouts / more
-            stage.save(len(told) - first, state())
+            search.tell(candidates, measured)
+            effort = effort.after(returns, config.rollouts)
+            stage.save(len(search.told) - first, state())
             best, mean = measured.max().item(), measured.mean().item()
-            real = _test(test, weights_at([strategy.mean])[0], config, seed, len(told))
-            figures = {"best": best, "mean": mean, "sigma": sigmas[-1], "noise": noise, "rollouts": len(seeds), "steps": steps}
-            log(len(told) - first, figures | real)
-            bar.advance(taken if by_steps else 1, f"generation {len(told)}: best {best:.1f}  mean {mean:.1f}")
+            real = _test(test, search.weights([search.strategy.mean])[0], config, seed, len(search.told))
+            figures = {"best": best, "mean": mean, "sigma": search.sigmas[-1], "noise": effort.noise}
+            log(len(search.told) - first, figures | {"rollouts": len(seeds), "steps": steps} | real)
+            bar.advance(taken if by_steps else 1, f"generation {len(search.told)}: best {best:.1f}  mean {mean:.1f}")
             if show:
-                show(best_weights, len(told))
-    latest = np.mean(means[len(means) * (LATEST - 1) // LATEST :] or [strategy.mean], axis=0)
-    finalists = torch.cat([weights_at([strategy.mean, latest]), best_weights[None]])
-    tracks = [training_track("finalists", len(told), i, seed=seed) for i in range(config.final_tracks)]
+                show(search.best, len(search.told))
+    finalists = search.finalists
+    tracks = [training_track("finalists", len(search.told), i, seed=seed) for i in range(config.final_tracks)]
     chosen = int(test(finalists, tracks).earned.mean(1).argmax()) if test else 0
     vector_to_parameters(finalists[chosen].to(controller.layer.weight.device), controller.parameters())
-    stage.save(len(told) - first, state() | {"controller": controller.state_dict()})
+    stage.save(len(search.told) - first, state() | {"controller": controller.state_dict()})
     return steps
+
+
+class Search:
+    """An evolution, in the coordinates of `search_basis`.
+
+    The state of CMA-ES is its history: to go on, the generations that were already measured are told again, which asks the same
+    candidates of the same seed. So what is kept is a list of numbers, and nothing has to be unpickled.
+    """
+
+    def __init__(self, saved: Mapping[str, Any], config: CMAESConfig, seed: int):
+        """`saved`: what `state` gave, or `fresh`; an evolution that an older version began goes on as it began."""
+        self.config, self.start, self.basis = config, saved["start"], saved["basis"]
+        self.spread = saved.get("spread", torch.ones(len(self.basis)))
+        self.two_sided = bool(saved.get("two_sided"))
+        self.strategy = strategy_from(self.spread.numpy(), config, seed)
+        self.told, self.means, self.best = list[Tensor](), list[np.ndarray](), self.start
+        self.sigmas = list(saved.get("sigmas", []))
+        for generation, measured in enumerate(saved["fitness"]):
+            if config.final_sigma:
+                self.strategy.sigma = self.sigmas[generation]
+            self.tell(self.strategy.ask(), measured)
+
+    @staticmethod
+    def fresh(controller: Linear, config: CMAESConfig, seen: Tensor | None) -> dict[str, Any]:
+        """The state before the first generation: `controller` and the coordinates around it."""
+        start = parameters_to_vector(controller.parameters()).detach().cpu()
+        spread = torch.from_numpy(first_spread(controller, config))
+        basis = search_basis(controller, seen, config.directions)
+        return {"start": start, "basis": basis, "spread": spread, "fitness": [], "two_sided": config.final_sigma > 0}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that a checkpoint keeps."""
+        kept = {"start": self.start, "basis": self.basis, "spread": self.spread, "two_sided": self.two_sided}
+        return kept | {"fitness": list(self.told), "sigmas": list(self.sigmas)}
+
+    def ask(self, sigma: float) -> list[np.ndarray]:
+        """The candidates of the next generation, P times (K,); with this sigma, unless it is adapted."""
+        if self.config.final_sigma:
+            self.strategy.sigma = sigma
+        self.sigmas.append(float(self.strategy.sigma))
+        return self.strategy.ask()
+
+    def tell(self, candidates: list[np.ndarray], measured: Tensor) -> None:
+        """What each candidate of the generation earned, (P,)."""
+        size, before = torch.from_numpy(np.square(candidates).sum(1)), self.strategy.mean.copy()
+        costs = (self.config.weight_decay * size - measured).numpy()
+        self.strategy.tell(candidates, costs.tolist())
+        if self.two_sided:
+            self.strategy.mean = before + self.config.mean_rate * shift(candidates, costs)
+        self.told.append(measured)
+        self.means.append(self.strategy.mean.copy())
+        self.best = self.weights([candidates[measured.argmax()]])[0]
+
+    def weights(self, places: list[np.ndarray]) -> Tensor:
+        """The weights of controllers, (P, D), whose coordinates are P times (K,)."""
+        return self.start + torch.from_numpy(np.array(places)).float() @ self.basis
+
+    @property
+    def finalists(self) -> Tensor:
+        """What C may become, (3, D): the mean of the search, the average of its latest means, the last best candidate."""
+        latest = np.mean(self.means[len(self.means) * (LATEST - 1) // LATEST :] or [self.strategy.mean], axis=0)
+        return torch.cat([self.weights([self.strategy.mean, latest]), self.best[None]])
+
+
+class Effort(NamedTuple):
+    """How many rollouts each candidate has, and why."""
+
+    rollouts: int
+    noise: float
+    """Share of chance in the variance among the candidates' means, over the latest generations."""
+
+    def after(self, returns: np.ndarray, most: int) -> "Effort":
+        """After a generation that returned (P, R): a third more rollouts, up to `most`, where chance decides."""
+        rollouts, noise = self.rollouts, SMOOTH * self.noise + (1 - SMOOTH) * noise_share(returns)
+        if noise <= NOISE or rollouts >= most:
+            return Effort(rollouts, noise)
+        more = min(most, rollouts + -(-rollouts // 3))
+        return Effort(more, noise * rollouts / more)
 
 
 def shift(candidates: list[np.ndarray], costs: np.ndarray) -> np.ndarray:
@@ -166,6 +206,8 @@ def shift(candidates: list[np.ndarray], costs: np.ndarray) -> np.ndarray:
 
 def sigma_after(steps: int, config: CMAESConfig) -> float:
     """Where `sigma` is on its way to `final_sigma` after so many steps of the budget: its logarithm falls on a line."""
+    if not config.final_sigma:
+        return config.sigma
     return config.sigma * (config.final_sigma / config.sigma) ** min(1.0, steps / config.budget)
 
 
