@@ -88,7 +88,8 @@ def most_by_phase(run: Path, seen: list[tuple[float, float]]) -> dict[str, float
     most: dict[str, float] = {}
     for when, gib in seen:
         phase = next((phase for end, phase in ends if when <= end), ends[-1][1])
-        most[phase] = max(most.get(phase, 0.0), round(gib, 2))
+        if phase in PHASES:
+            most[phase] = max(most.get(phase, 0.0), round(gib, 2))
     return most
 
 

@@ -129,7 +129,7 @@ def _control(config: Config, pace: Pace, steps: int, cores: int) -> float:
             crowd = min(24, config.cmaes.population * (config.cmaes.first_rollouts or config.cmaes.rollouts) / 2)
             act = pace.act * (0.5 + 4 / crowd)  # V takes nearly as long for one frame as for eight
             return steps * DRIVE * (pace.track + act / repeat) / min(config.workers, cores)
-        return steps * pace.dream / _together(4, cores)
+        return steps * pace.dream / _together(2, cores)
     learned = LEARN * config.ppo.epochs * pace.learn
     if config.controller.mind == "awake":  # PPO drives all its tracks in one process
         return steps * (DRIVE * (pace.track + pace.act / repeat) + learned / repeat)
