@@ -28,7 +28,7 @@ from dreamlap.show.video import reconstruction_video, still
 from dreamlap.track import FastCarRacing, bar_rows
 from dreamlap.vision import NVAE, VisionConfig, build_vision
 from dreamlap.vision.nvae import largest_singular_value, residual_kl, residual_normal
-from dreamlap.vision.vae import Posterior, Terms, pixels
+from dreamlap.vision.vae import FromOnePixel, Posterior, Terms, pixels
 
 FULL = choose_autocast("float32", torch.device("cpu"))
 TINY = VisionConfig("nvae", latent=4, width=8)
@@ -204,6 +204,20 @@ def test_bits_are_those_of_a_distribution_and_latents_are_paid_for():
     free, dear = (bits_per_dimension(Known(2.0, nats), seen, seen, 0)["bits_per_dimension"] for nats in (0.0, 192 * 3.0))  # pyright: ignore[reportArgumentType]
     assert free == pytest.approx(laplace_bits(torch.tensor(100.0), torch.tensor(2.0), 2.0).item(), rel=1e-5)
     assert dear - free == pytest.approx(3 / math.log(2))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_product_draws_and_learns_as_the_transposed_convolution_that_it_is(layout: torch.memory_format):
+    product, convolution = FromOnePixel(6, 4, 3), torch.nn.ConvTranspose2d(6, 4, 3)
+    convolution.load_state_dict(product.state_dict())
+    seen, weight = torch.randn(5, 6, 1, 1, generator=chance()), torch.randn(5, 4, 3, 3, generator=chance(1))
+    found = []
+    for layer in (product, convolution):
+        layer.to(memory_format=layout)  # pyright: ignore[reportCallIssue]  # missing in torch's stubs
+        maps = seen.clone().requires_grad_()
+        drawn = layer(maps)
+        found.append([drawn, *torch.autograd.grad((weight * drawn).sum(), [maps, *layer.parameters()])])
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_a_thousand_latents_and_cross_entropy(tmp_path: Path):

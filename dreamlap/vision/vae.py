@@ -127,12 +127,29 @@ class ConvVAE(VAE):
         )
         decoder = nn.Sequential(
             *(nn.Linear(latent, 1024), nn.Unflatten(1, (1024, 1, 1))),
-            *(nn.ConvTranspose2d(1024, 128, 5, 2), nn.ReLU()),
+            *(FromOnePixel(1024, 128, 5), nn.ReLU()),
             *(nn.ConvTranspose2d(128, 64, 5, 2), nn.ReLU()),
             *(nn.ConvTranspose2d(64, 32, 6, 2), nn.ReLU()),
             nn.ConvTranspose2d(32, 3, 6, 2),
         )
         super().__init__(latent, size, encoder, decoder)
+
+
+class FromOnePixel(nn.Module):
+    """A transposed convolution of maps of one pixel, (B, I, 1, 1) -> (B, O, k, k), as the matrix product that it is. Else it
+    takes five times as long, and two fifths of the training of the paper's V."""
+
+    def __init__(self, inputs: int, outputs: int, side: int):
+        super().__init__()
+        like = nn.ConvTranspose2d(inputs, outputs, side)
+        assert like.bias is not None
+        self.weight, self.bias = like.weight, like.bias
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """See the class."""
+        kernel = self.weight.permute(0, 2, 3, 1)  # (I, k, k, O): so it lies in memory, channels last
+        drawn = F.linear(maps.flatten(1), kernel.flatten(1).T, self.bias.repeat(kernel[0, :, :, 0].numel()))
+        return drawn.unflatten(1, kernel.shape[1:]).permute(0, 3, 1, 2)
 
 
 class LightVAE(VAE):
