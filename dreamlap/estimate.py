@@ -63,7 +63,7 @@ class Cost(NamedTuple):
 def usual(config: Config) -> Pace:
     """The pace of a core of a server with bfloat16."""
     area, memory = (config.track.size / 64) ** 2, _memory_flops(config) / 1.2e11
-    kinds = {"light": (3.2e-4, 9.5e-4, 1.5e-4), "conv": (5.6e-4, 2.6e-3, 2.8e-4), "nvae": (6.9e-4, 5.4e-3, 5.1e-4)}
+    kinds = {"light": (3.2e-4, 9.5e-4, 1.5e-4), "conv": (5.6e-4, 2.6e-3, 2.8e-4), "nvae": (6.9e-4, 4.7e-3, 5.1e-4)}
     act, see, look = (seconds * area for seconds in kinds.get(config.vision.kind, kinds["conv"]))
     track = 1.5e-3 / config.track.repeat if config.track.dream else 1.9e-4  # a dream's V draws every frame
     return Pace(0.018, track, act, see, look, 3 * memory, 3 * memory, 4.8e-6)
