@@ -199,7 +199,7 @@ PRESETS: dict[str, Preset] = {
         systems.NVAE_IN_AN_HOUR,
         "carracing_nvae",
         "NVAE",
-        score="714*",
+        score="754*",
         full=systems.NVAE,
     ),
     "carracing-nvae-dream": Preset(
