@@ -144,7 +144,8 @@ def cost(config: Config) -> Cost:
     area = (config.track.size / 64) ** 2
     seconds = sum(phases(config, usual(config)).values())
     kept = real / config.track.repeat
-    disk, memory = kept * area * BYTES_A_FRAME / 1e9, 2 + min(4.0, kept * area * 12.3e3 / 1e9) + kept * 6e-7
+    seen = kept if rounds and later.vision_updates else driven * first.steps / config.track.repeat  # by V while it learns
+    disk, memory = kept * area * BYTES_A_FRAME / 1e9, max(2.4, 1.3 + min(4.0, seen * area * 12.3e3 / 1e9)) + kept * 6e-7
     return Cost(real, _controlled(config), seconds, disk, memory)
 
 
