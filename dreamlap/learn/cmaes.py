@@ -8,8 +8,8 @@ A weight matters as much as the input that it belongs to varies. So the search r
 spread of what C sees along them: a step of the same length then changes the actions by as much, whichever way it goes.
 
 Of noisy rollouts the worst candidates tell as much as the best. So where sigma is not adapted, the mean of the search moves
-away from the ones as it moves towards the others: Arnold, *Optimal weighted recombination* (2005). Where it
-is adapted, CMA-ES concludes from the way that the mean goes, and expects its own.
+away from the ones as it moves towards the others: Arnold, *Optimal weighted recombination* (2005). Where it is adapted, CMA-ES
+concludes from the way that the mean goes, and expects its own.
 
 Letters: P population, R rollouts a candidate, K coordinates, D weights, I inputs of C, A actions.
 """
