@@ -6,6 +6,7 @@ do not count. Linux only. As long as the run takes; raw figures go to `scores/me
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("preset", nargs="?", default="demo", choices=list(PRESETS), metavar="PRESET")
     preset = options.parse_args().preset
+    if not held(os.getpid()):
+        options.error("this system does not tell what a process holds: /proc/PID/smaps_rollup of Linux does")
     run = Path("runs") / f"memory-{preset}"
     shutil.rmtree(run, ignore_errors=True)  # what is there already would not be measured
     seen = watch([sys.executable, "-m", "dreamlap", "run", preset, "--name", run.name])

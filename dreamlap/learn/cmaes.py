@@ -88,7 +88,8 @@ def train_cmaes(
                 break
             if config.budget and steps >= config.budget:
                 break
-            candidates = search.ask(config.final_sigma if before else sigma_after(steps, config))
+            falls = config.final_sigma and not before
+            candidates = search.ask(sigma_after(steps, config) if falls else config.final_sigma)
             seeds = [training_track("rollout", generation, r, seed=seed) for r in range(effort.rollouts)]
             returns, taken = fitness(search.weights(candidates), seeds)
             steps += taken
@@ -151,8 +152,8 @@ class Search:
         return kept | {"fitness": list(self.told), "sigmas": list(self.sigmas)}
 
     def ask(self, sigma: float) -> list[np.ndarray]:
-        """The candidates of the next generation, P times (K,); with this sigma, unless it is adapted."""
-        if self.config.final_sigma:
+        """The candidates of the next generation, P times (K,), with this sigma; 0: with the one that CMA-ES adapts."""
+        if sigma:
             self.strategy.sigma = sigma
         self.sigmas.append(float(self.strategy.sigma))
         return self.strategy.ask()
@@ -206,8 +207,6 @@ def shift(candidates: list[np.ndarray], costs: np.ndarray) -> np.ndarray:
 
 def sigma_after(steps: int, config: CMAESConfig) -> float:
     """Where `sigma` is on its way to `final_sigma` after so many steps of the budget: its logarithm falls on a line."""
-    if not config.final_sigma:
-        return config.sigma
     return config.sigma * (config.final_sigma / config.sigma) ** min(1.0, steps / config.budget)
 
 
