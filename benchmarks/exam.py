@@ -90,7 +90,8 @@ frame reaches only one of them, the cars drive nearly as if nothing was disturbe
 evolved on the track, and it never dreamed. Bars cost it 335 points, colours 79.
 
 With bars, `demo-light` does not crash: it drives so slowly that the clock ends the lap. [Trials 258 to
-261](results/vision.md#trial-258) have the details.
+261](results/vision.md#trial-258) have the details. How far z moves, and the second table, were measured once for trials 258 and
+259; `make exam` does not repeat them, and their raw returns were not kept.
 """
 
 if __name__ == "__main__":
