@@ -338,7 +338,8 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
     seen = _seen(agent)
-    return train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen, critic)
+    rate = 1.0 if from_scratch else config.rounds.rate(number)
+    return train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen, critic, rate)
 
 
 def _seen(agent: Agent) -> Tensor:

@@ -17,6 +17,7 @@ from dreamlap.device import choose_autocast
 from dreamlap.errors import Refused
 from dreamlap.learn.cmaes import (
     CMAESConfig,
+    Search,
     first_spread,
     noise_share,
     search_basis,
@@ -295,6 +296,29 @@ def test_the_mean_moves_away_from_the_worst_as_far_as_towards_the_best():
     turned.tell(turned.ask(), (-costs).tolist())
     np.testing.assert_allclose(shift(candidates, costs), (strategy.mean - turned.mean) / 2)  # it was at 0 before
     np.testing.assert_allclose(shift(candidates, -costs), -shift(candidates, costs))
+
+
+def test_the_mean_goes_less_far_in_later_rounds_where_sigma_is_not_adapted(tmp_path: Path):
+    mind = Corridor(16)
+
+    def evolve(name: str, generations: int, rate: float, previous: Stage | None = None, final_sigma: float = 0.3) -> Search:
+        config = CMAESConfig(generations, 8, 2, steps=10, sigma=0.3, mean_rate=0.5, final_sigma=final_sigma, budget=10_000)
+        stage, controller = Stage(tmp_path / name), Linear(2, 0, 1)
+
+        def drive(candidates: torch.Tensor, seeds: list[int]) -> Rollouts:
+            return fitness_in(mind, controller, candidates, seeds, config)
+
+        train_cmaes(stage, controller, drive, config, 0, previous, rate=rate)
+        return Search(stage.load() or {}, config, 0, rate)
+
+    first, begun = evolve("first", 4, 1.0), Stage(tmp_path / "first")
+    evolve("slow", 1, 0.1, begun)  # broken off
+    whole, slow = evolve("whole", 3, 1.0, begun), evolve("slow", 3, 0.1, begun)
+    assert slow.rates == pytest.approx([0.5] * 4 + [0.05] * 3)
+    np.testing.assert_array_equal(slow.means[3], first.means[3])
+    np.testing.assert_allclose(slow.means[4] - slow.means[3], 0.1 * (whole.means[4] - whole.means[3]))
+    adapted, other = (evolve(f"adapted {rate}", 4, rate, final_sigma=0).means[-1] for rate in (1.0, 0.1))
+    np.testing.assert_array_equal(adapted, other)
 
 
 def test_chance_carries_a_two_sided_search_less_far_from_the_best_place(tmp_path: Path):

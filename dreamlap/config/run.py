@@ -73,7 +73,7 @@ class RoundsConfig:
     """Updates (generations, for CMA-ES) of C a round."""
     decay: Annotated[float, above(0, 1)] = 0.1
     """Learning rates of M and C, and PPO's bonus on entropy, in the last round, as a share of those in the first; they fall by
-    equal factors. (CMA-ES has none: it goes on with the sigma and the covariance that it has found.)"""
+    equal factors. That of CMA-ES is `cmaes.mean_rate`, with `cmaes.final_sigma`; without it, it adapts its own."""
     penalty_growth: Annotated[float, above(0, 100)] = 1.0
     """The penalty of leaving the road in the last round, as a multiple of that in the first. It grows by equal factors: C first
     learns to drive, then not to miss a tile. (CMA-ES from scratch has the first round's.)"""

@@ -53,13 +53,15 @@ def train_cmaes(
     show: Callable[[Tensor, int], None] | None = None,
     seen: Tensor | None = None,
     critic: Critic | None = None,
+    rate: float = 1.0,
 ) -> int:
     """Evolve `controller` in place -> how many steps the candidates' rollouts took.
 
     It becomes the search mean of the last generation. If `test`, the real environment, is there, it becomes what drives best in
     it: that, the last generation's best candidate, or the average of the latest third of all search means.
 
-    `critic` is the one that `fitness` asks: the checkpoint keeps it.
+    `critic` is the one that `fitness` asks: the checkpoint keeps it. `rate` is the share of `mean_rate` that is left, where
+    sigma is not adapted.
 
     `show` is given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may see: see
     `search_basis`.
@@ -68,7 +70,7 @@ def train_cmaes(
     """
     before = previous.load() if previous else None
     saved = stage.load() or before or Search.fresh(controller, config, seen)
-    search, first = Search(saved, config, seed), len(before["fitness"]) if before else 0
+    search, first = Search(saved, config, seed, rate), len(before["fitness"]) if before else 0
     done = len(search.told) - first
     steps = saved.get("steps", 0) if done else 0  # those of this stage
     effort = Effort(*saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0)))
@@ -124,14 +126,16 @@ class Search:
     candidates of the same seed. So what is kept is a list of numbers, and nothing has to be unpickled.
     """
 
-    def __init__(self, saved: Mapping[str, Any], config: CMAESConfig, seed: int):
-        """`saved`: what `state` gave, or `fresh`; an evolution that an older version began goes on as it began."""
+    def __init__(self, saved: Mapping[str, Any], config: CMAESConfig, seed: int, rate: float = 1.0):
+        """`saved`: what `state` gave, or `fresh`; an evolution that an older version began goes on as it began. `rate`: what is
+        left of `mean_rate` from now on, if it is two-sided."""
         self.config, self.start, self.basis = config, saved["start"], saved["basis"]
         self.spread = saved.get("spread", torch.ones(len(self.basis)))
         self.two_sided = bool(saved.get("two_sided"))
         self.strategy = strategy_from(self.spread.numpy(), config, seed)
         self.told, self.means, self.best = list[Tensor](), list[np.ndarray](), self.start
         self.sigmas = list(saved.get("sigmas", []))
+        self.rates, self.rate = list(saved.get("rates", [config.mean_rate] * len(saved["fitness"]))), config.mean_rate * rate
         for generation, measured in enumerate(saved["fitness"]):
             if config.final_sigma:
                 self.strategy.sigma = self.sigmas[generation]
@@ -149,13 +153,14 @@ class Search:
     def state(self) -> dict[str, Any]:
         """All that a checkpoint keeps."""
         kept = {"start": self.start, "basis": self.basis, "spread": self.spread, "two_sided": self.two_sided}
-        return kept | {"fitness": list(self.told), "sigmas": list(self.sigmas)}
+        return kept | {"fitness": list(self.told), "sigmas": list(self.sigmas), "rates": list(self.rates)}
 
     def ask(self, sigma: float) -> list[np.ndarray]:
         """The candidates of the next generation, P times (K,), with this sigma; 0: with the one that CMA-ES adapts."""
         if sigma:
             self.strategy.sigma = sigma
         self.sigmas.append(float(self.strategy.sigma))
+        self.rates.append(self.rate)
         return self.strategy.ask()
 
     def tell(self, candidates: list[np.ndarray], measured: Tensor) -> None:
@@ -164,7 +169,7 @@ class Search:
         costs = (self.config.weight_decay * size - measured).numpy()
         self.strategy.tell(candidates, costs.tolist())
         if self.two_sided:
-            self.strategy.mean = before + self.config.mean_rate * shift(candidates, costs)
+            self.strategy.mean = before + self.rates[len(self.told)] * shift(candidates, costs)
         self.told.append(measured)
         self.means.append(self.strategy.mean.copy())
         self.best = self.weights([candidates[measured.argmax()]])[0]
