@@ -264,11 +264,12 @@ def train_memory(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     if stage.done or not config.updates:
         return restore(stage, memory=agent.memory)
     latents, first_fresh = latents_of(run, number)
-    seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number else None
+    heads = bool(number) and later.memory_heads
+    seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number and not heads else None
     shown = torch.ones(len(latents.length), dtype=torch.bool)
     first = episodes_of(run, 0)
     shown[: len(first)] = shown_of(first)
-    fit_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous)
+    fit_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous, heads)
     held_out = [] if number else [episode for episode, learn in zip(first, shown.tolist(), strict=False) if not learn]
     measured = foresight(agent, held_out) if held_out else {}
     if held_out:

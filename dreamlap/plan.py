@@ -185,9 +185,9 @@ BINDS = {
     "controller": ("controller", 0), "dream": ("controller", 0), "ppo": ("controller", 0), "cmaes": ("controller", 0),
     "rounds.episodes": ("collect", 1), "rounds.steps": ("collect", 1), "rounds.noise": ("collect", 1),
     "rounds.random_start": ("collect", 1), "rounds.reverse": ("collect", 1), "rounds.vision_updates": ("vision", 1),
-    "rounds.memory_updates": ("memory", 1), "rounds.controller_updates": ("controller", 1), "rounds.decay": ("memory", 1),
-    "rounds.penalty_growth": ("controller", 1), "rounds.restart": ("controller", 1),
-    "rounds.restart_updates": ("controller", 1),
+    "rounds.memory_updates": ("memory", 1), "rounds.memory_heads": ("memory", 1), "rounds.decay": ("memory", 1),
+    "rounds.controller_updates": ("controller", 1), "rounds.penalty_growth": ("controller", 1),
+    "rounds.restart": ("controller", 1), "rounds.restart_updates": ("controller", 1),
 }  # fmt: skip
 """The stage, and the first round, that builds on a setting. All other settings may change whenever one likes: how many rounds
 there are, how the agent is chosen and shown, on what device, in what precision and with how many processes."""

@@ -78,7 +78,9 @@ NVAE = Config(
     memory_training=MemoryTraining(updates=20_000),
     controller=ControllerConfig(kind="linear", mind="awake"),
     cmaes=replace(FROM_SCRATCH, generations=1000, population=4, rollouts=4, target=950.0),
-    rounds=RoundsConfig(rounds=1, episodes=16, reverse=0.0, memory_updates=0, controller_updates=1),
+    rounds=RoundsConfig(
+        rounds=1, episodes=96, steps=1000, reverse=0.0, memory_updates=2000, memory_heads=True, controller_updates=1, decay=1.0
+    ),
     selection=SelectionConfig(candidates=1),
     workers=8,
 )
