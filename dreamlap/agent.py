@@ -25,9 +25,10 @@ from torch.nn import functional as F
 
 from dreamlap.config.parts import AgentConfig
 from dreamlap.control import ActorCritic, Linear, bounded, build_controller
+from dreamlap.device import known_device
 from dreamlap.errors import Refused
 from dreamlap.expert import KIND, Expert, read_expert
-from dreamlap.files import Owned, read_object, write_json
+from dreamlap.files import Owned, place, read_object, write_json
 from dreamlap.memory import MDNRNN, build_memory
 from dreamlap.named import NO_WORLD_MODEL, agent_folder
 from dreamlap.parallel import own_settings
@@ -129,8 +130,12 @@ class Agent:
             raise Refused(
                 f"C sees [z, h], arrays (N, {size}) or ({size},) of floats, not {found}. `act` takes the track's frames"
             )
+        with np.errstate(over="ignore"):  # refused below
+            seen = seen.astype(np.float32)
+        if not np.isfinite(seen).all():
+            raise Refused("C sees [z, h], and this one holds what is no finite number of float32")
         with own_settings():
-            return self.controller.act(torch.from_numpy(seen.astype(np.float32)).to(self.state.device)).cpu().numpy()
+            return self.controller.act(torch.from_numpy(seen).to(self.state.device)).cpu().numpy()
 
     @torch.no_grad()
     def perceive(self, frames: np.ndarray, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +155,12 @@ class Agent:
         return bounded(action, self.actions)
 
     def to(self, device: torch.device | str) -> "Agent":
-        """Move all parts to a device; the present episode is forgotten."""
+        """Move all parts to a device; the present episode is forgotten.
+
+        Raises:
+            Refused: there is no such device.
+        """
+        device = known_device(device)
         for part in (self.vision, self.memory, self.controller):
             part.to(device)
         if self.starts is not None:
@@ -164,12 +174,13 @@ class Agent:
         weights = {f"{name}.{key}": value for name, part in self._parts().items() for key, value in part.state_dict().items()}
         return checksum_of(weights, json.dumps(deviations(self.config), sort_keys=True))
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write the agent; the JSON comes last, so a half-written folder is not an agent.
 
         Raises:
             Refused: a weight is NaN or infinite, or another process is writing into the folder.
         """
+        folder = place(folder)
         with Owned(folder):
             for name, part in self._parts().items():
                 save_tensors(folder / f"{name}.safetensors", part.state_dict())

@@ -21,11 +21,24 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise Refused("--device cuda: torch sees no CUDA GPU here; use --device cpu")
     if name == "cpu":
         torch.set_num_threads(1)
-    return torch.device(name)
+    return known_device(name)
+
+
+def known_device(name: str | torch.device) -> torch.device:
+    """The device of that name, such as `cuda:1`.
+
+    Raises:
+        Refused: torch knows none of that name, or there is none here.
+    """
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        raise Refused(f"there is no device {name!r:.60}: use cpu, cuda or mps") from None
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise Refused(f"--device {device}: torch sees no {'such' if torch.cuda.is_available() else 'CUDA'} GPU here; use cpu")
+    return device
 
 
 def cores() -> int:

@@ -7,8 +7,9 @@
   95 % bootstrap interval of the mean: see `dreamlap.scores`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -23,6 +24,7 @@ from dreamlap.progress import meter, notes
 from dreamlap.protocol import MOST, SELECTION, TRACKS
 from dreamlap.run import commit, versions
 from dreamlap.scores import labelled, read_score, score
+from dreamlap.seeds import read_seeds
 from dreamlap.settings import WORKERS, checked
 
 SIDE_BY_SIDE = 10
@@ -137,8 +139,8 @@ def _drives(driver: Candidate, track: str) -> Callable[[Sequence[int]], list[Dri
 
 
 def _whole_numbers(seeds: Sequence[int]) -> list[int]:
-    numbers = [int(seed) for seed in seeds[: MOST + 1]]
-    if not numbers or len(numbers) > MOST or len(set(numbers)) < len(numbers) or min(numbers) < 0:
+    numbers = read_seeds(islice(seeds, MOST + 1) if isinstance(seeds, Iterable) else seeds)
+    if not numbers or len(numbers) > MOST or len(set(numbers)) < len(numbers):
         raise Refused(f"a score needs 1 to {MOST:,} seeds of tracks from 0 on, each once")
     return numbers
 

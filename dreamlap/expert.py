@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from dreamlap.config.parts import ReflexConfig
 from dreamlap.control import bounded
-from dreamlap.files import Owned, write_json
+from dreamlap.device import known_device
+from dreamlap.files import Owned, place, write_json
 from dreamlap.named import EXPERT as KIND
 from dreamlap.parallel import own_settings
 from dreamlap.settings import deviations, from_dict
@@ -109,13 +110,18 @@ class Expert:
         return held, torch.cat([left - steps, held, past], 1)
 
     def to(self, device: torch.device | str) -> "Expert":
-        """Move it to a device; the present episode is forgotten."""
-        self.reflex.to(device)
+        """Move it to a device; the present episode is forgotten.
+
+        Raises:
+            Refused: there is no such device.
+        """
+        self.reflex.to(known_device(device))
         self.reset()
         return self
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write it as an agent's folder; the JSON comes last, so a half-written folder is not an agent."""
+        folder = place(folder)
         with Owned(folder):
             save_tensors(folder / "reflex.safetensors", self.reflex.state_dict())
             about = {"format": FORMAT, "kind": KIND, "config": asdict(self.config), "about": self.about}

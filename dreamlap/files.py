@@ -30,8 +30,15 @@ LOCK = ".lock"
 
 
 def place(path: Path | str) -> Path:
-    """The path with `~` as the home folder, which a shell leaves alone in `--flag=~/x`."""
-    return Path(path).expanduser()
+    """The path with `~` as the home folder, which a shell leaves alone in `--flag=~/x`.
+
+    Raises:
+        Refused: `~` is that of a user who is not known here.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise Refused(f"{path}: there is no such user's home folder here. For a file of that name write ./{path}") from None
 
 
 @contextmanager
@@ -121,14 +128,15 @@ def _told_as(path: Path, partial: Path | None = None) -> Iterator[None]:
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
-def check_writable(path: Path | str, suffixes: Collection[str] = ()) -> None:
+def check_writable(path: Path | str, suffixes: Collection[str] = (), read: Collection[Path] = ()) -> None:
     """Find out before the work whether `replacing(path)` could write; leaves nothing behind.
 
-    `suffixes`: those of the formats that can be written, if the suffix decides; the first is the usual one.
+    `suffixes`: those of the formats that can be written, if the suffix decides; the first is the usual one. `read`: files that
+    the work reads, and which are to stay.
 
     Raises:
         OSError: it could not; `filename` is `path`.
-        Refused: the suffix is another.
+        Refused: the suffix is another, or it is one of those files.
     """
     path = place(path)
     target = Path(os.path.realpath(path))
@@ -136,6 +144,8 @@ def check_writable(path: Path | str, suffixes: Collection[str] = ()) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not target.exists() or target.is_file():
         check_folder(target.parent, path)
+    if any(target == Path(os.path.realpath(place(file))) for file in read):
+        raise Refused(f"{path} is what is read, and would be lost: name another file to write")
     if suffixes and path.suffix.lower() not in suffixes:
         usual = path.with_suffix(next(iter(suffixes)))
         raise Refused(f"{path}: the suffix decides the format: {', '.join(suffixes)}. Use {usual}")

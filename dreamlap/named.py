@@ -25,6 +25,8 @@ SCRIPTED = ("random", "correlated", "autopilot")
 """Drivers that are known by their names; any other is a person, or the folder of an agent or expert."""
 PERSON = "person"
 """The driver who drives in a window."""
+OF_A_RUN = ("config.json", "inputs.json", "history.jsonl")
+"""Files that a run leaves: a folder with none of them is no run's."""
 EXPERT = "expert"
 """What agent.json says of an expert."""
 NO_WORLD_MODEL = "{path} is an expert: it has no V and no M. Name an agent that has them, such as 'unprivileged'"
@@ -63,9 +65,8 @@ def agent_folder(path: Path | str) -> Path:
     if not isinstance(path, str | Path) or not str(path).strip():
         raise Refused(f"agent is {path!r:.60}: give its folder, or the name of an included one, such as 'champion'")
     folder = place(path)
-    if not folder.exists() and len(folder.parts) == 1 and (PRETRAINED / folder).exists():
-        folder = PRETRAINED / folder
-    for candidate in (folder, folder / "agent", folder / UNFINISHED):
+    named = [PRETRAINED / folder] if len(folder.parts) == 1 else []
+    for candidate in (folder, folder / "agent", folder / UNFINISHED, *named):
         if (candidate / "agent.json").exists():
             return candidate
     included = ", ".join(sorted(one.name for one in PRETRAINED.iterdir()))
@@ -112,8 +113,9 @@ def run_folder(path: Path | str) -> Path:
     Raises:
         FileNotFoundError: there is none.
     """
-    if not (folder := place(path)).is_dir():
-        raise FileNotFoundError(f"no run in {path}: a run is a folder such as runs/demo")
+    folder = place(path)
+    if not any((folder / name).exists() for name in OF_A_RUN):
+        raise FileNotFoundError(f"no run in {path}: a run is a folder such as runs/demo, with a {' or '.join(OF_A_RUN)}")
     return folder
 
 

@@ -61,13 +61,17 @@ def _version(package: str) -> str:
 def commit() -> str:
     """The git commit of the source, with `+changes` if files differ from it, or `unknown` outside a clone."""
     here = Path(__file__).parent
-    git = ["git", "-C", str(here)]
+    elsewhere = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook names its own clone
+
+    def git(*words: str) -> str:
+        run = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True, env=elsewhere)
+        return run.stdout.strip()
+
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "--", str(here)], capture_output=True, text=True, check=True)
+        git("ls-files", "--error-unmatch", "--", __file__)  # an environment within another project's clone is not part of it
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", str(here)) else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return head + ("+changes" if changed.stdout.strip() else "")
 
 
 def claim(

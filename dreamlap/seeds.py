@@ -7,10 +7,13 @@ having to save the state of any generator.
 
 import math
 import zlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
 
+from dreamlap.errors import Refused
 from dreamlap.protocol import SELECTION_SEEDS
 
 
@@ -28,6 +31,31 @@ def generator(seed: int, *names: int | str, device: torch.device | str = "cpu") 
 def numpy_generator(seed: int, *names: int | str) -> np.random.Generator:
     """A fresh numpy generator for `names`."""
     return np.random.default_rng(derive(seed, *names))
+
+
+def read_seed(seed: Any) -> int:
+    """A seed from outside: a whole number from 0 on, of any size and of Python's or NumPy's kind.
+
+    Raises:
+        Refused: it is none.
+    """
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0:
+        return int(seed)
+    raise Refused(f"a seed is a whole number from 0 on, not {seed!r:.60}")
+
+
+def read_seeds(seeds: Any, count: int | None = None) -> list[int]:
+    """Seeds from outside, in their order; with `count`, so many.
+
+    Raises:
+        Refused: one is none, or there are more or fewer.
+    """
+    if not isinstance(seeds, Iterable):
+        raise Refused(f"seeds are a list of whole numbers, not {seeds!r:.60}")
+    found = [read_seed(seed) for seed in seeds]
+    if count is not None and len(found) != count:
+        raise Refused(f"there are {len(found)} seeds, and {count} begin: give each its own")
+    return found
 
 
 def training_track(*names: int | str, seed: int) -> int:

@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import pairwise
+from os import PathLike
+from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 import tyro
@@ -38,6 +40,8 @@ Result = TypeVar("Result")
 
 HUGE = 2**31
 """Bounds above this are there for the computer's sake: nobody need be told of them."""
+MOST = 10**12
+"""No setting is larger: no computer counts so far in a year, and beyond some number none computes with it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,23 +65,23 @@ class Bounds:
         given = value if isinstance(value, tuple) else (value,)
         for number in given:
             if number > self.most or (number <= self.least if self.open else number < self.least):
-                return f"must be {self._words()}"
+                return f"must be {self._words(number)}"
         if self.ordered and any(high < low for low, high in pairwise(given)):
             return "must not fall: give the lower number first"
         return ""
 
-    def _words(self) -> str:
+    def _words(self, number: float) -> str:
         low = "" if math.isinf(self.least) else f"{'above' if self.open else 'at least'} {self.least}"
-        high = "" if self.most > HUGE else f"at most {self.most}"
+        high = "" if self.most > HUGE and number <= self.most else f"at most {self.most:,}"
         return " and ".join(part for part in (low, high) if part)
 
 
-def least(bound: float, most: float = math.inf) -> Bounds:
+def least(bound: float, most: float = MOST) -> Bounds:
     """At least `bound`, and at most `most`."""
     return Bounds(bound, most)
 
 
-def above(bound: float, most: float = math.inf) -> Bounds:
+def above(bound: float, most: float = MOST) -> Bounds:
     """Above `bound`, and at most `most`."""
     return Bounds(bound, most, open=True)
 
@@ -309,14 +313,16 @@ def _type_complaint(hint: Any, value: Any) -> str:
         return "" if value is None else "must be left out"
     if hint is str:
         return "" if isinstance(value, str) else "must be a text"
-    if dataclasses.is_dataclass(hint):
-        return "" if isinstance(value, hint) else f"must be {getattr(hint, '__name__', hint)}"  # pyright: ignore[reportArgumentType]
-    return ""  # paths, agents: whoever uses them checks them
+    if hint is Path:
+        return "" if isinstance(value, str | PathLike) else "must be a path"
+    if isinstance(hint, type) and hint is not Any:
+        return "" if isinstance(value, hint) else f"must be {'an' if hint.__name__[0] in 'AEIOU' else 'a'} {hint.__name__}"
+    return ""
 
 
 def scaled(settings: T, factor: float) -> T:
     """The same settings with every `count` multiplied by `factor` (rounded up) within its bounds, in nested settings too."""
-    if not factor > 0 or math.isinf(factor):
+    if not isinstance(factor, numbers.Real) or not 0 < factor < math.inf:
         raise Refused(f"--scale must be above 0, not {factor}: 0.1 makes a tenth of everything")
     if factor == 1:
         return settings
@@ -327,8 +333,25 @@ def scaled(settings: T, factor: float) -> T:
             changes[field.name] = scaled(value, factor)
         elif "least" in field.metadata and value > 0:
             most = (_bounds_of(field.type) or ANY).most
-            changes[field.name] = min(most, max(field.metadata["least"], math.ceil(value * factor - 1e-9)))
+            changes[field.name] = max(field.metadata["least"], math.ceil(min(most, value * factor) - 1e-9))
     return dataclasses.replace(settings, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def changed(settings: T, changes: Mapping[str, Any]) -> T:
+    """The same settings with others in place of some; those of a part are given as a mapping, several numbers as any list.
+
+    Raises:
+        Refused: there is no setting of that name, or a value is not one that it can have.
+    """
+    known = [field.name for field in dataclasses.fields(settings)]  # pyright: ignore[reportArgumentType]  # T is a dataclass
+    values = {}
+    for name, value in changes.items():
+        if name not in known:
+            near = meant(current_name(type(settings), name), known)
+            raise Refused(f"there is no setting {name!r} in {type(settings).__name__}; {near}")
+        inner = changed(getattr(settings, name), value) if isinstance(value, Mapping) else value
+        values[name] = tuple(inner) if isinstance(inner, list) else inner
+    return dataclasses.replace(settings, **values)  # pyright: ignore[reportArgumentType]  # T is a dataclass
 
 
 def deviations(settings: Any) -> dict[str, Any]:

@@ -20,15 +20,18 @@ def read(like: Tensor, **given: tuple[Any, Shape]) -> list[Tensor]:
     """Numbers by name, each with the shape that it must have -> tensors of the type of `like`, on its device.
 
     Raises:
-        Refused: a shape is another, or what is given is no tensor, no array and no list of numbers.
+        Refused: a shape is another, or what is given is no tensor, no array and no list of numbers, or an array or a list holds
+            what is no finite number of that type.
     """
     found: list[Tensor] = []
     known: dict[str, int] = {}
-    for numbers, shape in given.values():
+    for name, (numbers, shape) in given.items():
         tensor = as_tensor(numbers)
         if tensor is None or not torch.can_cast(tensor.dtype, like.dtype) or not _fits(tensor.shape, shape, known):
             raise Refused(_misfit(like, given))
         found.append(tensor.to(like))
+        if tensor is not numbers and like.is_floating_point() and not found[-1].isfinite().all():  # tensors are our own
+            raise Refused(f"{name} holds what is no finite number of {_type(like)}")
     return found
 
 

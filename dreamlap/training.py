@@ -1,9 +1,7 @@
 """Training from Python: what `dreamlap run` does until there is an agent, as one call."""
 
-import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dreamlap.agent import Agent, load_agent
 from dreamlap.cluster import on_cluster
@@ -13,12 +11,11 @@ from dreamlap.outcome import learn_and_choose
 from dreamlap.parallel import own_settings
 from dreamlap.plan import Run
 from dreamlap.presets import PRESETS, settings_of
-from dreamlap.settings import current_name, scaled
-
-T = TypeVar("T")
+from dreamlap.settings import bounded, changed, scaled
 
 
 @own_settings()
+@bounded
 def train(
     preset: str | Config,
     folder: Path | str,
@@ -54,20 +51,3 @@ def train(
     with on_cluster(config.cluster):
         learn_and_choose(run)
     return load_agent(run.folder / "agent")
-
-
-def changed(config: T, settings: Mapping[str, Any]) -> T:
-    """The same settings with others in place of some; those of a part are given as a mapping.
-
-    Raises:
-        Refused: there is no setting of that name, or a value is not one that it can have.
-    """
-    known = [field.name for field in dataclasses.fields(config)]  # pyright: ignore[reportArgumentType]  # T is a dataclass
-    for name in settings:
-        if name not in known:
-            near = meant(current_name(type(config), name), known)
-            raise Refused(f"there is no setting {name!r} in {type(config).__name__}; {near}")
-    values = {
-        name: changed(getattr(config, name), value) if isinstance(value, Mapping) else value for name, value in settings.items()
-    }
-    return dataclasses.replace(config, **values)  # pyright: ignore[reportArgumentType]  # T is a dataclass

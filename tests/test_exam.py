@@ -1,5 +1,8 @@
 """The robustness exam: the same race, stock and fast, with disturbed frames."""
 
+import copy
+import pickle
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -81,6 +84,13 @@ def test_unknown_variants_are_refused():
     for make in (StockExam, FastExam):
         with pytest.raises(Refused, match="the exam has colours, bars, blob, not 'snow'"):
             make("snow")
+
+
+@pytest.mark.parametrize("exam", [StockExam("bars"), FastExam("bars", size=32)])
+def test_an_exam_is_copied_whole(exam: StockExam | FastExam):
+    other = pickle.loads(pickle.dumps(exam))
+    assert other.variant == copy.deepcopy(exam).variant == "bars"
+    assert other.observation_space == exam.observation_space
 
 
 def test_the_exam_is_driven_and_is_no_score():

@@ -165,6 +165,19 @@ def test_a_tilde_is_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_an_unknown_users_home_is_refused():
+    with pytest.raises(Refused, match=r"~nosuchuser/x: there is no such user.*write \./~nosuchuser/x"):
+        place("~nosuchuser/x")
+
+
+def test_what_is_read_is_not_written_over(tmp_path: Path):
+    write(tmp_path / "in.json")
+    (tmp_path / "link.json").symlink_to("in.json")
+    check_writable(tmp_path / "in.json", read=[tmp_path / "other.json"])
+    with pytest.raises(Refused, match="would be lost"):
+        check_writable(tmp_path / "link.json", read=[tmp_path / "in.json"])
+
+
 @pytest.mark.parametrize(
     ("error", "status", "words"),
     [
@@ -194,7 +207,7 @@ def test_exceptions_become_messages_in_one_place(
         raise error
 
     monkeypatch.chdir(tmp_path)
-    Path("[x]").mkdir()
+    write(Path("[x]") / "config.json", "{}")
     monkeypatch.setattr("dreamlap.show.report.write_report", fail)
     with pytest.raises(SystemExit) as ended:
         main(["report", "[x]"])

@@ -134,6 +134,29 @@ def test_minds_that_are_left_out_do_not_change_the_others(agent: Agent, make: Ca
         expected, found = whole.step(action), part.step(action[rows])
         for one, other in zip(expected, found, strict=True):
             torch.testing.assert_close(one[rows], other)
+    torch.testing.assert_close(whole.begin([False, False, False, True])[rows], part.begin([False, True]))
+    whole.close()
+
+
+@pytest.mark.parametrize("make", [Dream, Awake])
+def test_what_is_no_agent_no_seed_and_no_number_is_refused_in_words(make: type[Dream] | type[Awake], agent: Agent):
+    with pytest.raises(Refused, match=f"{make.__name__}: `agent` is 'champion', and it must be an Agent"):
+        make("champion", 2)  # pyright: ignore[reportArgumentType]
+    mind = make(agent, 2)
+    for wrong in ([1.7, 2], [True, 2], "12", [-1, 2], [np.nan, 1], 5):
+        with pytest.raises(Refused, match=r"seeds? (is|are) a"):
+            mind.reset(wrong)  # pyright: ignore[reportArgumentType]
+    mind.reset(np.array([1, 2]).tolist())
+    with pytest.raises(Refused, match="there are 2 seeds, and 1 begin"):
+        mind.reset([1, 2], rows=[True, False])
+    for bad in (np.nan, np.inf, 1e300):
+        with pytest.raises(Refused, match="no finite number"):
+            mind.step(np.full((2, 2), bad))
+    with pytest.raises(Refused, match="must be finite"):
+        mind.step(torch.full((2, 2), torch.nan))
+    with pytest.raises(Refused, match="no finite number"):
+        agent.decide(np.full(mind.observation_size, 1e300))
+    mind.close()
 
 
 def test_awake_begins_no_other_track_unasked(agent: Agent):
@@ -252,7 +275,7 @@ def test_awake_refuses_numbers_out_of_range_by_name(settings: dict[str, Any], ag
 
 
 def test_an_unknown_setting_is_refused_by_name(path: str):
-    with pytest.raises(TypeError, match="horizn"):
+    with pytest.raises(Refused, match=r"no setting 'horizn' in DreamConfig; did you mean horizon\?"):
         gym.make("dreamlap/Dream-v0", agent=path, horizn=3)
     with pytest.raises(TypeError, match="horizon"):
         gym.make("dreamlap/Awake-v0", agent=path, horizon=3)

@@ -15,7 +15,7 @@ from dreamlap.agent import Agent, load_agent
 from dreamlap.config.run import Config
 from dreamlap.errors import Refused
 from dreamlap.presets import PRESETS
-from dreamlap.training import changed
+from dreamlap.settings import changed
 
 
 def test_the_package_shows_its_public_names_before_it_loads_them():
@@ -96,6 +96,10 @@ def test_what_cannot_drive_is_refused(driver: Any, track: str, message: str):
         ("debug", {"full": True}, "debug has one size, its full one"),
         (Config(), {"full": True}, "settings of your own have the amounts that you gave them"),
         ("ha2018", {"full": True, "workers": 0}, "`workers` is 0"),
+        (5, {}, "train: `preset` is 5, and it must be a text"),
+        ("debug", {"scale": "a"}, "train: `scale` is 'a', and it must be a finite number"),
+        ("debug", {"data": 5}, "train: `data` is 5, and it must be a path"),
+        ("debug", {"memory": {"hidden": [4]}}, "`hidden` is"),
     ],
 )
 def test_a_training_that_cannot_be_is_refused_before_anything_is_written(
@@ -104,6 +108,23 @@ def test_a_training_that_cannot_be_is_refused_before_anything_is_written(
     with pytest.raises(Refused, match=message):
         dreamlap.train(preset, tmp_path / "run", **settings)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seeds", [[900_000.7], [True], "123", 5, [np.nan], np.array([1.5]), "900000:900020"])
+def test_what_are_no_seeds_is_refused(seeds: Any):
+    with pytest.raises(Refused, match="seed"):
+        dreamlap.evaluate("champion", seeds, workers=1, track="fast")
+
+
+@pytest.mark.parametrize("device", ["nope", "cuda:99", 5.5])
+def test_a_device_that_is_not_there_is_refused_by_name(device: Any):
+    with pytest.raises(Refused, match="device"):
+        dreamlap.load("champion", device=device)
+
+
+def test_an_agent_is_saved_where_a_text_says(agent: Agent, tmp_path: Path):
+    agent.save(str(tmp_path / "one"))
+    assert dreamlap.load(tmp_path / "one").fingerprint == agent.fingerprint
 
 
 def test_settings_change_by_name():

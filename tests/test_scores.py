@@ -33,6 +33,7 @@ from dreamlap.evaluation import (
 from dreamlap.files import read_json, write_json
 from dreamlap.named import PRETRAINED
 from dreamlap.protocol import seed_range
+from dreamlap.run import commit
 from dreamlap.scores import (
     bootstrap_interval,
     check_score,
@@ -219,6 +220,47 @@ def test_a_comparison_claims_no_interval_where_nothing_differs():
     assert paired["notes"] == ["gymnasium 2.0 and 1.0"]
 
 
+def test_a_comparison_does_not_replace_a_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, returns in (("a.json", [1.0, 2.0]), ("b.json", [2.0, 4.0])):
+        write_json(tmp_path / name, made(returns, fingerprint=name[0] * 32))
+    before = (tmp_path / "a.json").read_bytes()
+    with pytest.raises(SystemExit):
+        main(["compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--json", str(tmp_path / "a.json")])
+    assert "would be lost" in capsys.readouterr().err
+    assert (tmp_path / "a.json").read_bytes() == before
+
+
+def test_the_commit_is_that_of_the_source_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+
+    source, elsewhere = tmp_path / "dreamlap" / "run.py", tmp_path / ".venv" / "dreamlap" / "run.py"
+    for path in (source, elsewhere):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    (tmp_path / ".gitignore").write_text(".venv\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "first")
+    monkeypatch.setattr("dreamlap.run.__file__", str(elsewhere))
+    assert commit() == "unknown"
+    monkeypatch.setattr("dreamlap.run.__file__", str(source))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "nothing"))
+    assert (
+        commit()
+        == subprocess.run(
+            ["git", "-C", str(tmp_path), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={name: value for name, value in os.environ.items() if name != "GIT_DIR"},
+        ).stdout.strip()
+    )
+    source.write_text("# changed")
+    assert commit().endswith("+changes")
+
+
 def test_what_is_compared_with_itself_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], pretended: list[int]):
     write_json(tmp_path / "a.json", made([1.0]))
     (tmp_path / "b.json").symlink_to("a.json")
@@ -267,7 +309,7 @@ def test_test_tracks_are_driven_for_a_final_score_alone():
 
 @pytest.mark.parametrize("seeds", [[], [7, 7], [-1]])
 def test_seeds_that_are_none_are_refused_in_python_too(seeds: list[int]):
-    with pytest.raises(Refused, match="seeds of tracks"):
+    with pytest.raises(Refused, match="seed"):
         evaluate("champion", seeds)
 
 

@@ -16,16 +16,27 @@ from dreamlap.cli import main
 from dreamlap.cli.runs import parse
 from dreamlap.config.parts import MemoryConfig
 from dreamlap.config.run import CollectConfig, Config, ControllerConfig, RestartConfig, RoundsConfig, SelectionConfig
-from dreamlap.config.training import CMAESConfig, ExpertConfig, PracticeConfig
+from dreamlap.config.training import CMAESConfig, DreamConfig, ExpertConfig, PracticeConfig, VisionTraining
 from dreamlap.episodes import EpisodeStore
 from dreamlap.errors import Refused
 from dreamlap.learn.ppo import PPOConfig
 from dreamlap.play import play
 from dreamlap.presets import PRESETS
-from dreamlap.settings import Bounds, SettingError, checked, deviations, differences, from_dict, least, scaled, settings, span
+from dreamlap.settings import (
+    Bounds,
+    SettingError,
+    changed,
+    checked,
+    deviations,
+    differences,
+    from_dict,
+    least,
+    scaled,
+    settings,
+    span,
+)
 from dreamlap.show.video import preview_video
 from dreamlap.track import TrackConfig
-from dreamlap.training import changed
 
 
 def numbers(kind: type, prefix: str = "") -> dict[str, tuple[type, str, Any, Bounds | None]]:
@@ -322,6 +333,20 @@ def test_an_old_flag_is_refused_with_the_new_one(flags: list[str], told: str):
 def test_an_old_name_is_refused_with_the_new_one_in_python():
     with pytest.raises(Refused, match=r"no setting 'minds' in PPOConfig; did you mean num_envs\?"):
         changed(Config(), {"ppo": {"minds": 3}})
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, math.nan, math.inf, "half"])
+def test_no_scale_but_a_number_above_0_is_taken(factor: Any):
+    with pytest.raises(Refused, match="--scale must be above 0"):
+        scaled(Config(), factor)
+    assert scaled(DreamConfig(), 1e300) == DreamConfig()
+    assert scaled(VisionTraining(), 1e300).updates == 10**12
+
+
+@pytest.mark.parametrize("number", [10**13, 10**400])
+def test_a_number_too_large_to_compute_with_is_refused_by_name(number: int):
+    with pytest.raises(SettingError, match=r"`horizon` is \d+, and it must be .* at most 1,000,000,000,000"):
+        DreamConfig(horizon=number)
 
 
 @pytest.mark.parametrize("factor", [1e-6, 0.01, 0.3, 3])

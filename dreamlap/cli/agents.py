@@ -13,7 +13,7 @@ from dreamlap.config.parts import EXAM
 from dreamlap.config.run import Address
 from dreamlap.errors import Failed, Refused, explain
 from dreamlap.files import check_writable, existing, place, write_json
-from dreamlap.named import SUFFIX, Named, world_model_folder
+from dreamlap.named import SUFFIX, Named, agent_folder, world_model_folder
 from dreamlap.progress import console, print_for_programs
 from dreamlap.protocol import FINAL, SELECTION, TEST_SEEDS, seed_range, track_called
 from dreamlap.settings import SEED, WORKERS, least, shown
@@ -66,6 +66,8 @@ def evaluate(
         raise Refused("--exam makes three scores: give --json a file, such as exam.json for exam-colours.json and two more")
     from dreamlap.show.exam import beside_published
 
+    if json:
+        check_writable(json)
     files = [json and json.with_stem(f"{json.stem}-{variant}") for variant in EXAM]
     with on_cluster(cluster):
         made = _score([(agent, tracks, file, f"{track}-{each}") for each, file in zip(EXAM, files, strict=True)], workers)
@@ -75,8 +77,8 @@ def evaluate(
 def _score(asked: Sequence[tuple[Path, Sequence[int], Path | None, str]], workers: int) -> list[dict[str, Any]]:
     """Drive, tell and write scores: each of an agent, tracks, a file and the kind of track."""
     with ExitStack() as stack:
-        for _, tracks, file, _ in asked:
-            stack.enter_context(_told_beside(file, f"on {len(tracks)} tracks"))
+        for agent, tracks, file, _ in asked:
+            stack.enter_context(_told_beside(file, f"on {len(tracks)} tracks", agent_folder(agent) / "agent.json"))
         from dreamlap.evaluation import Asked, Stopped, evaluate_each
         from dreamlap.scores import headline
 
@@ -93,18 +95,20 @@ def _score(asked: Sequence[tuple[Path, Sequence[int], Path | None, str]], worker
 
 
 @contextmanager
-def _told_beside(file: Path | None, what: str) -> Iterator[None]:
-    """Find out first whether `file` can be written. If it is standard output, what is told meanwhile goes to standard error.
+def _told_beside(file: Path | None, what: str, *read: Path) -> Iterator[None]:
+    """Find out first whether `file` can be written, and is none that is `read`. If it is standard output, what is told
+    meanwhile goes to standard error.
 
     Raises:
         Failed: it cannot be written.
+        Refused: it is one of them.
     """
     if file is None or file == STDOUT:
         with redirect_stdout(sys.stderr) if file == STDOUT else nullcontext():
             yield
         return
     try:
-        check_writable(file)
+        check_writable(file, read=read)
     except OSError as error:
         raise Failed(f"--json {explain(error)} (found before driving {what}: nothing is lost)") from error
     yield
@@ -160,7 +164,7 @@ def compare(
 
     scores = _scores_of(first, second)
     tracks, track = _tracks_for(scores, seeds, final)
-    with _told_beside(json, what := f"on {len(tracks)} tracks"):
+    with _told_beside(json, what := f"on {len(tracks)} tracks", first, second):
         missing = [Asked(path, tracks, None, track) for path, score in zip((first, second), scores, strict=True) if not score]
         try:
             with on_cluster(cluster):
@@ -240,7 +244,7 @@ def video(
         at: For `beside`: the step of the episode from which M dreams; by default, after M's burn-in. Not with a picture.
     """
     if out or what:
-        check_writable(out or Path(f"{what}.mp4"), VIDEOS)
+        check_writable(out or Path(f"{what}.mp4"), VIDEOS, [first] if first else [])
     if what != "beside" and (first or at is not None):
         raise Refused("--first and --at say where a dream begins: use them with --what beside")
     if first:

@@ -13,7 +13,7 @@ from dreamlap.config.parts import LIMIT, MOST_AWAKE
 from dreamlap.errors import Refused
 from dreamlap.mind.interface import Step
 from dreamlap.mind.world import open_worlds, step_all, ways_to_begin
-from dreamlap.seeds import numpy_generator, training_track
+from dreamlap.seeds import numpy_generator, read_seeds, training_track
 from dreamlap.settings import SHARE, bounded, least
 from dreamlap.tensors import Numbers, read, read_mask
 from dreamlap.track import off_road, read_options
@@ -64,7 +64,7 @@ class Awake:
             rows = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         rows = read_mask(rows, self.num_envs, self.device)
         begun = np.flatnonzero(rows.cpu().numpy())
-        for i, seed in zip(begun, seeds, strict=True):
+        for i, seed in zip(begun, read_seeds(seeds, len(begun)), strict=True):
             self._seeds[i], self._episodes[i] = seed, 0
             self._start(int(i), seed, told)
         return self._forget(rows)

@@ -17,7 +17,7 @@ from dreamlap.errors import Refused
 from dreamlap.memory.mixture import sample
 from dreamlap.mind.interface import Step
 from dreamlap.recorded import may_be
-from dreamlap.seeds import normals, seed_of_dream, uniforms
+from dreamlap.seeds import normals, read_seeds, seed_of_dream, uniforms
 from dreamlap.settings import SHARE, SIZE, bounded
 from dreamlap.tensors import Numbers, read, read_mask
 
@@ -70,7 +70,8 @@ class Dream:
         `rows`, a mask (N,) bool, only those begin, from as many seeds. There are no `options`."""
         if options:
             raise Refused(f"a dream has no option {', '.join(map(repr, options))}: it begins with a moment that its seed draws")
-        begun = torch.tensor([seed_of_dream(seed) for seed in seeds], dtype=torch.int64, device=self.device)
+        known = None if rows is None else int(read_mask(rows, self.num_envs, self.device).sum())
+        begun = torch.tensor([seed_of_dream(seed) for seed in read_seeds(seeds, known)], dtype=torch.int64, device=self.device)
         clock = torch.zeros_like(begun)
         if rows is None:
             self.num_envs = len(begun)
@@ -93,6 +94,8 @@ class Dream:
         """Dream on: M is told of z and a (N, A), and says what comes of it."""
         latent = self.memory.latent
         (action,) = read(self._z, action=(action, (self.num_envs, self.action_size)))
+        if action.device.type == "cpu" and action.isnan().any():  # a GPU is not asked: it would have to end first what it does
+            raise Refused("an action is NaN: actions of a dream must be finite")
         chance = uniforms(self._seeds, self._clock, 2 * latent + 2)
         self._action = self.agent.execute(action, self._action)
         self._state = self.memory.step(self._z, self._action, self._state)
@@ -122,7 +125,9 @@ class Dream:
         """Go on with some of the dreams, in their order: a mask (N,) bool."""
         rows = read_mask(rows, self.num_envs, self.device)
         self._seeds, self._clock, self._age = self._seeds[rows], self._clock[rows], self._age[rows]
-        self._z, self._state, self._action = self._z[rows], self._state[rows], self._action[rows]
+        self._chance, self._z, self._state, self._action = (
+            part[rows] for part in (self._chance, self._z, self._state, self._action)
+        )
         self.num_envs = len(self._seeds)
 
     @property

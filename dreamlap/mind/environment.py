@@ -19,6 +19,8 @@ from dreamlap.mind.dream import Dream, DreamConfig
 from dreamlap.mind.interface import sound
 from dreamlap.mind.shards import Shards, cut
 from dreamlap.parallel import own_settings
+from dreamlap.seeds import read_seed
+from dreamlap.settings import changed
 
 FPS = 50
 
@@ -65,17 +67,6 @@ class View:
         with np.errstate(over="ignore"):  # what is too large for float32 is out of bounds, and the mind clips it
             numbers = self.agent.actions.read(actions, *batch).astype(np.float32)
         return torch.from_numpy(numbers).to(self.mind.device)
-
-
-def read_seed(seed: Any) -> int:
-    """A seed from outside: a whole number from 0 on, of any size and of Python's or NumPy's kind.
-
-    Raises:
-        Refused: it is none.
-    """
-    if isinstance(seed, int | np.integer) and not isinstance(seed, bool) and seed >= 0:
-        return int(seed)
-    raise Refused(f"a seed is a whole number from 0 on, not {seed!r:.60}")
 
 
 class Specified:
@@ -191,7 +182,7 @@ def open_dream(agent: Any, num_envs: Any, settings: dict[str, Any], limit: Any =
 
     Many are cut into shards, which use all cores.
     """
-    config = DreamConfig(**settings)
+    config = changed(DreamConfig(), settings)
     config = replace(config, horizon=min(config.horizon, limit)) if limit is not None else config
     agent, from_start = open_agent(agent), config.from_start if "from_start" in settings else None
     if not isinstance(num_envs, int) or num_envs < SHARDED or agent.state.device.type != "cpu":

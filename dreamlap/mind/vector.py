@@ -14,11 +14,11 @@ from dreamlap.agent import Agent
 from dreamlap.errors import Refused
 from dreamlap.mind.awake import Awake
 from dreamlap.mind.dream import Dream
-from dreamlap.mind.environment import METADATA, Observation, Specified, View, open_agent, open_dream, read_seed
+from dreamlap.mind.environment import METADATA, Observation, Specified, View, open_agent, open_dream
 from dreamlap.mind.interface import sound
 from dreamlap.mind.shards import Shards
 from dreamlap.parallel import own_settings
-from dreamlap.seeds import derive
+from dreamlap.seeds import derive, read_seed
 
 
 class MindVectorEnv(Specified, VectorEnv[np.ndarray, Any, np.ndarray]):  # pyright: ignore[reportIncompatibleVariableOverride]  # as MindEnv

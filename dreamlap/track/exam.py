@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pygame
 from gymnasium.envs.box2d.car_racing import WINDOW_H, WINDOW_W, CarRacing
+from gymnasium.utils import EzPickle
 
 from dreamlap.config.parts import EXAM
 from dreamlap.errors import Refused
@@ -68,6 +69,7 @@ class StockExam(Exam, CarRacing):
     def __init__(self, variant: str, render_mode: str | None = None) -> None:
         """`variant`: one of `EXAM`; `render_mode`: stock's."""
         super().__init__(render_mode)
+        EzPickle.__init__(self, variant, render_mode)
         self.variant = known(variant)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -96,6 +98,7 @@ class FastExam(Exam, FastCarRacing):
     def __init__(self, variant: str, **settings: Any) -> None:
         """`variant`: one of `EXAM`; `settings`: those of the fast track."""
         super().__init__(**settings)
+        EzPickle.__init__(self, variant, **settings)
         self.variant = known(variant)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
