@@ -64,7 +64,8 @@ blob. Above the stock track, below the fast one:
 ![One moment of a track: undisturbed, colours, bars, blob](exam.png)
 
 Mean ± standard deviation of 100 selection tracks (900,000 to 900,099) of the fast track, and lost drives (below 800) in
-brackets. Made by `make exam`; raw returns in `scores/exam/`. The published ones drove CarRacing-v0.
+brackets. `make exam` drives the included agents; other rows need `python -m benchmarks.exam` and the folders of their runs. Raw
+returns are in `scores/exam/`. The published ones drove CarRacing-v0.
 
 """
 REASONS = """
@@ -87,7 +88,7 @@ frame reaches only one of them, the cars drive nearly as if nothing was disturbe
 | `demo-nvae`, colours | 831 ± 197 (4) | 929 ± 7 (0) | 928 ± 6 (0) |
 
 **How C learned matters.** The C of `carracing-nvae-seed1` sees the same two views, by an NVAE. It is a matrix that CMA-ES
-evolved on the track, and it never dreamed. Bars cost it 335 points, colours 79.
+evolved on the track, and it never dreamed. Bars cost it 334 points, colours 78.
 
 With bars, `demo-light` does not crash: it drives so slowly that the clock ends the lap. [Trials 258 to
 261](results/vision.md#trial-258) have the details. How far z moves, and the second table, were measured once for trials 258 and

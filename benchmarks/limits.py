@@ -57,7 +57,7 @@ for a product of two 2,048 × 2,048 matrices in float32, {bf16:,.0f} in bfloat16
 {table}
 Operations are those of matrix products and convolutions, forward and backward. Bytes are what all operations read and write,
 as if nothing stayed in a cache: more than 100 % of the copy means that caches help. Rates are those of whole stages, with
-sampling, logging and checkpoints.
+sampling, logging and checkpoints. V encodes: it turns the frames of new drives into z, which is what M learns from.
 
 The track itself makes {tracks:,.0f} steps/s on these cores. With V's and M's operations at the {precision} product's rate, that
 allows {both:,.0f} steps/s of evolution on the track; it reaches {driven:,.0f}, {share:.0%}.
@@ -166,7 +166,7 @@ def works(folder: Path, autocast: Autocast) -> dict[str, Work]:
 
     return {
         "V learns": count("frame", 64, see),
-        "V looks": count("frame", 64, look),
+        "V encodes": count("frame", 64, look),
         "M learns": count("step", int(batch.mask.sum()), expect),
         DREAM: count("step", 256, dream),
         "C learns": count("step", 256 * config.ppo.steps, practise),
@@ -178,7 +178,7 @@ def works(folder: Path, autocast: Autocast) -> dict[str, Work]:
 def rates(folder: Path, autocast: Autocast) -> dict[str, float]:
     """Units of work a second of whole stages, on all cores."""
     found, config = {}, PRESETS["demo"].config
-    sizes = {"V learns": 64, "V looks": 301, "M learns": 64 * 64, "C learns": config.ppo.num_envs * config.ppo.steps}
+    sizes = {"V learns": 64, "V encodes": 301, "M learns": 64 * 64, "C learns": config.ppo.num_envs * config.ppo.steps}
     for name, (_, many, stage) in stages(folder, CPU).items():
         stage(many // 4)
         began = time.perf_counter()

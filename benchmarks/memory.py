@@ -27,7 +27,7 @@ from dreamlap.run import versions
 
 RAW, PAGE = Path("scores/memory"), Path("docs/memory.md")
 PHASES = {
-    "collect": "drivers collect", "vision": "V learns", "encode": "V looks", "trust": "M's rewards are checked",
+    "collect": "drivers collect", "vision": "V learns", "encode": "V encodes", "trust": "M's rewards are checked",
     "memory": "M learns", "controller": "C learns", "select": "candidates race", "score": "the agent is scored",
     "check": "the dream is checked", "videos": "videos are recorded",
 }  # fmt: skip
@@ -116,7 +116,7 @@ INTRODUCTION = """# Memory
 
 The most that all processes of `dreamlap run` held together in each stage, with two processes that drive. Made by
 `python -m benchmarks.memory PRESET`; raw figures in `scores/memory/`. Pages that processes share count once. Pages of files,
-which the system takes back at will, do not count.
+which the system takes back at will, do not count. V encodes: it turns the frames of new drives into z for M.
 
 """
 

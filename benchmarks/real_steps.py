@@ -9,7 +9,7 @@ Raw returns go to `scores/real_steps/`, a table and a figure to `docs/real-steps
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,8 @@ def write_page() -> None:
     with replacing(FIGURE) as partial:
         draw(scores, partial)
     with replacing(PAGE) as partial:
-        partial.write_text(INTRODUCTION + table(HEAD, [row(*key, each) for key, each in scores.items()]), "utf-8")
+        rows = [row(*key, each) for key, each in scores.items()]
+        partial.write_text(INTRODUCTION + table(HEAD, rows) + missing(scores), "utf-8")
     console.print(f"wrote {PAGE}")
 
 
@@ -94,6 +95,13 @@ def row(kind: str, amount: int, scores: Sequence[dict[str, Any]]) -> tuple[str, 
         f"{min(score['min'] for score in scores):.0f}",
         lost_of(scores),
     )
+
+
+def missing(scores: Mapping[tuple[str, int], Any]) -> str:
+    """What was not run yet: a line below the table, or nothing."""
+    left = {about: [f"{each},000" for each in AMOUNTS if (kind, each) not in scores] for kind, about in KINDS.items()}
+    amounts = "; ".join(f"{', '.join(each)} {about}" for about, each in left.items() if each)
+    return f"\nNot run yet: {amounts}.\n" if amounts else ""
 
 
 def draw(scores: dict[tuple[str, int], list[dict[str, Any]]], path: Path) -> None:

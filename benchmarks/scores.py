@@ -27,15 +27,21 @@ HEAD_OF_AGENTS = ("agent", "mean ± sd", "median", "min", "laps", "lost (95 % in
 WHERE = {"dream": "dream", "awake": "track", "": ""}
 """What a mind is called in the tables."""
 
+ARXIV = "https://arxiv.org/abs/"
 PUBLISHED = (
-    ("AttentionAgent (Tang, Nguyen & Ha 2020), CarRacing-v0", "914 ± 15", "track", "256 × 16 rollouts × 2,000 generations"),
+    (
+        f"[AttentionAgent (Tang, Nguyen & Ha 2020)]({ARXIV}2003.08165), CarRacing-v0",
+        "914 ± 15",
+        "track",
+        "256 × 16 rollouts × 2,000 generations",
+    ),
     ("PPO with a Beta policy (Petrazzini & Antonelo 2021), v0, quoted second-hand", "913 ± 26", "no world model", ""),
-    ("World Models (Ha & Schmidhuber 2018), v0", "906 ± 21", "track", "1,119 h on 64 cores"),
+    (f"[World Models (Ha & Schmidhuber 2018)]({ARXIV}1803.10122), v0", "906 ± 21", "track", "1,119 h on 64 cores"),
     ("DQN, v0, quoted second-hand", "905 ± 24", "no world model", ""),
     ("AttentionAgent (Tang, Nguyen & Ha 2020), CarRacing-v2", "903 ± 12", "track", ""),
-    ("genetic algorithm, V and M included (Risi & Stanley 2019), v0", "903 ± 72", "track", ""),
+    (f"genetic algorithm, V and M included ([Risi & Stanley 2019]({ARXIV}1906.08857)), v0", "903 ± 72", "track", ""),
     ("PPO with LSTM (Stable-Baselines3's zoo), v0", "863 ± 97", "no world model", "4 M steps"),
-    ("World Models in PyTorch (ctallec), v0", "860 ± 120", "track", "a day, 4 GPUs"),
+    ("[World Models in PyTorch (ctallec)](https://ctallec.github.io/world-models/), v0", "860 ± 120", "track", "a day, 4 GPUs"),
     ("fully in the dream, best mean over 100 tracks found", "625 ± 289", "dream", ""),
 )
 """Who, score, where C was trained, cost: as their authors tell it, or as others quote them."""

@@ -1,8 +1,8 @@
 """How many episodes a run can have: python -m benchmarks.size [--rollouts 100 1000 10000] [--folder build/size].
 
 Stores of so many rollouts of 1,000 steps, or of as many as leave some of the disk free: opening one, drawing V's batches from
-it, and letting V look at it, each size in a process of its own. The rollouts are copies of eight random drives, each a file of
-its own. Memory is what the process itself holds; pages of files, which the system takes back at will, do not count. V looks at
+it, and letting V encode it, each size in a process of its own. The rollouts are copies of eight random drives, each a file of
+its own. Memory is what the process itself holds; pages of files, which the system takes back at will, do not count. V encodes
 the first 512 rollouts at most: it goes through lots of 256, and keeps nothing of one but its file.
 """
 
@@ -63,7 +63,8 @@ def main() -> None:
 
 
 COLUMNS = {
-    "GB": 1, "opened in s": 1, "V's batches: frames/s": 0, "GB held, drawing": 2, "V looks: frames/s": 0, "GB held, looking": 2,
+    "GB": 1, "opened in s": 1, "V's batches: frames/s": 0, "GB held, drawing": 2, "V encodes: frames/s": 0,
+    "GB held, encoding": 2,
 }  # fmt: skip
 """What is measured, and the digits that are shown."""
 
@@ -92,8 +93,8 @@ def measure(folder: Path) -> dict[str, float]:
         found["V's batches: frames/s"] = draw(episodes)
     found["GB held, drawing"] = held()
     with most_held() as held:
-        found["V looks: frames/s"] = look(episodes[: 2 * LOT], folder.parent / "latents")
-    return found | {"GB held, looking": held()}
+        found["V encodes: frames/s"] = look(episodes[: 2 * LOT], folder.parent / "latents")
+    return found | {"GB held, encoding": held()}
 
 
 def draw(episodes: list[EpisodeFile]) -> float:

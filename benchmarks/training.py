@@ -73,7 +73,7 @@ def stages(folder: Path, device: torch.device) -> dict[str, tuple[str, int, Call
 
     return {
         "V learns": ("updates", 160, see),
-        "V looks": ("episodes", 160, look),
+        "V encodes": ("episodes", 160, look),
         "M learns": ("updates", 120, expect),
         "C learns": ("updates", 10, drive),
     }

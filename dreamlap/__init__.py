@@ -1,8 +1,8 @@
 """dreamlap teaches a car to drive CarRacing from pixels with a world model.
 
 V sees, M remembers and predicts, C acts; and M alone is a dream in which C can be trained. After Ha & Schmidhuber, *World
-Models* (2018). Importing this package registers `dreamlap/CarRacing-v3`, `dreamlap/Dream-v0` and `dreamlap/Awake-v0` with
-Gymnasium.
+Models* (2018). Importing this package registers five environments with Gymnasium: the track `dreamlap/CarRacing-v3`, the
+robustness exam `dreamlap/StockExam-v3` and `dreamlap/FastExam-v3`, and the minds `dreamlap/Dream-v0` and `dreamlap/Awake-v0`.
 """
 
 import os

@@ -105,6 +105,9 @@ class Agent:
         """The stock track's frame (96, 96, 3) uint8 -> the stock track's action (3,) float32. One call a step.
 
         An agent whose actions last several steps (`track.repeat`) looks up only when the next one is due.
+
+        Raises:
+            Refused: it is no such frame, or the agent's action is not finite.
         """
         seen = seen_by(frame, self.config.track)
         if self._held == 0:
@@ -289,6 +292,11 @@ def load_agent(path: Path | str, device: torch.device | str = "cpu", needed: Seq
     """Load an agent that has V, M and C, for whatever needs more of it than driving.
 
     `needed`: the parts that must be trained. By default V and M, which a dream is made of.
+
+    Raises:
+        FileNotFoundError: there is none.
+        Refused: it is an expert, a part of `needed` is not trained yet, or its files are broken, changed, of a newer version or
+            not what they say.
     """
     loaded = _load(path, device, needed)
     if not isinstance(loaded, Agent):

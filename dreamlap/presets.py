@@ -127,7 +127,7 @@ PRESETS: dict[str, Preset] = {
     "demo": Preset("a car that learned in its dream, in eight minutes on two cores", DEMO, "our own", *FAST),
     "sprint": Preset("the demo by its other name: above 900 as soon as possible", DEMO, "our own", *FAST),
     "quick": Preset(
-        "the demo with a quarter of its steps: a car that drives after two minutes",
+        "the demo with a fifth of its real steps: a car that drives after two minutes",
         QUICK,
         "our own",
         "a car that drives, at once",

@@ -144,6 +144,13 @@ def test_a_recipe_drives_as_much_as_its_name_says(kind: str, amount: int):
         assert recipe == PRESETS["frugal"].config
 
 
+def test_what_was_not_run_yet_is_told_below_the_table():
+    some = [("autopilot", 25), ("autopilot", 50), ("autopilot", 100)]
+    left = "198,000 with the autopilot; 25,000, 50,000, 100,000, 198,000 without"
+    assert real_steps.missing(dict.fromkeys(some)) == f"\nNot run yet: {left}.\n"
+    assert real_steps.missing(dict.fromkeys((kind, each) for kind in real_steps.KINDS for each in real_steps.AMOUNTS)) == ""
+
+
 def test_real_steps_are_told_by_what_was_driven(tmp_path: Path):
     found = {f"autopilot-25-{seed}": _score([800.0 + 50 * seed, 700.0], 0) for seed in (4, 5)}
     assert [len(real_steps.seeds_of(found, kind, 25)) for kind in real_steps.KINDS] == [2, 0]

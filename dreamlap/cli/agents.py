@@ -288,7 +288,7 @@ def picture(
         dreamlap picture runs/demo --what traversals
 
     Args:
-        agent: Folder of the agent, or of its run; or an included one: `unprivileged`, `champion`, `champion-tuned`, `expert`.
+        agent: Folder of the agent, or of its run; or an included one: `unprivileged`, `champion` or `champion-tuned`.
         what: `reconstructions`: frames over V's reconstructions of them; `samples`: decoded z from its prior; `traversals`:
             one frame with one number of its z moved at a time.
         out: File to write; by default the name of what is drawn. The suffix decides the format: `.png`, `.jpg` or `.webp`.

@@ -190,7 +190,7 @@ class Config:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where V, M and C are trained."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the matrix products while V and M are trained; `auto` takes bfloat16 where the hardware has it."""
+    """Of the matrix products while V, M and C are trained, dreams included; `auto` takes bfloat16 where the hardware has it."""
     workers: Annotated[int, WORKERS] = 2
     """Processes that drive tracks; it changes the time, not the result."""
     cluster: Address = ""

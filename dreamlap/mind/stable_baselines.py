@@ -1,6 +1,7 @@
 """Many minds as a vector environment of Stable-Baselines3, whose trainers learn in dreams at the dream's speed.
 
-Raffin et al., *Stable-Baselines3* (2021). It is not needed by the rest: `pip install "dreamlap[expert]"` brings it.
+Raffin et al., *Stable-Baselines3* (2021). The rest does not need it. In the clone,
+`pip install -c constraints.txt -e '.[expert]'` brings it.
 """
 
 from collections.abc import Sequence
