@@ -123,14 +123,25 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def _printer(name: Literal["stdout", "stderr"]) -> Console:
-    """Prints texts as they are, square brackets too, and leaves the breaking of lines to the terminal."""
-    return Console(highlight=False, markup=False, soft_wrap=True, file=cast(TextIO, Steady(name)))
+CONTROL = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "\N{REPLACEMENT CHARACTER}")
+"""Characters that a terminal obeys, tabs and ends of lines excepted. A file from elsewhere may hold them."""
 
 
-console = _printer("stdout")
+class Printer(Console):
+    """Prints texts as they are, square brackets too, and leaves the breaking of lines to the terminal. It never commands it by
+    what it was given."""
+
+    def __init__(self, name: Literal["stdout", "stderr"]):
+        super().__init__(highlight=False, markup=False, soft_wrap=True, file=cast(TextIO, Steady(name)))
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """As rich's."""
+        super().print(*(each.translate(CONTROL) if isinstance(each, str) else each for each in objects), **how)
+
+
+console = Printer("stdout")
 """For results: what somebody would keep, or give to another program."""
-notes = _printer("stderr")
+notes = Printer("stderr")
 """For what is only to be seen: progress, what goes on, what went wrong."""
 
 QUIET = 30.0

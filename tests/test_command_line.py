@@ -21,7 +21,7 @@ from dreamlap.cli.words import headline
 from dreamlap.config.parts import TrackConfig
 from dreamlap.config.run import Config
 from dreamlap.plan import binds
-from dreamlap.progress import meter
+from dreamlap.progress import console, meter
 from dreamlap.settings import differences
 from dreamlap.track import action_form
 
@@ -378,6 +378,11 @@ def test_the_rate_counts_all_that_was_done_and_the_time_that_it_took(capsys: pyt
     told, rate = capsys.readouterr().err.strip().split(", ")
     assert told == "drives: 24 of 24"
     assert 0 < float(rate.removesuffix("/s")) <= 16 / 0.2
+
+
+def test_what_a_file_holds_does_not_command_the_terminal(capsys: pytest.CaptureFixture[str]):
+    console.print("a\x1b]0;title\x07b\x9b2Jc\n[d] \u00fc")
+    assert capsys.readouterr().out == "a\ufffd]0;title\ufffdb\ufffd2Jc\n[d] \u00fc\n"
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", " ", "a/b", "/tmp/x", "../../out", "-x", ".hidden", "a\tb", "a\nb"])
