@@ -179,7 +179,7 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
 
 def _environment(episode: EpisodeFile) -> EnvSpec | None:
     """The stock track, for Minari to recover; None if it was driven on one that is seen in another way than by its size."""
-    seen = (episode.about.get("made") or {}).get("track") or {}
+    seen = episode.about.get("made", {}).get("track", {})
     return None if seen.keys() - {"size", "actions"} else gym.spec("CarRacing-v3")
 
 

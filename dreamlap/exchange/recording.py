@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from dreamlap.config.parts import LIMIT
-from dreamlap.episodes.store import Episode
+from dreamlap.episodes.episode import Episode
 from dreamlap.errors import Refused
-from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
+from dreamlap.track.actions import outside
 from dreamlap.track.frames import STOCK, to_frame
 
 Align = Literal["before", "after"]
@@ -21,8 +21,6 @@ MAX_SIDE = 2048
 """Pixels on a side of a frame: what claims more is a mistake, or an attack on the memory."""
 MAX_BYTES = 2 * 2**30
 """Of the frames of one episode, which are in memory together."""
-TOLERANCE = 1e-4
-"""By which an action may lie outside its range: rounding."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +146,8 @@ def _actions(recording: Recording) -> np.ndarray:
             f"{recording.where}: actions of shape {actions.shape} and type {actions.dtype}; needed are three numbers a step "
             "(steer, gas, brake) of the continuous CarRacing"
         )
-    outside = ~((actions >= STOCK_LOW - TOLERANCE) & (actions <= STOCK_HIGH + TOLERANCE)).all(1)  # NaN is outside as well
-    if outside.any():
-        i = int(np.argmax(outside))
+    if (wrong := outside(actions)).any():
+        i = int(np.argmax(wrong))
         numbers = ", ".join(f"{value:g}" for value in actions[i])
         raise Refused(
             f"{recording.place(i)}: the action {numbers} is outside the track's range, steer -1 to 1, gas and brake 0 to 1. "
