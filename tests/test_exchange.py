@@ -237,7 +237,8 @@ def good() -> dict:
         ({"actions": np.array([[0, 0, 0], [0, 1.4, 0], [0, 0, 0]])}, r"line 1: the action 0, 1.4, 0 is outside.*Clip"),
         ({"actions": np.array([[0, 0, 0], [0, 0, 0], [np.nan, 0, 0]])}, "line 2.*outside"),
         ({"rewards": np.zeros(4)}, "rewards of shape"),
-        ({"rewards": np.array([0, np.nan, 1])}, "line 1: the reward is nan"),
+        ({"rewards": np.array([0, np.nan, 1])}, "line 1: this step has the reward nan"),
+        ({"rewards": np.array([0, 0, 1e39])}, r"line 2: this step has the reward 1e\+39; give every step one"),
         ({"ends": np.array([False, True, False])}, "line 1: the episode ends here and goes on"),
         ({"cuts": np.array(["a", "b", "c"])}, "not a bool"),
         ({"frames": np.zeros((4, 32, 32, 3), np.float32)}, r"float32, and uint8.*astype"),
@@ -272,6 +273,17 @@ def test_a_bad_folder_is_named_and_the_others_come_in(tmp_path: Path, lines: str
     with pytest.raises(ValueError, match=rf"1 of 2 episodes were refused, the other 1 .*\n.*{message}"):
         import_episodes(tmp_path / "set", store)
     assert os.listdir(store.folder) == ["set-00000.episode"]
+
+
+def test_arrays_with_a_reward_that_float32_does_not_hold_are_named_and_the_others_come_in(tmp_path: Path):
+    for name, reward in (("a", 1e39), ("b", 1), ("c", 2)):
+        write_npy(tmp_path / "set" / name, **numbered(3, 4) | {"rewards": np.full(3, reward)})
+    write_png(tmp_path / "set/d", 3, steers(2))
+    (tmp_path / "set/d/rewards.txt").write_text("0\n1e39\n")
+    store = EpisodeStore(tmp_path / "store")
+    with pytest.raises(Refused, match=r"2 of 4 .*\n.*a/.*\.npy, row 0: .* reward 1e\+39; give .*\n.*line 2: .* reward 1e\+39"):
+        import_episodes(tmp_path / "set", store)
+    assert [file.array("rewards").tolist() for file in store] == [[1] * 3, [2] * 3]
 
 
 def test_a_folder_without_actions_or_with_torn_or_grey_frames_is_refused(tmp_path: Path):

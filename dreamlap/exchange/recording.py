@@ -118,7 +118,9 @@ def episode_of(recording: Recording, resize: int | None = None, align: Align | N
     terminated = how.terminated and not unseen_end
     truncated = how.truncated or not terminated  # where the recording ends, somebody has ended it
     speeds = np.full(count, np.nan, np.float32)
-    return Episode(frames, actions[steps], rewards[steps], speeds, terminated, truncated, {"file": where, **about})
+    episode = Episode(frames, actions[steps], rewards[steps], speeds, terminated, truncated, {"file": where, **about})
+    episode.check(where)
+    return episode
 
 
 def notes(recording: Recording, align: Align | None = None) -> list[str]:
@@ -159,16 +161,20 @@ def _actions(recording: Recording) -> np.ndarray:
 def _rewards(recording: Recording) -> np.ndarray:
     """(T,) float32, NaN throughout if there are none."""
     steps = len(recording.actions)
-    rewards = np.full(steps, np.nan, np.float32) if recording.rewards is None else np.asarray(recording.rewards)
-    if rewards.shape != (steps,) or rewards.dtype.kind not in "fiu":
+    given = np.full(steps, np.nan, np.float32) if recording.rewards is None else np.asarray(recording.rewards)
+    if given.shape != (steps,) or given.dtype.kind not in "fiu":
         raise Refused(
-            f"{recording.where}: rewards of shape {rewards.shape} and type {rewards.dtype} for {steps} actions; "
+            f"{recording.where}: rewards of shape {given.shape} and type {given.dtype} for {steps} actions; "
             "needed is one number a step"
         )
+    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused
+        rewards = given.astype(np.float32)
     if not np.isfinite(rewards).all() and not np.isnan(rewards).all():
         i = int(np.argmin(np.isfinite(rewards)))
-        raise Refused(f"{recording.place(i)}: the reward is {rewards[i]}; give every step its reward, or none")
-    return rewards.astype(np.float32)
+        raise Refused(
+            f"{recording.place(i)}: this step has the reward {given[i]}; give every step one that float32 holds, or none"
+        )
+    return rewards
 
 
 def _flags(recording: Recording, name: Literal["ends", "cuts", "dones"]) -> np.ndarray:
