@@ -1,6 +1,7 @@
 """An episode that somebody else recorded, and how it becomes one of ours: counted, checked and aligned, or refused."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -59,6 +60,26 @@ def refusal(message: str) -> Callable[[], Recording]:
         raise Refused(message)
 
     return refuse
+
+
+@contextmanager
+def readable(what: str, fix: str) -> Iterator[None]:
+    """Refuse a file by name, whatever the libraries that read it raise: no list of that is ever complete.
+
+    Args:
+        what: the file, and what it cannot be read as.
+        fix: what to do.
+
+    Raises:
+        Refused: it cannot be read. One that is raised inside passes as it is.
+    """
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, OSError | ValueError) else ""
+        raise Refused(f"{what} ({told or repr(error)}): {fix}") from error
 
 
 class Ending(NamedTuple):
