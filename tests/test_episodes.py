@@ -191,13 +191,13 @@ def test_one_changed_bit_is_noticed(tmp_path: Path, episode: Episode, where: flo
     (tmp_path / "one.episode").write_bytes(whole)
 
 
-def rewritten(path: Path, **changes: np.ndarray) -> None:
-    """A file of an older version, which had no checksums, with other arrays."""
+def rewritten(path: Path, told: dict[str, str] | None = None, **changes: np.ndarray) -> None:
+    """A file of an older version, which had no checksums, with other arrays, or told otherwise."""
     with safe_open(str(path), framework="numpy") as file:
         names = list(file.keys())
         arrays = {name: file.get_tensor(name) for name in names}
         about = file.metadata()["about"]
-    save_file(arrays | changes, str(path), {"about": about})
+    save_file(arrays | changes, str(path), {"about": about} | (told or {}))
 
 
 def test_episodes_of_an_older_version_are_read(tmp_path: Path, episode: Episode):
@@ -212,11 +212,11 @@ def test_episodes_of_an_older_version_are_read(tmp_path: Path, episode: Episode)
     [
         ({"shape": np.array([41, 2**20, 2**20, 3])}, "frames are of shape"),
         ({"shape": np.array([41, -64, 64, 3])}, "frames are of shape"),
-        ({"shape": np.array([10**9, 64, 64, 3])}, "chunks for 1000000000 frames"),
-        ({"shape": np.array([41, 64, 64])}, "frames are of shape"),
+        ({"shape": np.array([10**9, 64, 64, 3])}, "claims 1,000,000,000 frames"),
+        ({"shape": np.array([41, 64, 64])}, r"shape are of shape \(3,\)"),
         ({"offsets": np.array([0, 10**12, 2 * 10**12, 3 * 10**12])}, "do not fill its frames"),
         ({"offsets": np.array([0, 9, 5, 20])}, "do not fill its frames"),
-        ({"offsets": np.array([0, 9])}, "it has 1 chunks for 41 frames"),
+        ({"offsets": np.array([0, 9])}, r"offsets are of shape \(2,\) int64, not \(4,\)"),
         ({"actions": np.zeros((39, 3), np.float32)}, "actions are of shape"),
         ({"rewards": np.zeros(41, np.float32)}, "rewards are of shape"),
     ],
@@ -227,6 +227,71 @@ def test_sizes_are_checked_before_memory_is_taken(tmp_path: Path, episode: Episo
     rewritten(tmp_path / "one.episode", **changes)
     with pytest.raises(Refused, match=rf"one\.episode is not a whole episode \(.*{message}"):
         store.open("one")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"actions": np.full((40, 3), np.nan, np.float32)}, "the action of step 0 is no number"),
+        ({"actions": np.full((40, 3), 77, np.float32)}, "outside the track's range.*: 77, 77, 77"),
+        ({"actions": np.zeros((40, 3), np.int64)}, r"actions are of shape \(40, 3\) int64, not \(40, 3\) float32"),
+        ({"actions": np.zeros((40, 3), bool)}, "actions are of shape .* bool"),
+        ({"rewards": np.full(40, np.inf, np.float32)}, "the reward of step 0 is no number"),
+        ({"rewards": np.where(np.arange(40) == 3, np.float32(np.nan), np.float32(1))}, "the reward of step 3 is no number"),
+        ({"speeds": np.full(41, -np.inf, np.float32)}, "the speed of step 0 is no number"),
+        ({"shape": np.array([41.0, 64, 64, 3])}, "shape are of shape .* float64"),
+        ({"offsets": np.array([0, 9, 5, 20], np.uint64)}, "offsets are of shape .* uint64"),
+        ({"frames": np.zeros(20, np.int16), "offsets": np.array([0, 5, 9, 20])}, "do not fill its frames"),
+    ],
+)
+def test_what_is_read_is_checked_as_what_is_written(tmp_path: Path, episode: Episode, changes: dict, message: str):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    rewritten(tmp_path / "one.episode", **changes)
+    with pytest.raises(Refused, match=rf"one\.episode is not a whole episode \(.*{message}.*\): delete it, or copy it again"):
+        store.open("one")
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ("[" * 100_000, "recursion"),
+        ('[["terminated", true], ["truncated", false]]', "does not say how it ended"),
+        ('{"terminated": true}', "does not say how it ended"),
+        ('{"terminated": "no", "truncated": true}', "terminated = 'no', which is no bool"),
+        ('{"terminated": false, "truncated": true, "made": [1]}', r"made = \[1\], which is no dict"),
+        ('{"terminated": false, "truncated": true, "made": {"track": [1]}}', r"on the track \[1\]"),
+        ('{"terminated": false, "truncated": true, "track": 1.5}', "track = 1.5, which is no int"),
+        ('{"terminated": false, "truncated": true, "driver": null}', "driver = None, which is no str"),
+    ],
+)
+def test_what_a_file_says_about_itself_is_checked(tmp_path: Path, episode: Episode, about: str, message: str):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    rewritten(tmp_path / "one.episode", {"about": about})
+    with pytest.raises(Refused, match=rf"one\.episode is not a whole episode \(.*{message}"):
+        store.open("one")
+
+
+def test_what_an_episode_says_about_itself_is_checked_before_it_is_kept(tmp_path: Path, episode: Episode):
+    with pytest.raises(Refused, match=r"one: it says made = \[1\], which is no dict"):
+        EpisodeStore(tmp_path).write("one", replace(episode, about={"made": [1]}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_identity_without_a_checksum_is_not_believed(tmp_path: Path, episode: Episode):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    rewritten(tmp_path / "one.episode", {"identity": episode.identity}, actions=episode.actions * 0)
+    assert store.open("one").identity == replace(episode, actions=episode.actions * 0).identity != episode.identity
+
+
+def test_an_episode_is_checked_as_the_numbers_that_its_file_has(tmp_path: Path, episode: Episode):
+    store = EpisodeStore(tmp_path)
+    with np.errstate(over="ignore"), pytest.raises(Refused, match="one: the reward of step 0 is no number"):
+        store.write("one", replace(episode, rewards=np.full(40, 1e39)))
+    store.write("one", replace(episode, rewards=episode.rewards.astype(float)))
+    assert store.open("one").identity == store.open("one").episode().identity == episode.identity
 
 
 def test_a_chunk_that_claims_more_than_its_frames_is_refused(tmp_path: Path, episode: Episode):
@@ -244,12 +309,13 @@ def test_a_chunk_that_claims_more_than_its_frames_is_refused(tmp_path: Path, epi
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("rewards", math.nan), ("rewards", math.inf), ("actions", math.nan), ("actions", -math.inf)]
+    ("name", "value"),
+    [("rewards", math.nan), ("rewards", math.inf), ("actions", math.nan), ("actions", -math.inf), ("actions", 77.0)],
 )
 def test_what_is_no_number_is_not_kept(tmp_path: Path, episode: Episode, name: str, value: float):
     broken = getattr(episode, name).copy()
     broken[7] = value
-    with pytest.raises(Refused, match=f"one: the {name[:-1]} of step 7 is no number"):
+    with pytest.raises(Refused, match=f"one: the {name[:-1]} of step 7 is no number"):  # or outside the track's range
         EpisodeStore(tmp_path).write("one", replace(episode, **{name: broken}))
     EpisodeStore(tmp_path).write("one", replace(episode, rewards=np.full(40, np.nan, np.float32)))  # nobody recorded any
     assert not EpisodeStore(tmp_path).open("one").knows("rewards")

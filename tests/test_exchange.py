@@ -1,6 +1,7 @@
 """Exchange: what others recorded comes in aligned or is refused by name, what we hand on comes back the same."""
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -26,6 +27,7 @@ from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes, windows
 from dreamlap.errors import Refused
 from dreamlap.exchange import Format, Recording, episode_of, export_episodes, import_episodes
+from dreamlap.exchange.array_file import load
 from dreamlap.exchange.png import _text, in_order
 from dreamlap.exchange.text import ACTION, numbers
 from dreamlap.learn.memory import MemoryTraining, fit_memory, memory_losses
@@ -237,7 +239,8 @@ def good() -> dict:
         ({"actions": np.array([[0, 0, 0], [0, 1.4, 0], [0, 0, 0]])}, r"line 1: the action 0, 1.4, 0 is outside.*Clip"),
         ({"actions": np.array([[0, 0, 0], [0, 0, 0], [np.nan, 0, 0]])}, "line 2.*outside"),
         ({"rewards": np.zeros(4)}, "rewards of shape"),
-        ({"rewards": np.array([0, np.nan, 1])}, "line 1: the reward is nan"),
+        ({"rewards": np.array([0, np.nan, 1])}, "line 1: this step has the reward nan"),
+        ({"rewards": np.array([0, 0, 1e39])}, r"line 2: this step has the reward 1e\+39; give every step one"),
         ({"ends": np.array([False, True, False])}, "line 1: the episode ends here and goes on"),
         ({"cuts": np.array(["a", "b", "c"])}, "not a bool"),
         ({"frames": np.zeros((4, 32, 32, 3), np.float32)}, r"float32, and uint8.*astype"),
@@ -272,6 +275,17 @@ def test_a_bad_folder_is_named_and_the_others_come_in(tmp_path: Path, lines: str
     with pytest.raises(ValueError, match=rf"1 of 2 episodes were refused, the other 1 .*\n.*{message}"):
         import_episodes(tmp_path / "set", store)
     assert os.listdir(store.folder) == ["set-00000.episode"]
+
+
+def test_arrays_with_a_reward_that_float32_does_not_hold_are_named_and_the_others_come_in(tmp_path: Path):
+    for name, reward in (("a", 1e39), ("b", 1), ("c", 2)):
+        write_npy(tmp_path / "set" / name, **numbered(3, 4) | {"rewards": np.full(3, reward)})
+    write_png(tmp_path / "set/d", 3, steers(2))
+    (tmp_path / "set/d/rewards.txt").write_text("0\n1e39\n")
+    store = EpisodeStore(tmp_path / "store")
+    with pytest.raises(Refused, match=r"2 of 4 .*\n.*a/.*\.npy, row 0: .* reward 1e\+39; give .*\n.*line 2: .* reward 1e\+39"):
+        import_episodes(tmp_path / "set", store)
+    assert [file.array("rewards").tolist() for file in store] == [[1] * 3, [2] * 3]
 
 
 def test_a_folder_without_actions_or_with_torn_or_grey_frames_is_refused(tmp_path: Path):
@@ -337,6 +351,44 @@ def test_arrays_that_lie_are_refused(tmp_path: Path):
     assert not store.folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"terminations": np.arange(4) == 3, "truncations": np.zeros((4, 1))}, r"cuts \(4, 1\).*all else \(N,\)"),
+        ({"dones": np.array(["False"] * 4)}, "its dones are of type <U5: write 0 or 1"),
+        ({"dones": np.zeros(4, [("a", int)])}, "its dones are of type"),
+        ({"dones": np.zeros(4, "datetime64[s]")}, "its dones are of type"),
+    ],
+)
+def test_flags_that_say_nothing_refuse_their_arrays_and_the_others_come_in(tmp_path: Path, flags: dict, message: str):
+    write_npy(tmp_path / "set/a", **numbered(4, 4), **flags)
+    write_npy(tmp_path / "set/b", **numbered(3, 4))
+    store = EpisodeStore(tmp_path / "store")
+    with pytest.raises(Refused, match=rf"1 of 2 .*\n.*a/.*frames\.npy: .*{message}"):
+        import_episodes(tmp_path / "set", store)
+    assert [len(file) for file in store] == [3]
+
+
+def read_or_refused(path: Path) -> list[int] | str:
+    """The array `a` of an archive; or `cannot be read`, if that is said of it by its name."""
+    try:
+        return load(path, "a").tolist()
+    except Refused as refused:
+        return str(refused).removeprefix(f"{path} ").partition(" (")[0]
+
+
+@given(st.integers(0, 400), st.sampled_from([zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED]))
+def test_an_archive_with_a_broken_byte_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, place: int, how: int):
+    path = tmp_path_factory.mktemp("archive") / "x.npz"
+    np.lib.format.write_array(array := io.BytesIO(), np.arange(50))
+    with zipfile.ZipFile(path, "w", how) as archive:
+        archive.writestr("a.npy", array.getvalue())
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= 0x55
+    path.write_bytes(data)
+    assert read_or_refused(path) in (list(range(50)), "cannot be read")
+
+
 def test_a_dataset_that_reaches_out_of_its_file_is_refused(store: EpisodeStore, tmp_path: Path):
     folder, back = tmp_path / "carracing-v0", EpisodeStore(tmp_path / "back")
     export_episodes(store, folder, "minari")
@@ -353,6 +405,55 @@ def test_a_dataset_that_reaches_out_of_its_file_is_refused(store: EpisodeStore, 
     with pytest.raises(ValueError, match="does not say its action_space"):
         import_episodes(folder, back)
     assert not back.folder.exists()
+
+
+def jpeg(side: int, claimed: int | None = None) -> np.ndarray:
+    """The bytes of a grey JPEG; `claimed`: the side that its header tells instead."""
+    Image.new("RGB", (side, side)).save(file := io.BytesIO(), "JPEG")
+    data = bytearray(file.getvalue())
+    place = data.find(b"\xff\xc0") + 5
+    data[place : place + 4] = (claimed or side).to_bytes(2, "big") * 2
+    return np.frombuffer(data, np.uint8)
+
+
+def test_a_dataset_that_lies_refuses_its_bad_episodes_and_the_others_come_in(tmp_path: Path):
+    store, folder, back = EpisodeStore(tmp_path / "ours"), tmp_path / "carracing-v0", EpisodeStore(tmp_path / "back")
+    pictures = {
+        "bomb": [jpeg(32, 60_000)] * 5,
+        "grows": [jpeg(32)] * 4 + [jpeg(32, 9_000)],
+        "shrinks": [jpeg(32)] * 4 + [jpeg(1)],  # which NumPy would stretch to the size of the first
+        "none": [],
+        "text": [np.frombuffer(b"no picture", np.uint8)] * 5,
+        "rewards": [jpeg(32)] * 5,
+        "group": [jpeg(32)] * 5,
+        "good": [jpeg(32)] * 5,
+    }
+    for number in range(len(pictures)):
+        store.write(f"e{number}", drive(number, steps=4))
+    export_episodes(store, folder, "minari")
+    metadata = json.loads((folder / "data/metadata.json").read_text())
+    (folder / "data/metadata.json").write_text(json.dumps(metadata | {"jpeg_encoding": True}))
+    with h5py.File(folder / "data/main_data.hdf5", "a") as file:
+        for number, rows in enumerate(pictures.values()):
+            del file[f"episode_{number}/observations"]
+            kept = file.create_dataset(f"episode_{number}/observations", (len(rows),), h5py.vlen_dtype(np.uint8))
+            for t, row in enumerate(rows):
+                kept[t] = row
+        del file["episode_5/rewards"], file["episode_6/rewards"]
+        file["episode_5/rewards"] = np.full(4, 1e39)
+        file.create_group("episode_6/rewards")
+    reasons = [
+        r"episode 0 cannot be read \(.*3600000000 pixels.*\): copy the dataset again",
+        r"episode 1 cannot be read \(its 5 frames are of 2 sizes",
+        r"episode 2 cannot be read \(its 5 frames are of 2 sizes",
+        r"episode 3 cannot be read \(its 0 frames are of 0 sizes",
+        r"episode 4 cannot be read \(cannot identify image file",
+        r"episode 5, step 0: this step has the reward 1e\+39",
+        r"episode 6 cannot be read \(AssertionError\(\)\): copy the dataset again",
+    ]
+    with pytest.raises(Refused, match="7 of 8 .*" + "".join(rf"\n.*{reason}.*" for reason in reasons)):
+        import_episodes(folder, back)
+    np.testing.assert_array_equal(next(iter(back)).array("actions"), drive(7, steps=4).actions)
 
 
 def test_m_is_taught_rewards_only_where_there_are_some(agent: Agent, tmp_path: Path):

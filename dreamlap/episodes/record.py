@@ -9,7 +9,8 @@ import numpy as np
 
 from dreamlap.agent import bringing, load
 from dreamlap.drivers import Driver, DriverConfig, build_driver
-from dreamlap.episodes.store import Episode, EpisodeFile, EpisodeStore, Packed, pack
+from dreamlap.episodes.episode import Episode
+from dreamlap.episodes.store import EpisodeFile, EpisodeStore, Packed, pack
 from dreamlap.errors import Refused
 from dreamlap.files import Owned
 from dreamlap.mind.world import DreamTrack, open_world, open_worlds, step_all, ways_to_begin
@@ -120,7 +121,7 @@ def _place(
         there = store.open(name)
         if _made_so(there, made, track_seed, driver.kind, track):
             return _Place(name, True, other)
-        other = "; ".join(differences(there.about.get("made") or {}, made)) or "by a version that did not write them down"
+        other = "; ".join(differences(there.about.get("made", {}), made)) or "by a version that did not write them down"
     raise Refused(f"{store.folder / name} is not what its name says: choose another folder, or delete it")
 
 

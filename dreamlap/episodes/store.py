@@ -9,7 +9,7 @@ the folder (`dreamlap.files.Owned`) may add to it at once: each writes files of 
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import zstandard
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from dreamlap.episodes.episode import MOST_BYTES, Episode, check_episode, check_shapes
 from dreamlap.errors import Refused
 from dreamlap.files import place, replacing
 from dreamlap.named import SUFFIX
@@ -27,58 +28,8 @@ from dreamlap.weights import checksum
 
 CHUNK = 16
 """Frames compressed together: longer chunks are smaller on disk, shorter ones cost less for a single frame."""
-MOST_SIDE = 2048
-"""Pixels on a side of a frame: what claims more is a mistake, or an attack on the memory."""
-MOST_BYTES = 4 * 2**30
-"""Of the frames of one episode, which are in memory together when they are encoded."""
 SMALL = ("offsets", "shape", "actions", "rewards", "speeds")
 """The arrays that the checksum guards."""
-
-
-@dataclass(frozen=True)
-class Episode:
-    """T steps on one track: `frames[t]` is seen, `actions[t]` done, `rewards[t]` earned, `frames[t + 1]` seen next.
-
-    What nobody recorded, in episodes that were made elsewhere, is NaN throughout: it cannot be mistaken for a number.
-    """
-
-    frames: np.ndarray  # (T + 1, S, S, 3) uint8
-    actions: np.ndarray  # (T, 3) float32, the stock track's steer, gas, brake
-    rewards: np.ndarray  # (T,) float32, or NaN throughout
-    speeds: np.ndarray  # (T + 1,) float32, the car's true speed, or NaN: for measuring V, never shown to V, M or C
-    terminated: bool  # the track ended it: the lap is finished, or the car has left the playfield
-    truncated: bool  # the clock ended it
-    about: dict[str, Any] = field(default_factory=dict)  # track seed, driver, whatever is worth knowing later
-
-    def __len__(self) -> int:
-        return len(self.actions)
-
-    @property
-    def identity(self) -> str:
-        """A fingerprint of what happened: frames, actions, rewards and how it ended, whatever the episode is called."""
-        arrays = {"frames": self.frames, "actions": self.actions, "rewards": self.rewards}
-        return checksum(arrays.items(), f"{self.terminated} {self.truncated}")
-
-    def check(self, where: str) -> None:
-        """Refuse what is no episode, before it is kept or learned from.
-
-        Raises:
-            Refused: there is no step, sizes differ, or an action or a reward is no number; `where` names it in the message.
-        """
-        steps, shape = len(self.actions), self.frames.shape
-        sized = len(shape) == 4 and shape[3] == 3 and 1 <= min(shape[1:3]) <= max(shape[1:3]) <= MOST_SIDE
-        if self.frames.dtype != np.uint8 or not sized:
-            raise Refused(f"{where}: frames must be (T + 1, side, side, 3) uint8, not {shape} {self.frames.dtype}")
-        if not steps or shape[0] != steps + 1 or self.actions.shape != (steps, 3):
-            raise Refused(f"{where}: an episode is one step or more, T + 1 frames and T actions, not {shape[0]} and {steps}")
-        if self.rewards.shape != (steps,) or self.speeds.shape != (steps + 1,):
-            raise Refused(f"{where}: T rewards and T + 1 speeds are needed, not {len(self.rewards)} and {len(self.speeds)}")
-        known = not np.isnan(self.rewards).all()
-        for name, numbers in {"action": self.actions, "reward": self.rewards if known else np.zeros(1)}.items():
-            if (wrong := ~np.isfinite(numbers)).any():
-                raise Refused(f"{where}: the {name} of step {np.argwhere(wrong)[0][0]} is no number")
-
-
 OPEN = 128
 """Episodes whose files are open at a time: each takes a memory map, and Linux gives a process 65,530 of them."""
 
@@ -107,7 +58,9 @@ def pack(episode: Episode, where: str) -> Packed:
     Raises:
         Refused: it is no episode.
     """
-    episode.check(where)
+    numbers = {name: getattr(episode, name).astype(np.float32) for name in ("actions", "rewards", "speeds")}
+    episode = replace(episode, **numbers)
+    episode.check(where)  # as it will be read
     compressor = zstandard.ZstdCompressor(level=3, write_checksum=True)
     chunks = [
         compressor.compress(np.ascontiguousarray(episode.frames[i : i + CHUNK]).data)
@@ -117,11 +70,9 @@ def pack(episode: Episode, where: str) -> Packed:
         "frames": np.frombuffer(b"".join(chunks), np.uint8),
         "offsets": np.cumsum([0, *map(len, chunks)]),
         "shape": np.array(episode.frames.shape),
-        "actions": episode.actions.astype(np.float32),
-        "rewards": episode.rewards.astype(np.float32),
-        "speeds": episode.speeds.astype(np.float32),
+        **numbers,
     }
-    about = json.dumps({**episode.about, "terminated": episode.terminated, "truncated": episode.truncated})
+    about = json.dumps(episode.told())
     identity = episode.identity
     told = {"about": about, "identity": identity, "checksum": _guard({n: arrays[n] for n in SMALL}, about)}
     return Packed(identity, save(arrays, told))
@@ -140,13 +91,14 @@ class EpisodeFile:
         try:
             self._as = _version(path)
             self._told: dict[str, str] = self._file.metadata()
-            self.about: dict[str, Any] = dict(json.loads(self._told["about"]))
-            self.about |= {how: bool(self.about[how]) for how in ("terminated", "truncated")}
-            self._offsets = self._file.get_tensor("offsets")
-            shape = self._file.get_tensor("shape")
-            self.shape: tuple[int, ...] = tuple(shape.tolist())
-            self._check()
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            if (size := path.stat().st_size) > 2 * MOST_BYTES:
+                raise ValueError(f"it has {size:,} bytes")
+            small = {name: self.array(name) for name in SMALL}
+            self._offsets = small["offsets"]
+            self.shape: tuple[int, ...] = tuple(small["shape"].tolist())
+            self.about: dict[str, Any] = json.loads(self._told["about"])
+            self._check(small)
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise Refused(f"{path} is not a whole episode ({error}): delete it, or copy it again") from error
 
     @property
@@ -163,26 +115,19 @@ class EpisodeFile:
             pass
         raise Refused(f"{self.path} has changed or is gone since it was opened: run the same command again")
 
-    def _check(self) -> None:
-        """Whether sizes agree with each other and with the file, before anything of those sizes is made."""
-        if len(self.shape) != 4 or self.shape[3] != 3 or not all(1 <= side <= MOST_SIDE for side in self.shape[1:3]):
-            raise ValueError(f"its frames are of shape {self.shape}")
-        count, steps, offsets = self.shape[0], self.shape[0] - 1, self._offsets
-        size = self._file.get_slice("frames").get_shape()[0]
-        if offsets.ndim != 1 or len(offsets) != -(-count // CHUNK) + 1:
-            raise ValueError(f"it has {len(offsets) - 1} chunks for {count} frames")
-        if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) <= 0).any():
-            raise ValueError("its chunks do not fill its frames")
-        if count * self.shape[1] * self.shape[2] * 3 > MOST_BYTES:
-            raise ValueError(f"it claims {count:,} frames")
-        for name, wanted in (("actions", [steps, 3]), ("rewards", [steps]), ("speeds", [count])):
-            if (found := self._file.get_slice(name).get_shape()) != wanted:
-                raise ValueError(f"its {name} are of shape {found}, not {wanted}")
-        if steps < 1:
-            raise ValueError("it has no step")
-        told, guarded = self._told.get("checksum"), {name: self.array(name) for name in SMALL}
-        if told is not None and told != _guard(guarded, self._told["about"]):
+    def _check(self, small: dict[str, np.ndarray]) -> None:
+        """Whether it is an episode, and its chunks fill its frames, before anything of its size is made."""
+        if self._told.get("checksum") not in (None, _guard(small, self._told["about"])):
             raise ValueError("its checksum differs: it has changed since it was written")
+        check_shapes(small, np.int64, shape=(4,))
+        if not isinstance(self.about, dict) or not {"terminated", "truncated"} <= self.about.keys():
+            raise ValueError("it does not say how it ended")
+        check_episode(self.shape, small, self.about)
+        check_shapes(small, np.int64, offsets=(-(-self.shape[0] // CHUNK) + 1,))
+        offsets, frames = self._offsets, self._file.get_slice("frames")
+        whole = frames.get_dtype() == "U8" and frames.get_shape() == [offsets[-1]]
+        if not whole or offsets[0] != 0 or (offsets[1:] <= offsets[:-1]).any():
+            raise ValueError("its chunks do not fill its frames")
 
     def __len__(self) -> int:
         return self.shape[0] - 1
@@ -206,8 +151,8 @@ class EpisodeFile:
 
     @cached_property
     def identity(self) -> str:
-        """See `Episode.identity`. Older files did not write it down: their frames are decoded."""
-        return self._told.get("identity") or self.episode().identity
+        """See `Episode.identity`. It is read where a checksum vouches for the file; of an older one the frames are decoded."""
+        return self._told["identity"] if {"checksum", "identity"} <= self._told.keys() else self.episode().identity
 
     def frames(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Frames [start, stop) as (stop - start, S, S, 3) uint8; all T + 1 of them by default."""
@@ -229,7 +174,7 @@ class EpisodeFile:
     @property
     def terminated(self) -> bool:
         """Whether the track ended the episode."""
-        return bool(self.about["terminated"])
+        return self.about["terminated"]
 
     def episode(self) -> Episode:
         """All of it, in memory."""

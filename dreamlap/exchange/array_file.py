@@ -1,7 +1,6 @@
 """One array out of a .npy file or an .npz archive: its size is known before it is read, and nothing is ever unpickled."""
 
 import zipfile
-import zlib
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -10,10 +9,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from dreamlap.errors import Refused
-from dreamlap.exchange.recording import MAX_BYTES
-
-BROKEN = (OSError, ValueError, TypeError, OverflowError, EOFError, SyntaxError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What NumPy and zipfile raise for files that are not what they should be."""
+from dreamlap.exchange.recording import MAX_BYTES, readable
 
 
 def members(path: Path) -> list[str]:
@@ -21,7 +17,7 @@ def members(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    except BROKEN:
+    except Exception:  # as `readable`: it is no archive
         return []
 
 
@@ -43,16 +39,12 @@ def load(path: Path, member: str | None = None) -> np.ndarray:
     if member is not None:
         shape, array = _read(path, member, whole=True)
         return array.reshape(shape)
-    try:
+    with readable(f"{path} cannot be read as an array", "write it with numpy.save"):
         with path.open("rb") as file:
             if file.read(6) == npy_format.MAGIC_PREFIX:
                 file.seek(0)
                 _header(file, path, None)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Refused:
-        raise
-    except BROKEN as error:
-        raise Refused(f"{path} cannot be read as an array ({error}): write it with numpy.save") from error
     if not isinstance(array, np.memmap):
         raise Refused(f"{path} is an archive of arrays: write each array with numpy.save into a file of its own")
     return array
@@ -60,22 +52,21 @@ def load(path: Path, member: str | None = None) -> np.ndarray:
 
 def _read(path: Path, member: str, whole: bool) -> tuple[tuple[int, ...], np.ndarray]:
     """The shape of a member and its numbers, which are left out unless `whole`."""
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{member}.npy") as file:
-            shape, fortran, dtype = _header(file, path, member)
-            size, there = prod(shape) * dtype.itemsize, archive.getinfo(f"{member}.npy").file_size - file.tell()
-            if size != there:
-                raise ValueError(f"{member} claims {size:,} bytes and holds {there:,}")
-            if size > MAX_BYTES:
-                raise ValueError(f"{member} has {size / 1e9:.1f} GB, too much for one episode")
-            if not whole:
-                return shape, np.empty(0)
-            array = np.frombuffer(file.read(size), dtype)
-            return shape, array.reshape(shape, order="F" if fortran else "C")
-    except Refused:
-        raise
-    except BROKEN as error:
-        raise Refused(f"{path} cannot be read ({error}): copy it again, or write it with numpy.savez") from error
+    with (
+        readable(f"{path} cannot be read", "copy it again, or write it with numpy.savez"),
+        zipfile.ZipFile(path) as archive,
+        archive.open(f"{member}.npy") as file,
+    ):
+        shape, fortran, dtype = _header(file, path, member)
+        size, there = prod(shape) * dtype.itemsize, archive.getinfo(f"{member}.npy").file_size - file.tell()
+        if size != there:
+            raise ValueError(f"{member} claims {size:,} bytes and holds {there:,}")
+        if size > MAX_BYTES:
+            raise ValueError(f"{member} has {size / 1e9:.1f} GB, too much for one episode")
+        if not whole:
+            return shape, np.empty(0)
+        array = np.frombuffer(file.read(size), dtype)
+        return shape, array.reshape(shape, order="F" if fortran else "C")
 
 
 def _header(file: IO[bytes], path: Path, member: str | None) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -22,7 +22,7 @@ from PIL import Image
 from dreamlap.episodes import EpisodeFile, EpisodeStore
 from dreamlap.errors import Refused
 from dreamlap.exchange.folder import Folder
-from dreamlap.exchange.recording import MAX_BYTES, Found, Recording, refusal
+from dreamlap.exchange.recording import MAX_BYTES, Found, Recording, readable, refusal
 from dreamlap.files import read_object
 from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
 
@@ -58,11 +58,8 @@ def _numbers(folder: Path) -> list[int]:
             raise Refused(f"{folder / METADATA} does not say its {name}: create the dataset again with a Minari of today")
     import h5py
 
-    try:
-        with h5py.File(folder / DATA, "r") as file:
-            numbers = sorted(int(name[8:]) for name in map(str, file) if re.fullmatch(r"episode_\d+", name))
-    except OSError as error:
-        raise Refused(f"{folder / DATA} cannot be read ({error}): copy it again") from error
+    with readable(f"{folder / DATA} cannot be read", "copy it again"), h5py.File(folder / DATA, "r") as file:
+        numbers = sorted(int(name[8:]) for name in map(str, file) if re.fullmatch(r"episode_\d+", name))
     if not numbers:
         raise Refused(f"{folder} is a Minari dataset without episodes")
     return numbers
@@ -77,16 +74,14 @@ def read(folder: Path, number: int) -> Recording:
     from minari import MinariDataset
 
     where = f"{folder}, episode {number}"
-    try:
+    with readable(f"{where} cannot be read", "copy the dataset again, or create it again with a Minari of today"):
         _guard(folder / DATA, f"episode_{number}")
         dataset = MinariDataset(folder)
         if not isinstance(dataset.observation_space, spaces.Box) or not isinstance(dataset.action_space, spaces.Box):
-            raise Refused(
+            raise ValueError(
                 f"its observations are {dataset.observation_space}, its actions {dataset.action_space}; both must be Box"
             )
         episode = next(iter(dataset.iterate_episodes([number])))
-    except (OSError, ValueError, KeyError, TypeError, AssertionError, RuntimeError, AttributeError) as error:
-        raise Refused(f"{where} cannot be read: {error}") from error
     return Recording(
         where,
         lambda i: f"{where}, step {i}",
@@ -101,12 +96,16 @@ def read(folder: Path, number: int) -> Recording:
 
 
 def _guard(path: Path, name: str) -> None:
-    """Refuse an episode that reaches beyond its file, or would fill the memory."""
+    """Whether an episode stays in its file and does not fill the memory.
+
+    Raises:
+        ValueError: it does not.
+    """
     import h5py
 
     with h5py.File(path, "r") as file:
         if not isinstance(file.get(name, getlink=True), h5py.HardLink) or not isinstance(group := file[name], h5py.Group):
-            raise Refused("it is no group of arrays in this file")
+            raise ValueError("it is no group of arrays in this file")
         links: list[tuple[str, Any]] = []
         group.visititems_links(lambda name, link: links.append((name, link)))
         arrays = [group[name] for name, link in links if isinstance(link, h5py.HardLink)]
@@ -114,17 +113,27 @@ def _guard(path: Path, name: str) -> None:
         away = [name for name, link in links if not isinstance(link, h5py.HardLink)]
         away += [array.name for array in arrays if array.is_virtual or array.external]
         if away:
-            raise Refused(f"{away[0]} lies in another place; a dataset holds its data itself")
+            raise ValueError(f"{away[0]} lies in another place; a dataset holds its data itself")
         if sum(map(_size, arrays)) > MAX_BYTES:
-            raise Refused(f"it claims more than {MAX_BYTES / 1e9:.0f} GB for one episode")
+            raise ValueError(f"it claims more than {MAX_BYTES / 1e9:.0f} GB for one episode")
 
 
 def _size(item: Any) -> int:
-    """Bytes of an array once it is read; of JPEG pictures (Minari's default), once they are drawn."""
-    if item.name.endswith("/observations") and item.ndim < 3 and item.dtype in (np.uint8, object):  # an object: of any length
-        with Image.open(io.BytesIO(item[0].tobytes()), formats=["JPEG"]) as image:
-            return len(item) * image.size[0] * image.size[1] * 3
-    return item.nbytes
+    """Bytes of an array once it is read; of JPEG pictures (Minari's default), once they are decoded.
+
+    Raises:
+        ValueError: the pictures are not of one size, by their headers. Minari takes that of the first for all.
+    """
+    if not item.name.endswith("/observations") or item.ndim > 2 or item.dtype not in (np.uint8, object):
+        return item.nbytes
+    sizes, total = set(), 0
+    for row in item:  # an object: of any length
+        with Image.open(io.BytesIO(row.tobytes()), formats=["JPEG"]) as image:
+            sizes.add(image.size)
+            total += row.nbytes + image.size[0] * image.size[1] * 3
+    if len(sizes) != 1:
+        raise ValueError(f"its {len(item)} frames are of {len(sizes)} sizes, and one is needed")
+    return total
 
 
 def check(store: EpisodeStore, name: str) -> None:
@@ -179,7 +188,7 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
 
 def _environment(episode: EpisodeFile) -> EnvSpec | None:
     """The stock track, for Minari to recover; None if it was driven on one that is seen in another way than by its size."""
-    seen = (episode.about.get("made") or {}).get("track") or {}
+    seen = episode.about.get("made", {}).get("track", {})
     return None if seen.keys() - {"size", "actions"} else gym.spec("CarRacing-v3")
 
 

@@ -55,7 +55,7 @@ class Arrays:
         """One of them; None if it is not there.
 
         Raises:
-            Refused: it cannot be read, or is there under two names that say different things.
+            Refused: it cannot be read, is of a type that says nothing, or is there under two names that say different things.
         """
         if kind not in self.parts:
             return None
@@ -64,6 +64,8 @@ class Arrays:
         if any(kind not in FLAGS or not np.array_equal(array, load(*other)) for other in others):
             names = " and ".join(member or path.name for path, member in self.parts[kind])
             raise Refused(f"{self.where}: {names} are both there and may differ: leave one of them")
+        if kind in FLAGS and array.dtype.kind not in "biuf":
+            raise Refused(f"{self.where}: its {kind} are of type {array.dtype}: write 0 or 1, true or false")
         return array
 
     @property
@@ -139,9 +141,11 @@ def _checked(arrays: Arrays) -> dict[str, tuple[int, ...]]:
         )
     shapes = arrays.shapes()
     axes = len(shapes["frames"])
-    if axes not in (4, 5) or any(len(shape) < axes - 3 for shape in shapes.values()):
+    odd = axes not in (4, 5) or len(shapes["actions"]) < axes - 3
+    if odd or any(len(shape) != axes - 3 for kind, shape in shapes.items() if kind not in ("frames", "actions")):
         raise Refused(
-            f"{arrays.where}: {_listed(shapes)}; needed are frames (N, H, W, 3) and actions (N, 3), or all with an axis before"
+            f"{arrays.where}: {_listed(shapes)}; needed are frames (N, H, W, 3), actions (N, 3) and all else (N,), or all of "
+            "them with an axis before"
         )
     if axes == 5 and len({shape[0] for shape in shapes.values()}) > 1:
         raise Refused(f"{arrays.where}: {_listed(shapes)} differ in their first axis, the number of episodes")

@@ -20,7 +20,7 @@ from PIL import Image, ImageOps
 from dreamlap.episodes import EpisodeFile
 from dreamlap.errors import Refused
 from dreamlap.exchange.folder import Folder, told
-from dreamlap.exchange.recording import MAX_SIDE, Found, Recording, refusal
+from dreamlap.exchange.recording import MAX_SIDE, Found, Recording, readable, refusal
 from dreamlap.exchange.text import ACTION, REWARD, numbers
 
 ACTIONS, REWARDS = "actions.txt", "rewards.txt"
@@ -160,12 +160,12 @@ def _first_number(shots: list[Path]) -> int:
 
 def _frame(path: Path) -> np.ndarray:
     """(H, W, 3) uint8, turned as its EXIF says. Only what its header says is small enough is decoded."""
-    try:
-        with Image.open(path, formats=["PNG", "JPEG", "BMP"]) as image:
-            if max(image.size) > MAX_SIDE:
-                raise Refused(f"{image.size[0]}x{image.size[1]} pixels are no frame of CarRacing")
-            if image.mode not in ("RGB", "RGBA", "P"):
-                raise Refused(f"it is of mode {image.mode}, and colour is needed")
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # SyntaxError: Pillow's broken PNG
-        raise Refused(f"{path} cannot be read as a frame ({error}): save it again, or leave its episode out") from error
+    with (
+        readable(f"{path} cannot be read as a frame", "save it again, or leave its episode out"),
+        Image.open(path, formats=["PNG", "JPEG", "BMP"]) as image,
+    ):
+        if max(image.size) > MAX_SIDE:
+            raise ValueError(f"{image.size[0]}x{image.size[1]} pixels are no frame of CarRacing")
+        if image.mode not in ("RGB", "RGBA", "P"):
+            raise ValueError(f"it is of mode {image.mode}, and colour is needed")
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))

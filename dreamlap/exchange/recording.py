@@ -1,6 +1,7 @@
 """An episode that somebody else recorded, and how it becomes one of ours: counted, checked and aligned, or refused."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -9,9 +10,9 @@ import cv2
 import numpy as np
 
 from dreamlap.config.parts import LIMIT
-from dreamlap.episodes.store import Episode
+from dreamlap.episodes.episode import Episode
 from dreamlap.errors import Refused
-from dreamlap.track.actions import STOCK_HIGH, STOCK_LOW
+from dreamlap.track.actions import outside
 from dreamlap.track.frames import STOCK, to_frame
 
 Align = Literal["before", "after"]
@@ -21,8 +22,6 @@ MAX_SIDE = 2048
 """Pixels on a side of a frame: what claims more is a mistake, or an attack on the memory."""
 MAX_BYTES = 2 * 2**30
 """Of the frames of one episode, which are in memory together."""
-TOLERANCE = 1e-4
-"""By which an action may lie outside its range: rounding."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,26 @@ def refusal(message: str) -> Callable[[], Recording]:
         raise Refused(message)
 
     return refuse
+
+
+@contextmanager
+def readable(what: str, fix: str) -> Iterator[None]:
+    """Refuse a file by name, whatever the libraries that read it raise: no list of that is ever complete.
+
+    Args:
+        what: the file, and what it cannot be read as.
+        fix: what to do.
+
+    Raises:
+        Refused: it cannot be read. One that is raised inside passes as it is.
+    """
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception as error:
+        told = str(error) if isinstance(error, OSError | ValueError) else ""
+        raise Refused(f"{what} ({told or repr(error)}): {fix}") from error
 
 
 class Ending(NamedTuple):
@@ -120,7 +139,9 @@ def episode_of(recording: Recording, resize: int | None = None, align: Align | N
     terminated = how.terminated and not unseen_end
     truncated = how.truncated or not terminated  # where the recording ends, somebody has ended it
     speeds = np.full(count, np.nan, np.float32)
-    return Episode(frames, actions[steps], rewards[steps], speeds, terminated, truncated, {"file": where, **about})
+    episode = Episode(frames, actions[steps], rewards[steps], speeds, terminated, truncated, {"file": where, **about})
+    episode.check(where)
+    return episode
 
 
 def notes(recording: Recording, align: Align | None = None) -> list[str]:
@@ -148,9 +169,8 @@ def _actions(recording: Recording) -> np.ndarray:
             f"{recording.where}: actions of shape {actions.shape} and type {actions.dtype}; needed are three numbers a step "
             "(steer, gas, brake) of the continuous CarRacing"
         )
-    outside = ~((actions >= STOCK_LOW - TOLERANCE) & (actions <= STOCK_HIGH + TOLERANCE)).all(1)  # NaN is outside as well
-    if outside.any():
-        i = int(np.argmax(outside))
+    if (wrong := outside(actions)).any():
+        i = int(np.argmax(wrong))
         numbers = ", ".join(f"{value:g}" for value in actions[i])
         raise Refused(
             f"{recording.place(i)}: the action {numbers} is outside the track's range, steer -1 to 1, gas and brake 0 to 1. "
@@ -162,16 +182,20 @@ def _actions(recording: Recording) -> np.ndarray:
 def _rewards(recording: Recording) -> np.ndarray:
     """(T,) float32, NaN throughout if there are none."""
     steps = len(recording.actions)
-    rewards = np.full(steps, np.nan, np.float32) if recording.rewards is None else np.asarray(recording.rewards)
-    if rewards.shape != (steps,) or rewards.dtype.kind not in "fiu":
+    given = np.full(steps, np.nan, np.float32) if recording.rewards is None else np.asarray(recording.rewards)
+    if given.shape != (steps,) or given.dtype.kind not in "fiu":
         raise Refused(
-            f"{recording.where}: rewards of shape {rewards.shape} and type {rewards.dtype} for {steps} actions; "
+            f"{recording.where}: rewards of shape {given.shape} and type {given.dtype} for {steps} actions; "
             "needed is one number a step"
         )
+    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused
+        rewards = given.astype(np.float32)
     if not np.isfinite(rewards).all() and not np.isnan(rewards).all():
         i = int(np.argmin(np.isfinite(rewards)))
-        raise Refused(f"{recording.place(i)}: the reward is {rewards[i]}; give every step its reward, or none")
-    return rewards.astype(np.float32)
+        raise Refused(
+            f"{recording.place(i)}: this step has the reward {given[i]}; give every step one that float32 holds, or none"
+        )
+    return rewards
 
 
 def _flags(recording: Recording, name: Literal["ends", "cuts", "dones"]) -> np.ndarray:

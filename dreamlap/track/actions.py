@@ -11,8 +11,16 @@ from dreamlap.errors import Refused
 
 STOCK_LOW = np.array([-1.0, 0.0, 0.0], np.float32)
 STOCK_HIGH = np.array([1.0, 1.0, 1.0], np.float32)
+TOLERANCE = 1e-4
+"""By which a recorded action may lie outside the range: rounding."""
 KINDS = "fiub"
 """Of numpy's types, those that hold numbers."""
+
+
+def outside(actions: np.ndarray) -> np.ndarray:
+    """(T,) bool: which of the stock actions (T, 3) lie outside the track's range; one that is no number does."""
+    inside = (actions >= STOCK_LOW - TOLERANCE) & (actions <= STOCK_HIGH + TOLERANCE)
+    return np.logical_not(inside.all(1))
 
 
 @dataclass(frozen=True, eq=False)
