@@ -39,7 +39,7 @@ from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
 from dreamlap.plan import Run, begun_with, distills, length
 from dreamlap.progress import meter, notes
-from dreamlap.run import Stage, versions
+from dreamlap.run import AGAIN, Stage, versions
 from dreamlap.seeds import derive
 from dreamlap.weights import checksum, checksum_of
 
@@ -355,9 +355,8 @@ def restore(stage: Stage, **parts: torch.nn.Module) -> None:
     Raises:
         Refused: the checkpoint is not the one that the stage ended with.
     """
-    saved, product = stage.load() or {}, stage.result.get("product")
-    for name, part in parts.items():
-        if name in saved:
-            part.load_state_dict(saved[name])
-            if product is not None and product != checksum_of(part.state_dict()):
-                raise Refused(f"{stage.checkpoint} is not what the finished stage left: delete it to train the stage again")
+    product = stage.result.get("product")
+    if stage.restore(parts) is None or product is None:
+        return
+    if any(product != checksum_of(part.state_dict()) for part in parts.values()):
+        raise Refused(f"{stage.checkpoint} is not what the finished stage left: {AGAIN}")

@@ -298,6 +298,12 @@ def _type_complaint(hint: Any, value: Any) -> str:
         if len(each) != len(value):
             return f"must be {len(each)} numbers"
         return next((found for member, part in zip(each, value, strict=True) if (found := _complaint(member, part))), "")
+    if origin in (list, dict):
+        what, member = "a list" if origin is list else "an object", get_args(hint)[-1]
+        if not isinstance(value, origin):
+            return f"must be {what}"
+        parts = value.values() if isinstance(value, dict) else value
+        return next((f"must be {what} whose every part {found}" for part in parts if (found := _complaint(member, part))), "")
     if hint is bool:
         return "" if isinstance(value, bool) else "must be true or false"
     if hint is int:
@@ -385,6 +391,22 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
         ) from None
     except Refused as error:  # settings that do not go together
         raise Refused(f"{source}: {error}") from None
+
+
+def typed(kind: type[T], values: Any, source: str, remedy: str) -> T:
+    """What a file holds as a `TypedDict`, once its parts are known to be of their types. Parts without a type may be anything.
+
+    Raises:
+        Refused: it is no object, or one of its parts is missing or of another type; `source` names the file, and `remedy` ends
+            the message.
+    """
+    if not isinstance(values, dict):
+        raise Refused(f"{source} holds {values!r:.60} where an object is expected: {remedy}")
+    if missing := sorted(getattr(kind, "__required_keys__", frozenset()) - values.keys()):
+        raise Refused(f"{source} lacks `{missing[0]}`: {remedy}")
+    for name, value, complaint in _complaints(get_type_hints(kind, include_extras=True), values):
+        raise Refused(f"{source}: `{name}` is {value!r:.60}, and it {complaint}: {remedy}")
+    return values  # pyright: ignore[reportReturnType]  # its parts were checked
 
 
 def _value(hint: Any, value: Any, source: str) -> Any:

@@ -39,7 +39,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], unknown: Iterable[st
         Refused: one is not finite; those named in `unknown` may be NaN where nothing is known.
     """
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _refuse_nan(path, {name: tensor for name, tensor in kept.items() if name not in set(unknown)})
+    refuse_nan(path, {name: tensor for name, tensor in kept.items() if name not in set(unknown)})
     with replacing(path) as partial:
         save_file(kept, str(partial), {"checksum": checksum_of(kept)})
 
@@ -68,7 +68,7 @@ def load_tensors(path: Path, like: Mapping[str, Tensor] | None = None, unknown: 
             raise Refused(f"{path} does not fit what agent.json describes: {name} is {tensor.dtype}, not {like[name].dtype}")
     if written is not None and written != checksum_of(tensors):
         raise Refused(f"{path} has changed since it was written (its checksum differs): copy it again, or train it again")
-    _refuse_nan(path, {name: tensor for name, tensor in tensors.items() if name not in set(unknown)})
+    refuse_nan(path, {name: tensor for name, tensor in tensors.items() if name not in set(unknown)})
     return tensors
 
 
@@ -90,7 +90,8 @@ def _refuse_other(path: Path, found: Mapping[str, object], like: Mapping[str, Te
             )
 
 
-def _refuse_nan(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def refuse_nan(path: Path, tensors: Mapping[str, Tensor], remedy: str = "train again, or copy it again") -> None:
+    """Refuse tensors, of the file `path`, in which a number is not finite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise Refused(f"{path}: {name} holds NaN or infinity, so it is broken. Train again, or copy it again")
+            raise Refused(f"{path}: {name} holds NaN or infinity, so it is broken: {remedy}")

@@ -284,6 +284,98 @@ def test_a_checkpoint_of_another_moment_is_refused(run: Path):
         learn(Run(run, QUICK))
 
 
+def rewritten(checkpoint: Path, harm: Callable[[dict], object]) -> None:
+    """Put something else in the place of a checkpoint."""
+    torch.save(harm(torch.load(checkpoint, weights_only=True)), checkpoint)
+
+
+def broken(checkpoint: dict) -> dict:
+    """A checkpoint whose weights of V are no numbers."""
+    return checkpoint | {"vision": {name: weight * torch.nan for name, weight in checkpoint["vision"].items()}}
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda saved: {"update": 3}, r"it lacks 'vision'"),
+        (lambda saved: saved | {"vision": {name: part[:1] for name, part in saved["vision"].items()}}, "size mismatch"),
+        (lambda saved: saved | {"vision": 5}, ""),
+        (lambda saved: {"vision": saved["vision"]}, "lacks `update`"),
+        (lambda saved: saved | {"update": "1"}, "`update` is '1', and it must be a whole number"),
+        (lambda saved: saved | {"update": -5}, "`update` is -5, and it must be at least 0"),
+        (lambda saved: [1, 2], r"holds \[1, 2\] where an object is expected"),
+        (broken, "holds NaN or infinity"),
+    ],
+)
+def test_a_checkpoint_that_is_none_of_the_stage_is_refused_by_name(
+    run: Path, harm: Callable[[dict], object], message: str, done: bool
+):
+    learned, stage = weights(run), run / "round-0/vision"
+    rewritten(stage / "checkpoint.pt", harm)
+    if not done:
+        (stage / "done.json").unlink()
+    with pytest.raises(Refused, match=rf"(?s)vision/checkpoint\.pt.*{message}.*: delete it to start this stage again"):
+        learn(Run(run, QUICK))
+    (stage / "checkpoint.pt").unlink()
+    learn(Run(run, QUICK))
+    assert torch.equal(weights(run), learned)
+
+
+def test_the_checkpoint_of_another_stage_is_not_what_a_finished_stage_left(run: Path):
+    shutil.copy(run / "round-0/memory/checkpoint.pt", run / "round-0/vision/checkpoint.pt")
+    with pytest.raises(Refused, match=r"vision/checkpoint\.pt is not what the finished stage left \(it lacks 'vision'\)"):
+        learn(Run(run, QUICK))
+
+
+def test_the_checkpoint_of_no_evolution_is_refused_by_name(tmp_path: Path):
+    linear, stage = replace(LINEAR, cmaes=evolving(2)), tmp_path / "run/round-0/controller"
+    learn(Run(tmp_path / "run", linear))
+    (stage / "done.json").unlink()
+    rewritten(stage / "checkpoint.pt", lambda saved: saved | {"fitness": [1.0]})
+    with pytest.raises(Refused, match=r"controller/checkpoint\.pt is of another shape than the settings ask for"):
+        learn(Run(tmp_path / "run", linear))
+
+
+@pytest.mark.parametrize(
+    ("stage", "part", "value", "message"),
+    [
+        ("collect", "episodes", ["r00-correlated-00000"], "must be an object"),
+        ("collect", "episodes", {"r00-correlated-00000": 5}, "must be an object whose every part must be a text"),
+        ("encode", "files", 5, "must be a list"),
+        ("encode", "files", [5], "must be a list whose every part must be a text"),
+        ("memory", "product", 5, "must be a text"),
+        ("controller", "updates", "many", "must be a whole number"),
+        ("controller", "steps", "many", "must be a whole number"),
+        ("controller", "seconds", "an hour", "must be a finite number"),
+    ],
+)
+def test_what_a_stage_left_is_refused_by_name_and_made_again(run: Path, stage: str, part: str, value: object, message: str):
+    learned, path = weights(run), run / f"round-0/{stage}/done.json"
+    write_json(path, read_json(path) | {part: value})
+    with pytest.raises(Refused, match=rf"{stage}/done\.json: `{part}` is .*, and it {message}: delete it"):
+        learn(Run(run, QUICK))
+    path.unlink()
+    learn(Run(run, QUICK))
+    assert torch.equal(weights(run), learned)
+    outcome.choose(Run(run, QUICK))
+    path = run / "select/done.json"
+    write_json(path, read_json(path) | {"returns_of": {"0": ["fast"]}})
+    with pytest.raises(Refused, match=r"select/done\.json: `returns_of` is .*whose every part must be a list whose every part"):
+        outcome.choose(Run(run, QUICK))
+
+
+def test_a_log_that_is_no_text_does_not_keep_a_stage_from_going_on(run: Path):
+    stage, learned = run / "round-0/vision", weights(run)
+    before = pipeline.Stage(stage).metrics()
+    log = stage / "metrics.jsonl"
+    log.write_bytes(log.read_bytes() + b'{"update": 4\xff\n')
+    (stage / "done.json").unlink()
+    learn(Run(run, QUICK))
+    assert pipeline.Stage(stage).metrics() == before
+    assert torch.equal(weights(run), learned)
+
+
 def test_what_builds_on_a_changed_v_is_refused_or_trained_again_and_latents_are_simply_remade(run: Path):
     other = run.parent / "other"
     learn(Run(other, replace(QUICK, vision_training=replace(QUICK.vision_training, learning_rate=0.1))), until="vision")
