@@ -169,12 +169,20 @@ def current_name(kind: Any, name: str) -> str:
     return f"{first}.{current_name(inner, rest)}" if rest else first
 
 
-def with_current_names(kind: Any, values: Any) -> Any:
-    """Settings from JSON under the names that they have now, in nested settings too."""
+def with_current_names(kind: Any, values: Any, source: str) -> Any:
+    """Settings from JSON under the names that they have now, in nested settings too.
+
+    Raises:
+        Refused: one is there under its old name and under its new one; `source` names the file.
+    """
     if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
         return values
+    if twice := [old for old, new in _new_names(kind).items() if old in values and new in values]:
+        raise Refused(
+            f"{source}: {twice[0]!r} is the old name of {current_name(kind, twice[0])!r}, which is there too: delete one"
+        )
     hints, named = get_type_hints(kind), {current_name(kind, str(name)): value for name, value in values.items()}
-    return {name: with_current_names(hints.get(name), value) for name, value in named.items()}
+    return {name: with_current_names(hints.get(name), value, source) for name, value in named.items()}
 
 
 def checked(function: Callable[P, Result]) -> Callable[P, Result]:
@@ -369,12 +377,13 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
     """Rebuild settings from JSON; what is not there takes its default, and old names are read.
 
     Raises:
-        Refused: a setting does not exist, or its value is not one that it can have; `source` names the file.
+        Refused: a setting does not exist or is there under two names, or its value is not one that it can have; `source` names
+            the file.
     """
     hints = get_type_hints(kind)
     if not isinstance(values, Mapping):
         raise Refused(f"{source} must hold the settings of {kind.__name__} by name, not {values!r:.60}")
-    values = with_current_names(kind, values)
+    values = with_current_names(kind, values, source)
     for name in values:
         if name not in hints:
             raise Refused(
