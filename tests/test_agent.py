@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import dreamlap
-from dreamlap.agent import PARTS, Agent, AgentConfig, Starts, build_agent, load_agent
+from dreamlap.agent import PARTS, Agent, AgentConfig, Starts, build_agent, load_agent, trained_parts
 from dreamlap.cli.runs import parse
 from dreamlap.control import ActorCritic, ControllerConfig, Linear
 from dreamlap.control.actor_critic import Standardised
@@ -289,6 +289,13 @@ def edited(agent: Agent, folder: Path, place: str, value: Any) -> Path:
         ("config.planner", {"depth": 3}, "no setting 'planner'.*newer version"),
         ("config", [], "lacks its 'config'"),
         ("about", 3, "lacks its 'about'"),
+        ("about.trained", 5, r"agent\.json, about: `trained` is 5, and it must be a list: copy the agent again"),
+        ("about.trained", None, "`trained` is None, and it must be a list"),
+        ("about.trained", "vision memory controller", "`trained` is 'vision memory controller', and it must be a list"),
+        ("about.trained", {"vision": 1, "controller": 0}, "`trained` is .*, and it must be a list"),
+        ("about.trained", ["vision", 5], "must be a list whose every part must be a text"),
+        ("about.real_steps", "many", "`real_steps` is 'many', and it must be a whole number"),
+        ("about.seconds", None, "`seconds` is None, and it must be a finite number"),
         ("format", 2, "format 2.*newer version"),
         ("format", "one", "format 'one'"),
     ],
@@ -296,6 +303,14 @@ def edited(agent: Agent, folder: Path, place: str, value: Any) -> Path:
 def test_an_edited_agent_is_refused_by_name(agent: Agent, tmp_path: Path, place: str, value: Any, message: str):
     with pytest.raises(Refused, match=message):
         dreamlap.load(edited(agent, tmp_path, place, value))
+
+
+def test_what_is_trained_is_asked_of_the_same_agent_json(agent: Agent, tmp_path: Path):
+    assert trained_parts(edited(agent, tmp_path, "about.trained", ["vision"])) == ("vision",)
+    with pytest.raises(Refused, match="has no trained M and no trained C yet"):
+        dreamlap.load(tmp_path)
+    with pytest.raises(Refused, match="`trained` is 5"):
+        trained_parts(edited(agent, tmp_path, "about.trained", 5))
 
 
 def test_no_memory_is_taken_for_what_a_file_merely_claims(agent: Agent, tmp_path: Path):

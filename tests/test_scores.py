@@ -463,6 +463,18 @@ def test_a_score_can_be_printed_for_another_program(pretended: list[int], capsys
     assert "0 on 1 fast track" in printed.err
 
 
+def test_what_an_agent_notes_of_itself_does_not_cost_the_score(
+    tmp_path: Path, agent: Agent, pretended: list[int], capsys: pytest.CaptureFixture[str]
+):
+    agent.save(tmp_path / "agent")
+    told = read_json(tmp_path / "agent/agent.json") | {"about": {"loss": math.nan, "rates": [math.inf]}}
+    (tmp_path / "agent/agent.json").write_text(json.dumps(told))
+    main(["evaluate", str(tmp_path), *FAST[2:], "--json", "-"])
+    made = json.loads(capsys.readouterr().out)
+    assert made["returns"] == [0.0]
+    assert made["trained"] == {"loss": None, "rates": [None]}
+
+
 def test_a_signal_ends_a_score_in_words_even_with_workers(tmp_path: Path):
     program = "import sys; from dreamlap.cli import main; main()"
     command = [sys.executable, "-c", program, "evaluate", "champion", "--seeds", "900000:900300", "--json", "s.json"]
