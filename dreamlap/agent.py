@@ -328,11 +328,10 @@ def _read_agent(folder: Path, saved: dict[str, Any]) -> Agent:
         load_weights(part, folder / f"{name}.safetensors")
     agent.reset()
     if (path := folder / "starts.safetensors").exists():
-        starts = load_tensors(path)
         sizes = {"z": config.vision.latent, "state": agent.memory.state_size}
-        fits = starts.keys() == sizes.keys() and all(starts[name].shape[1:] == (size,) for name, size in sizes.items())
-        if not fits or len(starts["z"]) != len(starts["state"]) or not len(starts["z"]):
-            found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in starts.items())
+        starts = load_tensors(path, {name: torch.empty(0, size) for name, size in sizes.items()})
+        if len(starts["z"]) != len(starts["state"]) or not len(starts["z"]):
+            found = f"{len(starts['z'])} z and {len(starts['state'])} states"
             raise Refused(f"{path} does not fit what agent.json describes: it holds {found}. Copy the agent again")
         agent.starts = Starts(**starts)
     agent.about, agent.origin = saved["about"], (folder, agent.fingerprint)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dreamlap import outcome, pipeline
 from dreamlap.agent import load_agent
@@ -34,6 +35,7 @@ from dreamlap.scores import check_score
 from dreamlap.show.video import label_of, write_video
 from dreamlap.track import TrackConfig
 from dreamlap.vision import VisionConfig
+from dreamlap.weights import save_tensors
 
 QUICK = Config(
     collect=CollectConfig(correlated=2, autopilot=0, steps=40),
@@ -395,19 +397,44 @@ def weights_of(checkpoint: Path) -> torch.Tensor:
     return torch.cat([weight.flatten() for weight in saved.values()])
 
 
-@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])
-def test_latents_that_are_lost_or_torn_cost_no_training(run: Path, harm: Callable[[Path], None]):
+def other_latents(path: Path, **change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Write a file of latents again, with a checksum of its own, but for some columns that are others."""
+    tensors = load_file(str(path))
+    save_tensors(path, tensors | {name: other(tensors[name]) for name, other in change.items()}, unknown=("reward",))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: other_latents(path, mu=lambda mu: mu * 0 + 7),
+        lambda path: other_latents(path, mu=lambda mu: mu[:, :3]),
+        lambda path: other_latents(path, length=lambda length: length * 3),
+        lambda path: write_json(path.with_name("done.json"), read_json(path.with_name("done.json")) | {"files": []}),
+    ],
+)
+def test_latents_that_are_not_those_that_v_left_are_made_again_and_cost_no_training(run: Path, harm: Callable[[Path], None]):
     latents = run / "round-0/encode/latents.safetensors"
+    kept = latents.read_bytes()
     harm(latents)
-    longer = replace(QUICK, ppo=replace(QUICK.ppo, updates=4))
     before = times(run)
-    if latents.exists():
-        with pytest.raises(Refused, match=r"latents\.safetensors cannot be read .*delete it and run the same command again"):
-            learn(Run(run, longer))
-        latents.unlink()
-    learn(Run(run, longer))
+    learn(Run(run, replace(QUICK, ppo=replace(QUICK.ppo, updates=4))))
     assert times(run)["memory"] == before["memory"]
     assert times(run)["encode"] != before["encode"]
+    assert latents.read_bytes() == kept
+
+
+def test_latents_with_a_changed_bit_are_refused_with_a_remedy_that_works(run: Path):
+    latents = run / "round-0/encode/latents.safetensors"
+    kept = bytearray(latents.read_bytes())
+    latents.write_bytes(kept[:-9] + bytes([kept[-9] ^ 1]) + kept[-8:])
+    longer = replace(QUICK, ppo=replace(QUICK.ppo, updates=4))
+    with pytest.raises(Refused, match=r"latents\.safetensors cannot be read .*delete it and run the same command again"):
+        learn(Run(run, longer))
+    latents.unlink()
+    learn(Run(run, longer))
+    assert latents.read_bytes() == kept
 
 
 def test_an_episode_that_is_lost_is_driven_again(run: Path):
