@@ -178,6 +178,11 @@ class Agent:
         weights = {f"{name}.{key}": value for name, part in self._parts().items() for key, value in part.state_dict().items()}
         return checksum_of(weights, json.dumps(deviations(self.config), sort_keys=True))
 
+    @property
+    def dream_fingerprint(self) -> str:
+        """What its dream is: 32 hex digits of what it is, and of the moments that its dream goes on from."""
+        return checksum_of(self.starts._asdict() if self.starts else {}, self.fingerprint)
+
     def save(self, folder: Path) -> None:
         """Write the agent; the JSON comes last, so a half-written folder is not an agent.
 

@@ -387,6 +387,16 @@ def test_a_fingerprint_is_what_an_agent_is_not_where_it_lies(agent: Agent, tmp_p
     assert two.fingerprint != one.fingerprint
 
 
+def test_the_fingerprint_of_a_dream_tells_where_it_goes_on_from(agent: Agent, tmp_path: Path):
+    agent.save(tmp_path)
+    loaded = load_agent(tmp_path)
+    assert loaded.dream_fingerprint == agent.dream_fingerprint != agent.fingerprint
+    assert agent.starts is not None
+    agent.starts = Starts(agent.starts.z[:4], agent.starts.state[:4])
+    assert loaded.fingerprint == agent.fingerprint
+    assert loaded.dream_fingerprint != agent.dream_fingerprint
+
+
 def test_agents_of_an_older_version_have_no_checksums_and_load(agent: Agent, tmp_path: Path):
     agent.save(tmp_path)
     for path in tmp_path.glob("*.safetensors"):

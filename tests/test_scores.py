@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 
 import dreamlap
 from dreamlap import evaluation as protocol
-from dreamlap.agent import Agent, load, load_agent
+from dreamlap.agent import Agent, Starts, load, load_agent
 from dreamlap.cli import main
 from dreamlap.drives import drive_side_by_side, drive_track
 from dreamlap.errors import Failed, Refused
@@ -365,6 +365,21 @@ def test_a_kept_score_that_is_broken_is_made_again(tmp_path: Path, pretended: li
     assert "it is made again" in capsys.readouterr().err
     assert score_kept(tmp_path / "s.json", Path("champion"), [900_003], 1)["returns"] == [1.0]
     assert pretended == [900_003]
+
+
+def test_a_score_of_a_dream_that_goes_on_from_other_moments_is_made_again(tmp_path: Path, agent: Agent, pretended: list[int]):
+    folder, file = tmp_path / "agent", tmp_path / "s.json"
+    agent.save(folder)
+    first = score_kept(file, folder, [900_003], 1, "dream")
+    assert score_kept(file, folder, [900_003], 1, "dream") == first
+    assert pretended == [900_003]
+    assert agent.starts is not None
+    agent.starts = Starts(agent.starts.z[:2], agent.starts.state[:2])
+    agent.save(folder)
+    second = score_kept(file, folder, [900_003], 1, "dream")
+    assert pretended == [900_003] * 2
+    assert second["fingerprint"] == first["fingerprint"]
+    assert second["dreamer"] != first["dreamer"]
 
 
 def test_several_scores_are_made_in_one_go_and_each_as_if_alone(tmp_path: Path, agent: Agent):
