@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ from dreamlap.parallel import own_settings
 from dreamlap.progress import counted
 from dreamlap.scores import score_beside, told
 from dreamlap.seeds import derive
-from dreamlap.settings import deviations, from_dict
+from dreamlap.settings import deviations, from_dict, typed
 from dreamlap.track import action_form, seen_by
 from dreamlap.vision import VAE, build_vision
 from dreamlap.weights import FORMAT, checksum_of, load_tensors, load_weights, save_tensors
@@ -45,6 +45,20 @@ Result = TypeVar("Result")
 
 PARTS = ("vision", "memory", "controller")
 """What an agent is made of, in the order in which it is trained."""
+
+
+class About(TypedDict, total=False):
+    """What others read of `about` in agent.json: how an agent came to be. Whatever else is there is for people."""
+
+    trained: list[str]
+    """Those of `PARTS` that are trained; all, if it does not say."""
+    real_steps: int
+    dream_steps: int
+    awake_steps: int
+    seconds: float
+    start: str
+    score: float
+    """Of an expert, when it was chosen."""
 
 
 class Starts(NamedTuple):
@@ -177,6 +191,11 @@ class Agent:
         weights = {f"{name}.{key}": value for name, part in self._parts().items() for key, value in part.state_dict().items()}
         return checksum_of(weights, json.dumps(deviations(self.config), sort_keys=True))
 
+    @property
+    def dream_fingerprint(self) -> str:
+        """What its dream is: 32 hex digits of what it is, and of the moments that its dream goes on from."""
+        return checksum_of(self.starts._asdict() if self.starts else {}, self.fingerprint)
+
     def save(self, folder: Path | str) -> None:
         """Write the agent; the JSON comes last, so a half-written folder is not an agent.
 
@@ -244,6 +263,12 @@ def _load(path: Path | str, device: torch.device | str, needed: Sequence[str]) -
 def _read(path: Path | str) -> Agent | Expert:
     """An agent or an expert, as its files describe it."""
     folder = agent_folder(path)
+    saved = _told(folder)
+    return (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved)
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """What agent.json in a folder says."""
     saved = read_object(folder / "agent.json")
     if (form := saved.get("format")) != FORMAT:
         newer = ": a newer version of dreamlap wrote it (pip install --upgrade dreamlap)"
@@ -254,7 +279,8 @@ def _read(path: Path | str) -> Agent | Expert:
     for name in ("config", "about"):
         if not isinstance(saved.setdefault(name, {} if name == "about" else None), dict):
             raise Refused(f"{folder / 'agent.json'} lacks its {name!r}: copy the agent again")
-    return (read_expert if saved.get("kind") == KIND else _read_agent)(folder, saved)
+    typed(About, saved["about"], f"{folder / 'agent.json'}, about", "copy the agent again")
+    return saved
 
 
 _brought: dict[str, Agent | Expert] = {}
@@ -282,10 +308,23 @@ def _at_hand(agents: Mapping[str, Agent | Expert]) -> Iterator[None]:
         _brought.update(before)
 
 
+def about_of(path: Path | str) -> About:
+    """What an agent or an expert says of how it came to be. Its weights are not read.
+
+    Raises:
+        FileNotFoundError: there is none.
+        Refused: its agent.json is broken or of a newer version.
+    """
+    return _told(agent_folder(path))["about"]
+
+
 def trained_parts(path: Path | str) -> tuple[str, ...]:
-    """Which parts of an agent are trained: all, unless its training ended before C."""
-    about = read_object(agent_folder(path) / "agent.json").get("about")
-    return tuple(about["trained"]) if isinstance(about, dict) and isinstance(about.get("trained"), list) else PARTS
+    """Which parts of an agent are trained: all, unless its training ended before C.
+
+    Raises:
+        FileNotFoundError, Refused: as `about_of`.
+    """
+    return tuple(about_of(path).get("trained", PARTS))
 
 
 def load_agent(path: Path | str, device: torch.device | str = "cpu", needed: Sequence[str] = ("vision", "memory")) -> Agent:
@@ -313,11 +352,10 @@ def _read_agent(folder: Path, saved: dict[str, Any]) -> Agent:
         load_weights(part, folder / f"{name}.safetensors")
     agent.reset()
     if (path := folder / "starts.safetensors").exists():
-        starts = load_tensors(path)
         sizes = {"z": config.vision.latent, "state": agent.memory.state_size}
-        fits = starts.keys() == sizes.keys() and all(starts[name].shape[1:] == (size,) for name, size in sizes.items())
-        if not fits or len(starts["z"]) != len(starts["state"]) or not len(starts["z"]):
-            found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in starts.items())
+        starts = load_tensors(path, {name: torch.empty(0, size) for name, size in sizes.items()})
+        if len(starts["z"]) != len(starts["state"]) or not len(starts["z"]):
+            found = f"{len(starts['z'])} z and {len(starts['state'])} states"
             raise Refused(f"{path} does not fit what agent.json describes: it holds {found}. Copy the agent again")
         agent.starts = Starts(**starts)
     agent.about, agent.origin = saved["about"], (folder, agent.fingerprint)

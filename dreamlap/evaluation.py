@@ -151,9 +151,14 @@ def _label(driver: Candidate, seeds: list[int], track: str) -> dict[str, Any]:
     if track not in TRACKS and not path:
         real = "track='stock' or track='fast'"
         raise Refused(f"track={track!r} is a dream, and only the agent in a folder drives there: give its folder, or {real}")
-    dreamer = None if track in TRACKS else load_agent(path if track == "dream" else track).fingerprint
-    who = {"agent": path, "fingerprint": actor.fingerprint, "track": track, "dreamer": dreamer, "trained": actor.about}
+    who = {"agent": path, "fingerprint": actor.fingerprint, "track": track, "dreamer": _dreamer(path, track)}
+    who["trained"] = actor.about
     return {"seeds": seeds, **who, "commit": commit(), "versions": versions()} | labelled(who | {"seeds": seeds})
+
+
+def _dreamer(path: str, track: str) -> str | None:
+    """The fingerprint of the dream that the agent in `path` drives; None of a real track."""
+    return None if track in TRACKS else load_agent(path if track == "dream" else track).dream_fingerprint
 
 
 def _begun(file: Path | None, label: dict[str, Any], together: int) -> dict[str, Any]:
@@ -230,5 +235,7 @@ def _kept(asked: Asked) -> dict[str, Any] | None:
     except Refused as error:
         notes.print(f"{error}: it is made again")
         return None
-    same = kept["complete"] and kept["seeds"] == list(seeds) and kept["track"] == track
-    return kept if same and kept["fingerprint"] in (None, at_the_wheel(driver).fingerprint) else None
+    if not kept["complete"] or kept["seeds"] != list(seeds) or kept["track"] != track:
+        return None
+    same = kept["fingerprint"] in (None, at_the_wheel(driver).fingerprint)
+    return kept if same and kept["dreamer"] in (None, _dreamer(str(driver), track)) else None

@@ -14,14 +14,14 @@ import numpy as np
 import stable_baselines3  # noqa: F401 - before torch, so that it is told at once where it is missing
 import torch
 
-from dreamlap.agent import load
+from dreamlap.agent import about_of, load
 from dreamlap.config.training import ExpertConfig
 from dreamlap.device import choose_device
 from dreamlap.drives import drive_episode
 from dreamlap.errors import Refused
 from dreamlap.evaluation import score_kept
 from dreamlap.expert import Expert, build_expert
-from dreamlap.files import Owned, check_folder, read_json
+from dreamlap.files import Owned, check_folder
 from dreamlap.history import timed
 from dreamlap.learn.expert import train_expert
 from dreamlap.parallel import own_settings
@@ -83,7 +83,7 @@ def judge(kept: Path, config: ExpertConfig, expert: Expert, update: int) -> floa
     """The mean return on the judging tracks, driven fast; the expert is written to `kept` if none was better before."""
     with closing(gym.make("dreamlap/CarRacing-v3")) as track, own_settings():
         score = float(np.mean([drive_episode(expert, track, JUDGING + i).total for i in range(config.judged)]))
-    best = read_json(kept / "agent.json")["about"]["score"] if (kept / "agent.json").exists() else -np.inf
+    best = about_of(kept).get("score", -np.inf) if (kept / "agent.json").exists() else -np.inf
     if score > best:
         steps = update * config.tracks * config.steps * config.reflex.track.repeat
         expert.about = {"score": score, "update": update, "real_steps": steps, "commit": commit()}

@@ -183,9 +183,14 @@ def check_folder(folder: Path | str, named: Path | None = None) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` so that a reader sees the old file or the new one. What is no number becomes null: JSON has no NaN."""
-    text = json.dumps(_known(value), indent=2, allow_nan=False) + "\n"
+    text = json_text(value) + "\n"
     with replacing(path) as partial:
         partial.write_text(text, "utf-8")
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON, for people and programs. What is no number becomes null: JSON has no NaN."""
+    return json.dumps(_known(value), indent=2, allow_nan=False)
 
 
 def _known(value: Any) -> Any:

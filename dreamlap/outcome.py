@@ -99,15 +99,16 @@ def choose(run: Run) -> float:
 
 def _choose(run: Run, stage: Stage) -> float:
     last, config = run.config.last, run.config.selection
-    before = [_choice(run, run.added - 1).result["best"]] if run.added else []
+    chosen = _choice(run, run.added - 1).result.get("best") if run.added else None
+    before = [] if chosen is None else [chosen]
     numbers = sorted({*before, *range(max(0, last - config.candidates + 1), last + 1)})
     folders = {number: run.stage(number, "controller").folder / "agent" for number in numbers}
     inputs = {"agents": [load_agent(folder).fingerprint for folder in folders.values()], "tracks": config.tracks}
     if stage.build_on(inputs):
         stage.reset()
         stage.build_on(inputs)
-    if isinstance(stage.result.get("best"), int) and (run.folder / "agent" / "agent.json").exists():
-        return lost_share(stage.result.get("returns_of", {}).get(str(stage.result["best"]), []))
+    if (best := stage.result.get("best")) is not None and (run.folder / "agent" / "agent.json").exists():
+        return lost_share(stage.result.get("returns_of", {}).get(str(best), []))
 
     def drive(tracks: dict[int, range]) -> Returns:
         files = {number: stage.folder / f"round-{number}-from-{seeds.start}.json" for number, seeds in tracks.items()}

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from dreamlap.control import ActorCritic
 from dreamlap.device import choose_autocast
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import EpisodeFile, EpisodeStore
-from dreamlap.episodes.latents import Latents, encode_episodes, join, keep_latents, load_latents, newest
+from dreamlap.episodes.latents import Latents, encode_episodes, join, keep_latents, load_latents, newest, written_as
 from dreamlap.episodes.record import collect
 from dreamlap.errors import Refused
 from dreamlap.estimate import duration
@@ -39,7 +40,7 @@ from dreamlap.measure.vision import eyesight
 from dreamlap.mind import Awake, Dream
 from dreamlap.plan import Run, begun_with, distills, length
 from dreamlap.progress import meter, notes
-from dreamlap.run import Stage, versions
+from dreamlap.run import AGAIN, Stage, versions
 from dreamlap.seeds import derive
 from dreamlap.weights import checksum, checksum_of
 
@@ -211,6 +212,11 @@ def shown_of(first: list[EpisodeFile]) -> Tensor:
 
 def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Let V look once at the new episodes; at all of them again if V has learned since."""
+    if stage.result.get("product") not in (None, written_as(files_of(stage))):
+        notes.print(f"{stage.folder} is made again: its latents have changed")
+        for file in stage.folder.glob("*.safetensors"):
+            file.unlink()
+        stage.reopen()
     if stage.done:
         return
     again = number and run.config.rounds.vision_updates
@@ -225,8 +231,12 @@ def encode(run: Run, number: int, stage: Stage, agent: Agent) -> None:
 
 def kept_latents(run: Run, number: int) -> Latents:
     """What V kept in the stage of this round."""
-    stage = run.stage(number, "encode")
-    return load_latents([stage.folder / name for name in stage.result.get("files", ["latents.safetensors"])], run.device)
+    return load_latents(files_of(run.stage(number, "encode")), run.device)
+
+
+def files_of(stage: Stage) -> list[Path]:
+    """Where V kept latents. (Older versions kept one file and did not write that down.)"""
+    return [stage.folder / name for name in stage.result.get("files", ["latents.safetensors"])]
 
 
 def latents_of(run: Run, number: int) -> tuple[Latents, int]:
@@ -355,9 +365,8 @@ def restore(stage: Stage, **parts: torch.nn.Module) -> None:
     Raises:
         Refused: the checkpoint is not the one that the stage ended with.
     """
-    saved, product = stage.load() or {}, stage.result.get("product")
-    for name, part in parts.items():
-        if name in saved:
-            part.load_state_dict(saved[name])
-            if product is not None and product != checksum_of(part.state_dict()):
-                raise Refused(f"{stage.checkpoint} is not what the finished stage left: delete it to train the stage again")
+    product = stage.result.get("product")
+    if stage.restore(parts) is None or product is None:
+        return
+    if any(product != checksum_of(part.state_dict()) for part in parts.values()):
+        raise Refused(f"{stage.checkpoint} is not what the finished stage left: {AGAIN}")

@@ -23,17 +23,21 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Protocol, TypedDict
 
 import torch
+from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from dreamlap import __version__
 from dreamlap.errors import Refused
 from dreamlap.files import read_object, replacing, write_json
 from dreamlap.history import command, note
-from dreamlap.settings import differences, from_dict
+from dreamlap.settings import differences, from_dict, least, typed
+from dreamlap.weights import refuse_nan
 
+AGAIN = "delete it to start this stage again"
+"""What to do about a checkpoint that is broken."""
 LARGEST = 1e100
 """No metric is larger: what is cannot be drawn, nor told."""
 
@@ -132,6 +136,35 @@ def _same_path(old: dict[str, Any], new: dict[str, Any], name: str) -> bool:
     return bool(old and new) and Path(str(old)).resolve() == Path(str(new)).resolve()
 
 
+class Result(TypedDict, total=False):
+    """What others read of a stage's `done.json`. Whatever else is there was measured, and is shown."""
+
+    seconds: float
+    steps: int
+    product: str
+    """The fingerprint of what the stage leaves for others to build on."""
+    episodes: dict[str, str]
+    """By the name of an episode that was collected, its fingerprint."""
+    files: list[str]
+    updates: int
+    best: int
+    returns_of: dict[str, list[float]]
+
+
+class Checkpoint(TypedDict):
+    """What every checkpoint holds, beside the state of what is trained."""
+
+    update: Annotated[int, least(0)]
+
+
+class Stateful(Protocol):
+    """A module or an optimizer: what a checkpoint keeps."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
 class Stage:
     """One stage's folder: what it builds on, what it logs, its last whole checkpoint, and whether it is done."""
 
@@ -155,9 +188,14 @@ class Stage:
         return self.folder / "checkpoint.pt"
 
     @property
-    def result(self) -> dict[str, Any]:
-        """What came out of it; empty if it is not done."""
-        return read_object(self.folder / "done.json") if self.done else {}
+    def result(self) -> Result:
+        """What came out of it; empty if it is not done.
+
+        Raises:
+            Refused: what others read of it is not what it must be.
+        """
+        path, remedy = self.folder / "done.json", "delete it, and the same command finishes the stage again"
+        return typed(Result, read_object(path), str(path), remedy) if self.done else {}
 
     @property
     def seconds(self) -> float:
@@ -220,7 +258,8 @@ class Stage:
         """The last checkpoint, or None at the start. Only tensors and plain values are ever unpickled.
 
         Raises:
-            Refused: it cannot be read, or one of its checksums (the zip format's) is wrong.
+            Refused: it cannot be read, one of its checksums (the zip format's) is wrong, it is no checkpoint, or one of its
+                numbers is not finite.
         """
         if not self.checkpoint.exists():
             return None
@@ -228,9 +267,40 @@ class Stage:
             with zipfile.ZipFile(self.checkpoint) as file:
                 if (bad := file.testzip()) is not None:
                     raise ValueError(f"the checksum of {bad} differs")
-            return torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            saved = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise Refused(f"{self.checkpoint} cannot be read ({error}): delete it to start this stage again") from error
+            raise Refused(f"{self.checkpoint} cannot be read ({error}): {AGAIN}") from error
+        typed(Checkpoint, saved, str(self.checkpoint), AGAIN)
+        refuse_nan(self.checkpoint, dict(_tensors(saved)), AGAIN)
+        return saved
+
+    def restore(self, parts: Mapping[str, Stateful]) -> int | None:
+        """Give the parts what the last checkpoint holds of them -> the updates before it, or None at the start.
+
+        Raises:
+            Refused: as `load`; or it lacks a part, or holds another in its place.
+        """
+        saved = self.load()
+        if saved is None:
+            return None
+        with self.restoring():
+            for name, part in parts.items():
+                part.load_state_dict(saved[name])
+        return saved["update"]
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """A block that takes apart what the checkpoint holds.
+
+        Raises:
+            Refused: that is not what it must be.
+        """
+        try:
+            yield
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            wrong = "not what the finished stage left" if self.done else "of another shape than the settings ask for"
+            what = f"it lacks {error}" if isinstance(error, KeyError) else error
+            raise Refused(f"{self.checkpoint} is {wrong} ({what}): {AGAIN}") from error
 
     @contextmanager
     def logger(self, start: int = 0) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
@@ -250,15 +320,26 @@ class Stage:
         """Drop what was logged after `update`: a resumed stage logs it again."""
         path = self.folder / "metrics.jsonl"
         if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _update_of(line) <= update]
+            kept = [line for line in self._logged() if _update_of(line) <= update]
             with replacing(path) as partial:
-                partial.write_text("".join(line + "\n" for line in kept))
+                partial.write_text("".join(line + "\n" for line in kept), "utf-8")
 
     def metrics(self) -> list[dict[str, float]]:
         """All that was logged, in order; a line that a killed run left half written, or without numbers, is passed over."""
+        return [_numbers(json.loads(line)) for line in self._logged() if _update_of(line) < float("inf")]
+
+    def _logged(self) -> list[str]:
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
-        return [_numbers(json.loads(line)) for line in lines if _update_of(line) < float("inf")]
+        return path.read_text("utf-8", errors="replace").splitlines() if path.exists() else []
+
+
+def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """All tensors in nested objects and lists, by their dotted names."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, dict | list | tuple):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _tensors(part, f"{name}.{key}" if name else str(key))
 
 
 def _update_of(line: str) -> float:

@@ -4,7 +4,7 @@ A file holds `seeds`, `returns`, `steps` and `laps`; `mean`, `sd`, `min`, `media
 the returns; and the label:
 
     agent  fingerprint  trained     who drove: its folder, what it is, and how it was made
-    track  dreamer                  `stock`, `fast`, `dream` or a folder; the fingerprint of the agent whose dream it was
+    track  dreamer                  `stock`, `fast`, `dream` or a folder; the fingerprint of the dream, if it was one
     kind  caveats                   training, selection or test tracks; why this is no score, in words
     complete                        false for one that was interrupted: then there are fewer returns than seeds
     commit  versions                what made it

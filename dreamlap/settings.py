@@ -173,12 +173,20 @@ def current_name(kind: Any, name: str) -> str:
     return f"{first}.{current_name(inner, rest)}" if rest else first
 
 
-def with_current_names(kind: Any, values: Any) -> Any:
-    """Settings from JSON under the names that they have now, in nested settings too."""
+def with_current_names(kind: Any, values: Any, source: str) -> Any:
+    """Settings from JSON under the names that they have now, in nested settings too.
+
+    Raises:
+        Refused: one is there under its old name and under its new one; `source` names the file.
+    """
     if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
         return values
+    if twice := [old for old, new in _new_names(kind).items() if old in values and new in values]:
+        raise Refused(
+            f"{source}: {twice[0]!r} is the old name of {current_name(kind, twice[0])!r}, which is there too: delete one"
+        )
     hints, named = get_type_hints(kind), {current_name(kind, str(name)): value for name, value in values.items()}
-    return {name: with_current_names(hints.get(name), value) for name, value in named.items()}
+    return {name: with_current_names(hints.get(name), value, source) for name, value in named.items()}
 
 
 def checked(function: Callable[P, Result]) -> Callable[P, Result]:
@@ -302,6 +310,12 @@ def _type_complaint(hint: Any, value: Any) -> str:
         if len(each) != len(value):
             return f"must be {len(each)} numbers"
         return next((found for member, part in zip(each, value, strict=True) if (found := _complaint(member, part))), "")
+    if origin in (list, dict):
+        what, member = "a list" if origin is list else "an object", get_args(hint)[-1]
+        if not isinstance(value, origin):
+            return f"must be {what}"
+        parts = value.values() if isinstance(value, dict) else value
+        return next((f"must be {what} whose every part {found}" for part in parts if (found := _complaint(member, part))), "")
     if hint is bool:
         return "" if isinstance(value, bool) else "must be true or false"
     if hint is int:
@@ -386,12 +400,13 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
     """Rebuild settings from JSON; what is not there takes its default, and old names are read.
 
     Raises:
-        Refused: a setting does not exist, or its value is not one that it can have; `source` names the file.
+        Refused: a setting does not exist or is there under two names, or its value is not one that it can have; `source` names
+            the file.
     """
     hints = get_type_hints(kind)
     if not isinstance(values, Mapping):
         raise Refused(f"{source} must hold the settings of {kind.__name__} by name, not {values!r:.60}")
-    values = with_current_names(kind, values)
+    values = with_current_names(kind, values, source)
     for name in values:
         if name not in hints:
             raise Refused(
@@ -408,6 +423,22 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
         ) from None
     except Refused as error:  # settings that do not go together
         raise Refused(f"{source}: {error}") from None
+
+
+def typed(kind: type[T], values: Any, source: str, remedy: str) -> T:
+    """What a file holds as a `TypedDict`, once its parts are known to be of their types. Parts without a type may be anything.
+
+    Raises:
+        Refused: it is no object, or one of its parts is missing or of another type; `source` names the file, and `remedy` ends
+            the message.
+    """
+    if not isinstance(values, dict):
+        raise Refused(f"{source} holds {values!r:.60} where an object is expected: {remedy}")
+    if missing := sorted(getattr(kind, "__required_keys__", frozenset()) - values.keys()):
+        raise Refused(f"{source} lacks `{missing[0]}`: {remedy}")
+    for name, value, complaint in _complaints(get_type_hints(kind, include_extras=True), values):
+        raise Refused(f"{source}: `{name}` is {value!r:.60}, and it {complaint}: {remedy}")
+    return values  # pyright: ignore[reportReturnType]  # its parts were checked
 
 
 def _value(hint: Any, value: Any, source: str) -> Any:

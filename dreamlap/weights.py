@@ -39,15 +39,16 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], unknown: Iterable[st
         Refused: one is not finite; those named in `unknown` may be NaN where nothing is known.
     """
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _refuse_nan(path, {name: tensor for name, tensor in kept.items() if name not in set(unknown)})
+    refuse_nan(path, {name: tensor for name, tensor in kept.items() if name not in set(unknown)})
     with replacing(path) as partial:
         save_file(kept, str(partial), {"checksum": checksum_of(kept)})
 
 
-def load_tensors(path: Path, like: Mapping[str, Tensor] | None = None, unknown: Iterable[str] = ()) -> dict[str, Tensor]:
+def load_tensors(path: Path, like: Mapping[str, Tensor], unknown: Iterable[str] = ()) -> dict[str, Tensor]:
     """Read tensors, once their names, shapes and types are known to be those of `like`, and verify their checksum.
 
-    Files without a checksum, of older versions, are read as they are.
+    A size of 0 in `like` stands for any. Those named in `unknown` may be NaN where nothing is known. Files without a checksum,
+    of older versions, are read as they are.
 
     Raises:
         Refused: the file is missing, broken, changed, too large or of other tensors, or a number in it is not finite.
@@ -56,20 +57,29 @@ def load_tensors(path: Path, like: Mapping[str, Tensor] | None = None, unknown: 
         with safe_open(str(path), framework="pt") as file:
             written = (file.metadata() or {}).get("checksum")
             names = list(file.keys())
-            if like is not None:
-                _refuse_other(path, {name: file.get_slice(name) for name in names}, like)
+            _refuse_other(path, {name: file.get_slice(name) for name in names}, like)
             if path.stat().st_size > MOST_BYTES:
                 raise Refused(f"{path} has {path.stat().st_size / 1e9:,.0f} GB: that is no file of ours")
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise Refused(f"{path} cannot be read ({error}): copy the agent again, or train it again") from error
     for name, tensor in tensors.items():
-        if like is not None and tensor.dtype != like[name].dtype:
-            raise Refused(f"{path} does not fit what agent.json describes: {name} is {tensor.dtype}, not {like[name].dtype}")
+        if tensor.dtype != like[name].dtype:
+            wrong = f"{name} is {tensor.dtype}, not {like[name].dtype}"
+            raise Refused(f"{path} does not fit what agent.json describes: {wrong}. Copy the agent again")
     if written is not None and written != checksum_of(tensors):
         raise Refused(f"{path} has changed since it was written (its checksum differs): copy it again, or train it again")
-    _refuse_nan(path, {name: tensor for name, tensor in tensors.items() if name not in set(unknown)})
+    refuse_nan(path, {name: tensor for name, tensor in tensors.items() if name not in set(unknown)})
     return tensors
+
+
+def written_checksum(path: Path) -> str:
+    """The checksum that a file of tensors was written with, by its header alone; empty if it has none, or is broken."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return (file.metadata() or {}).get("checksum", "")
+    except (SafetensorError, OSError):
+        return ""
 
 
 def load_weights(part: nn.Module, path: Path) -> None:
@@ -83,14 +93,15 @@ def _refuse_other(path: Path, found: Mapping[str, object], like: Mapping[str, Te
         raise Refused(f"{path} does not fit what agent.json describes: it {word} {missing[0]}. Copy the agent again")
     for name, wanted in like.items():
         shape = tuple(found[name].get_shape())  # pyright: ignore[reportAttributeAccessIssue]  # safetensors has no stubs
-        if shape != tuple(wanted.shape):
+        if len(shape) != wanted.ndim or any(size not in (0, found) for size, found in zip(wanted.shape, shape, strict=True)):
             raise Refused(
                 f"{path} does not fit what agent.json describes: {name} is of shape {shape}, not {tuple(wanted.shape)}. "
                 "Copy the agent again"
             )
 
 
-def _refuse_nan(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def refuse_nan(path: Path, tensors: Mapping[str, Tensor], remedy: str = "train again, or copy it again") -> None:
+    """Refuse tensors, of the file `path`, in which a number is not finite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise Refused(f"{path}: {name} holds NaN or infinity, so it is broken. Train again, or copy it again")
+            raise Refused(f"{path}: {name} holds NaN or infinity, so it is broken: {remedy}")

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import dreamlap
-from dreamlap.agent import PARTS, Agent, AgentConfig, Starts, build_agent, load_agent
+from dreamlap.agent import PARTS, Agent, AgentConfig, Starts, build_agent, load_agent, trained_parts
 from dreamlap.cli.runs import parse
 from dreamlap.control import ActorCritic, ControllerConfig, Linear
 from dreamlap.control.actor_critic import Standardised
@@ -289,6 +289,13 @@ def edited(agent: Agent, folder: Path, place: str, value: Any) -> Path:
         ("config.planner", {"depth": 3}, "no setting 'planner'.*newer version"),
         ("config", [], "lacks its 'config'"),
         ("about", 3, "lacks its 'about'"),
+        ("about.trained", 5, r"agent\.json, about: `trained` is 5, and it must be a list: copy the agent again"),
+        ("about.trained", None, "`trained` is None, and it must be a list"),
+        ("about.trained", "vision memory controller", "`trained` is 'vision memory controller', and it must be a list"),
+        ("about.trained", {"vision": 1, "controller": 0}, "`trained` is .*, and it must be a list"),
+        ("about.trained", ["vision", 5], "must be a list whose every part must be a text"),
+        ("about.real_steps", "many", "`real_steps` is 'many', and it must be a whole number"),
+        ("about.seconds", None, "`seconds` is None, and it must be a finite number"),
         ("format", 2, "format 2.*newer version"),
         ("format", "one", "format 'one'"),
     ],
@@ -296,6 +303,14 @@ def edited(agent: Agent, folder: Path, place: str, value: Any) -> Path:
 def test_an_edited_agent_is_refused_by_name(agent: Agent, tmp_path: Path, place: str, value: Any, message: str):
     with pytest.raises(Refused, match=message):
         dreamlap.load(edited(agent, tmp_path, place, value))
+
+
+def test_what_is_trained_is_asked_of_the_same_agent_json(agent: Agent, tmp_path: Path):
+    assert trained_parts(edited(agent, tmp_path, "about.trained", ["vision"])) == ("vision",)
+    with pytest.raises(Refused, match="has no trained M and no trained C yet"):
+        dreamlap.load(tmp_path)
+    with pytest.raises(Refused, match="`trained` is 5"):
+        trained_parts(edited(agent, tmp_path, "about.trained", 5))
 
 
 def test_no_memory_is_taken_for_what_a_file_merely_claims(agent: Agent, tmp_path: Path):
@@ -347,12 +362,17 @@ def test_a_changed_bit_of_the_weights_is_noticed(agent: Agent, tmp_path: Path, n
         lambda t: {"z": t["z"]},
         lambda t: t | {"more": t["z"].clone()},
         lambda t: {"z": t["z"][:0], "state": t["state"][:0]},
+        lambda t: {"z": t["z"][:3], "state": t["state"]},
+        lambda t: {"z": t["z"].long(), "state": t["state"]},
+        lambda t: {"z": t["z"].bfloat16(), "state": t["state"]},
     ],
 )
 def test_initial_states_that_do_not_fit_are_refused(agent: Agent, tmp_path: Path, change: Callable):
     agent.save(tmp_path)
     tensors = load_file(str(tmp_path / "starts.safetensors"))
-    save_file({name: tensor.contiguous() for name, tensor in change(tensors).items()}, str(tmp_path / "starts.safetensors"))
+    changed = {name: tensor.contiguous() for name, tensor in change(tensors).items()}
+    summed = {"checksum": "x"} if changed["z"].dtype is torch.bfloat16 else None  # numpy, which sums, has no such type
+    save_file(changed, str(tmp_path / "starts.safetensors"), summed)
     with pytest.raises(Refused, match=r"starts\.safetensors does not fit"):
         dreamlap.load(tmp_path)
 
@@ -365,6 +385,16 @@ def test_a_fingerprint_is_what_an_agent_is_not_where_it_lies(agent: Agent, tmp_p
     with torch.no_grad():
         next(two.controller.parameters())[0] += 1e-6
     assert two.fingerprint != one.fingerprint
+
+
+def test_the_fingerprint_of_a_dream_tells_where_it_goes_on_from(agent: Agent, tmp_path: Path):
+    agent.save(tmp_path)
+    loaded = load_agent(tmp_path)
+    assert loaded.dream_fingerprint == agent.dream_fingerprint != agent.fingerprint
+    assert agent.starts is not None
+    agent.starts = Starts(agent.starts.z[:4], agent.starts.state[:4])
+    assert loaded.fingerprint == agent.fingerprint
+    assert loaded.dream_fingerprint != agent.dream_fingerprint
 
 
 def test_agents_of_an_older_version_have_no_checksums_and_load(agent: Agent, tmp_path: Path):

@@ -4,7 +4,7 @@ import gc
 import math
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from safetensors.torch import load_file, save
 
 from dreamlap.agent import Agent
 from dreamlap.drivers import DriverConfig
@@ -445,6 +446,33 @@ def test_latents_have_a_checksum(tmp_path: Path, episode: Episode, agent: Agent)
     latents.mu[3] = math.nan
     with pytest.raises(Refused, match="mu holds NaN"):
         save_latents(tmp_path / "m.safetensors", latents)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: {"mu": t["mu"].bfloat16()}, r"mu is torch\.bfloat16, not torch\.float32"),
+        (lambda t: {"length": t["length"].float()}, r"length is torch\.float32, not torch\.int64"),
+        (lambda t: {"reward": t["reward"][:, None]}, r"reward is of shape \(41, 1\)"),
+        (lambda t: {"mu": t["mu"][:, :3]}, r"41 rows of 3 latents, and holds .*log_sigma \(41, 4\)"),
+        (lambda t: {"length": t["length"] * 3}, r"121 rows of 4 latents, and holds .*mu \(41, 4\)"),
+        (lambda t: {"more": t["mu"].clone()}, "it holds more"),
+    ],
+)
+def test_latents_of_another_type_or_shape_are_refused(
+    tmp_path: Path, episode: Episode, agent: Agent, change: Callable, message: str
+):
+    EpisodeStore(tmp_path).write("one", episode)
+    file = tmp_path / "l.safetensors"
+    save_latents(file, encode_episodes(agent.vision, EpisodeStore(tmp_path), PEDAL, bar=True))
+    tensors = load_file(str(file))
+    changed = {name: part.contiguous() for name, part in (tensors | change(tensors)).items()}
+    summed = {"checksum": "x"} if changed["mu"].dtype is torch.bfloat16 else None  # numpy, which sums, has no such type
+    file.write_bytes(save(changed, summed))
+    with pytest.raises(
+        Refused, match=rf"l\.safetensors cannot be read \(.*{message}.*delete it and run the same command again"
+    ):
+        load_latents([file], torch.device("cpu"))
 
 
 @pytest.mark.parametrize("wrong", [{"episodes": 0}, {"steps": -5}, {"random_start": 7.0}, {"reverse": math.nan}])

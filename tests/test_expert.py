@@ -21,9 +21,11 @@ from dreamlap.drivers import DriverConfig, ExpertDriver
 from dreamlap.drives import Drive
 from dreamlap.episodes import EpisodeStore
 from dreamlap.episodes.record import collect
+from dreamlap.errors import Refused
 from dreamlap.evaluation import evaluate, score_kept
 from dreamlap.expert import Expert, ReflexConfig, build_expert, to_gray
 from dreamlap.expert_run import judge
+from dreamlap.files import read_json, write_json
 from dreamlap.learn.expert import build_ppo, expert_of, train_expert
 from dreamlap.learn.practice import Practice
 from dreamlap.named import world_model_folder
@@ -157,6 +159,11 @@ def test_the_best_expert_is_kept(expert: Expert, tmp_path: Path, monkeypatch: py
         judge(tmp_path, TINY, expert, update)
         kept.append(dreamlap.load(tmp_path).about["update"])
     assert kept == [2, 2, 6]
+    told = read_json(tmp_path / "agent.json")
+    write_json(tmp_path / "agent.json", told | {"about": {"score": "high"}})
+    returns = iter([9.0])
+    with pytest.raises(Refused, match=r"agent\.json, about: `score` is 'high', and it must be a finite number"):
+        judge(tmp_path, TINY, expert, 8)
 
 
 def test_the_driver_and_the_expert_do_the_same(expert: Expert):

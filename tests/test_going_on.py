@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dreamlap import outcome, pipeline
 from dreamlap.agent import load_agent
@@ -34,6 +35,7 @@ from dreamlap.scores import check_score
 from dreamlap.show.video import label_of, write_video
 from dreamlap.track import TrackConfig
 from dreamlap.vision import VisionConfig
+from dreamlap.weights import save_tensors
 
 QUICK = Config(
     collect=CollectConfig(correlated=2, autopilot=0, steps=40),
@@ -284,6 +286,98 @@ def test_a_checkpoint_of_another_moment_is_refused(run: Path):
         learn(Run(run, QUICK))
 
 
+def rewritten(checkpoint: Path, harm: Callable[[dict], object]) -> None:
+    """Put something else in the place of a checkpoint."""
+    torch.save(harm(torch.load(checkpoint, weights_only=True)), checkpoint)
+
+
+def broken(checkpoint: dict) -> dict:
+    """A checkpoint whose weights of V are no numbers."""
+    return checkpoint | {"vision": {name: weight * torch.nan for name, weight in checkpoint["vision"].items()}}
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda saved: {"update": 3}, r"it lacks 'vision'"),
+        (lambda saved: saved | {"vision": {name: part[:1] for name, part in saved["vision"].items()}}, "size mismatch"),
+        (lambda saved: saved | {"vision": 5}, ""),
+        (lambda saved: {"vision": saved["vision"]}, "lacks `update`"),
+        (lambda saved: saved | {"update": "1"}, "`update` is '1', and it must be a whole number"),
+        (lambda saved: saved | {"update": -5}, "`update` is -5, and it must be at least 0"),
+        (lambda saved: [1, 2], r"holds \[1, 2\] where an object is expected"),
+        (broken, "holds NaN or infinity"),
+    ],
+)
+def test_a_checkpoint_that_is_none_of_the_stage_is_refused_by_name(
+    run: Path, harm: Callable[[dict], object], message: str, done: bool
+):
+    learned, stage = weights(run), run / "round-0/vision"
+    rewritten(stage / "checkpoint.pt", harm)
+    if not done:
+        (stage / "done.json").unlink()
+    with pytest.raises(Refused, match=rf"(?s)vision/checkpoint\.pt.*{message}.*: delete it to start this stage again"):
+        learn(Run(run, QUICK))
+    (stage / "checkpoint.pt").unlink()
+    learn(Run(run, QUICK))
+    assert torch.equal(weights(run), learned)
+
+
+def test_the_checkpoint_of_another_stage_is_not_what_a_finished_stage_left(run: Path):
+    shutil.copy(run / "round-0/memory/checkpoint.pt", run / "round-0/vision/checkpoint.pt")
+    with pytest.raises(Refused, match=r"vision/checkpoint\.pt is not what the finished stage left \(it lacks 'vision'\)"):
+        learn(Run(run, QUICK))
+
+
+def test_the_checkpoint_of_no_evolution_is_refused_by_name(tmp_path: Path):
+    linear, stage = replace(LINEAR, cmaes=evolving(2)), tmp_path / "run/round-0/controller"
+    learn(Run(tmp_path / "run", linear))
+    (stage / "done.json").unlink()
+    rewritten(stage / "checkpoint.pt", lambda saved: saved | {"fitness": [1.0]})
+    with pytest.raises(Refused, match=r"controller/checkpoint\.pt is of another shape than the settings ask for"):
+        learn(Run(tmp_path / "run", linear))
+
+
+@pytest.mark.parametrize(
+    ("stage", "part", "value", "message"),
+    [
+        ("collect", "episodes", ["r00-correlated-00000"], "must be an object"),
+        ("collect", "episodes", {"r00-correlated-00000": 5}, "must be an object whose every part must be a text"),
+        ("encode", "files", 5, "must be a list"),
+        ("encode", "files", [5], "must be a list whose every part must be a text"),
+        ("memory", "product", 5, "must be a text"),
+        ("controller", "updates", "many", "must be a whole number"),
+        ("controller", "steps", "many", "must be a whole number"),
+        ("controller", "seconds", "an hour", "must be a finite number"),
+    ],
+)
+def test_what_a_stage_left_is_refused_by_name_and_made_again(run: Path, stage: str, part: str, value: object, message: str):
+    learned, path = weights(run), run / f"round-0/{stage}/done.json"
+    write_json(path, read_json(path) | {part: value})
+    with pytest.raises(Refused, match=rf"{stage}/done\.json: `{part}` is .*, and it {message}: delete it"):
+        learn(Run(run, QUICK))
+    path.unlink()
+    learn(Run(run, QUICK))
+    assert torch.equal(weights(run), learned)
+    outcome.choose(Run(run, QUICK))
+    path = run / "select/done.json"
+    write_json(path, read_json(path) | {"returns_of": {"0": ["fast"]}})
+    with pytest.raises(Refused, match=r"select/done\.json: `returns_of` is .*whose every part must be a list whose every part"):
+        outcome.choose(Run(run, QUICK))
+
+
+def test_a_log_that_is_no_text_does_not_keep_a_stage_from_going_on(run: Path):
+    stage, learned = run / "round-0/vision", weights(run)
+    before = pipeline.Stage(stage).metrics()
+    log = stage / "metrics.jsonl"
+    log.write_bytes(log.read_bytes() + b'{"update": 4\xff\n')
+    (stage / "done.json").unlink()
+    learn(Run(run, QUICK))
+    assert pipeline.Stage(stage).metrics() == before
+    assert torch.equal(weights(run), learned)
+
+
 def test_what_builds_on_a_changed_v_is_refused_or_trained_again_and_latents_are_simply_remade(run: Path):
     other = run.parent / "other"
     learn(Run(other, replace(QUICK, vision_training=replace(QUICK.vision_training, learning_rate=0.1))), until="vision")
@@ -303,19 +397,44 @@ def weights_of(checkpoint: Path) -> torch.Tensor:
     return torch.cat([weight.flatten() for weight in saved.values()])
 
 
-@pytest.mark.parametrize("harm", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])
-def test_latents_that_are_lost_or_torn_cost_no_training(run: Path, harm: Callable[[Path], None]):
+def other_latents(path: Path, **change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Write a file of latents again, with a checksum of its own, but for some columns that are others."""
+    tensors = load_file(str(path))
+    save_tensors(path, tensors | {name: other(tensors[name]) for name, other in change.items()}, unknown=("reward",))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: other_latents(path, mu=lambda mu: mu * 0 + 7),
+        lambda path: other_latents(path, mu=lambda mu: mu[:, :3]),
+        lambda path: other_latents(path, length=lambda length: length * 3),
+        lambda path: write_json(path.with_name("done.json"), read_json(path.with_name("done.json")) | {"files": []}),
+    ],
+)
+def test_latents_that_are_not_those_that_v_left_are_made_again_and_cost_no_training(run: Path, harm: Callable[[Path], None]):
     latents = run / "round-0/encode/latents.safetensors"
+    kept = latents.read_bytes()
     harm(latents)
-    longer = replace(QUICK, ppo=replace(QUICK.ppo, updates=4))
     before = times(run)
-    if latents.exists():
-        with pytest.raises(Refused, match=r"latents\.safetensors cannot be read .*delete it and run the same command again"):
-            learn(Run(run, longer))
-        latents.unlink()
-    learn(Run(run, longer))
+    learn(Run(run, replace(QUICK, ppo=replace(QUICK.ppo, updates=4))))
     assert times(run)["memory"] == before["memory"]
     assert times(run)["encode"] != before["encode"]
+    assert latents.read_bytes() == kept
+
+
+def test_latents_with_a_changed_bit_are_refused_with_a_remedy_that_works(run: Path):
+    latents = run / "round-0/encode/latents.safetensors"
+    kept = bytearray(latents.read_bytes())
+    latents.write_bytes(kept[:-9] + bytes([kept[-9] ^ 1]) + kept[-8:])
+    longer = replace(QUICK, ppo=replace(QUICK.ppo, updates=4))
+    with pytest.raises(Refused, match=r"latents\.safetensors cannot be read .*delete it and run the same command again"):
+        learn(Run(run, longer))
+    latents.unlink()
+    learn(Run(run, longer))
+    assert latents.read_bytes() == kept
 
 
 def test_an_episode_that_is_lost_is_driven_again(run: Path):

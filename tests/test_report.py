@@ -166,6 +166,10 @@ def test_files_of_an_older_version_are_read_under_the_names_of_now(tmp_path: Pat
     assert run.result(0, "memory")["reward_sums"]["10"]["predicted"] == 1.0
     assert (run.restarts, run.video_steps) == (2, 5)
     assert not run.problems
+    write_json(tmp_path / "config.json", {"selection": {"film_steps": 5, "video_steps": 6}})
+    again = RunReader(tmp_path)
+    assert again.config == {}
+    assert again.problems == ["config.json: 'film_steps' is the old name of 'video_steps', which is there too: delete one"]
 
 
 def test_lines_of_good_values_are_drawn_where_they_hold(run: Path) -> None:

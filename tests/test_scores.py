@@ -18,7 +18,7 @@ from scipy.stats import binomtest
 
 import dreamlap
 from dreamlap import evaluation as protocol
-from dreamlap.agent import Agent, load, load_agent
+from dreamlap.agent import Agent, Starts, load, load_agent
 from dreamlap.cli import main
 from dreamlap.drives import drive_side_by_side, drive_track
 from dreamlap.errors import Failed, Refused
@@ -409,6 +409,21 @@ def test_a_kept_score_that_is_broken_is_made_again(tmp_path: Path, pretended: li
     assert pretended == [900_003]
 
 
+def test_a_score_of_a_dream_that_goes_on_from_other_moments_is_made_again(tmp_path: Path, agent: Agent, pretended: list[int]):
+    folder, file = tmp_path / "agent", tmp_path / "s.json"
+    agent.save(folder)
+    first = score_kept(file, folder, [900_003], 1, "dream")
+    assert score_kept(file, folder, [900_003], 1, "dream") == first
+    assert pretended == [900_003]
+    assert agent.starts is not None
+    agent.starts = Starts(agent.starts.z[:2], agent.starts.state[:2])
+    agent.save(folder)
+    second = score_kept(file, folder, [900_003], 1, "dream")
+    assert pretended == [900_003] * 2
+    assert second["fingerprint"] == first["fingerprint"]
+    assert second["dreamer"] != first["dreamer"]
+
+
 def test_several_scores_are_made_in_one_go_and_each_as_if_alone(tmp_path: Path, agent: Agent):
     agent.save(tmp_path / "other")
     asked = [
@@ -503,6 +518,18 @@ def test_a_score_can_be_printed_for_another_program(pretended: list[int], capsys
     printed = capsys.readouterr()
     assert json.loads(printed.out)["seeds"] == [900_000]
     assert "0 on 1 fast track" in printed.err
+
+
+def test_what_an_agent_notes_of_itself_does_not_cost_the_score(
+    tmp_path: Path, agent: Agent, pretended: list[int], capsys: pytest.CaptureFixture[str]
+):
+    agent.save(tmp_path / "agent")
+    told = read_json(tmp_path / "agent/agent.json") | {"about": {"loss": math.nan, "rates": [math.inf]}}
+    (tmp_path / "agent/agent.json").write_text(json.dumps(told))
+    main(["evaluate", str(tmp_path), *FAST[2:], "--json", "-"])
+    made = json.loads(capsys.readouterr().out)
+    assert made["returns"] == [0.0]
+    assert made["trained"] == {"loss": None, "rates": [None]}
 
 
 def test_a_signal_ends_a_score_in_words_even_with_workers(tmp_path: Path):

@@ -311,6 +311,13 @@ def test_settings_under_their_old_names_are_read_from_files():
     assert from_dict(ExpertConfig, old, "here") == ExpertConfig(practice=practice, video_steps=40)
 
 
+@pytest.mark.parametrize("names", [("warmup", "burn_in"), ("burn_in", "warmup")])
+def test_a_setting_under_its_old_and_its_new_name_is_refused(names: tuple[str, str]):
+    told = {"memory": dict.fromkeys(names, 16)}
+    with pytest.raises(Refused, match="here: 'warmup' is the old name of 'burn_in', which is there too: delete one"):
+        from_dict(Config, told, "here")
+
+
 def test_what_fingerprints_are_made_of_keeps_the_old_names():
     assert deviations(from_dict(Config, OLD, "here")) == OLD
 

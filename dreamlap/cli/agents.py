@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +11,7 @@ from dreamlap.cluster import on_cluster
 from dreamlap.config.parts import EXAM
 from dreamlap.config.run import Address
 from dreamlap.errors import Failed, Refused, explain
-from dreamlap.files import check_writable, existing, place, write_json
+from dreamlap.files import check_writable, existing, json_text, place, write_json
 from dreamlap.named import SUFFIX, Named, agent_folder, world_model_folder
 from dreamlap.progress import console, print_for_programs
 from dreamlap.protocol import FINAL, SELECTION, TEST_SEEDS, seed_range, track_called
@@ -122,7 +121,7 @@ def _write_result(file: Path | None, result: dict[str, Any], what: str) -> None:
     """
     try:
         if file == STDOUT:
-            print_for_programs(dumps(result, indent=2, allow_nan=False))
+            print_for_programs(json_text(result))
         elif file is not None:
             write_json(file, result)
     except OSError as error:

@@ -18,7 +18,7 @@ from dreamlap.errors import Refused
 from dreamlap.parallel import side_by_side
 from dreamlap.track import ActionForm, off_road
 from dreamlap.vision import VAE
-from dreamlap.weights import checksum, checksum_of, load_tensors, save_tensors
+from dreamlap.weights import checksum, checksum_of, load_tensors, save_tensors, written_checksum
 
 LOT = 256
 """Episodes whose latents share a file: so many are looked at again if V is interrupted."""
@@ -60,6 +60,13 @@ class Latents:
     def steps(self) -> int:
         """Real steps in all."""
         return int(self.length.sum())
+
+
+LIKE = {
+    "mu": torch.empty(0, 0), "log_sigma": torch.empty(0, 0), "action": torch.empty(0, 0), "reward": torch.empty(0),
+    "end": torch.empty(0), "off_road": torch.empty(0), "length": torch.empty(0, dtype=torch.int64),
+}  # fmt: skip
+"""The types of `Latents` in a file; all sizes are free."""
 
 
 def encode_episodes(
@@ -162,7 +169,7 @@ def keep_latents(
             save_latents(folder / name, found)
         names.append(name)
         prints.append(checksum_of({field.name: getattr(found, field.name) for field in fields(Latents)}))
-    return names, prints[0] if len(prints) == 1 else checksum([], *prints)
+    return names, _joint(prints)
 
 
 def save_latents(path: Path, latents: Latents) -> None:
@@ -183,8 +190,21 @@ def load_latents(paths: Iterable[Path], device: torch.device) -> Latents:
     parts = []
     for path in paths:
         try:
-            tensors = load_tensors(path, unknown=("reward",))
-            parts.append(Latents(**{field.name: tensors[field.name].to(device) for field in fields(Latents)}))
-        except (Refused, KeyError) as error:
+            tensors = load_tensors(path, LIKE, unknown=("reward",))
+            rows, width = int((tensors["length"] + 1).sum()), tensors["mu"].shape[1]
+            if {len(tensors[name]) for name in LIKE if name != "length"} != {rows} or tensors["log_sigma"].shape[1] != width:
+                found = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items())
+                raise Refused(f"it should have {rows} rows of {width} latents, and holds {found}")
+        except Refused as error:
             raise Refused(f"{path} cannot be read ({error}): delete it and run the same command again") from error
+        parts.append(Latents(**{name: tensor.to(device) for name, tensor in tensors.items()}))
     return join(parts)
+
+
+def written_as(paths: Iterable[Path]) -> str:
+    """The fingerprint of latents in these files, as `keep_latents` gives it: by their headers, so that no number is read."""
+    return _joint([written_checksum(path) for path in paths])
+
+
+def _joint(prints: list[str]) -> str:
+    return prints[0] if len(prints) == 1 else checksum([], *prints)

@@ -68,14 +68,17 @@ def train_cmaes(
 
     A stage goes on with the evolution of the `previous` one, covariance and all, if it is given the same seed.
     """
-    before = previous.load() if previous else None
-    saved = stage.load() or before or Search.fresh(controller, config, seen)
-    search, first = Search(saved, config, seed, rate), len(before["fitness"]) if before else 0
-    done = len(search.told) - first
-    steps = saved.get("steps", 0) if done else 0  # those of this stage
-    effort = Effort(*saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0)))
-    if critic and "critic" in saved:
-        critic.load_state_dict(saved["critic"])
+    before, own = previous.load() if previous else None, stage.load()
+    saved = own or before or Search.fresh(controller, config, seen)
+    with (previous or stage).restoring():
+        first = len(before["fitness"]) if before else 0
+    with (stage if own or not previous else previous).restoring():
+        search = Search(saved, config, seed, rate)
+        done = len(search.told) - first
+        steps = saved.get("steps", 0) if done else 0  # those of this stage
+        effort = Effort(*saved.get("effort", (min(config.first_rollouts or config.rollouts, config.rollouts), 0.0)))
+        if critic and "critic" in saved:
+            critic.load_state_dict(saved["critic"])
 
     def state() -> dict[str, Any]:
         learned = {"critic": critic.state_dict()} if critic else {}

@@ -2,23 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from dreamlap.errors import Refused
 from dreamlap.parallel import side_by_side
 from dreamlap.progress import meter
-from dreamlap.run import Stage
-
-
-class Stateful(Protocol):
-    """A module or an optimizer: what a checkpoint keeps."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+from dreamlap.run import Stage, Stateful
 
 
 def run_updates(
@@ -39,7 +29,11 @@ def run_updates(
     if there is one. `update` must draw its chance from its number alone: then an interrupted stage ends as an
     uninterrupted one, to the last bit.
     """
-    start, every = _restore(stage, previous, parts), max(1, updates // 20 // multiple) * multiple
+    start = stage.restore(parts)
+    if start is None and previous:
+        previous.restore(parts)
+    start = start or 0
+    every = max(1, updates // 20 // multiple) * multiple
     stage.forget_after(start)
     with meter(title, updates, start) as bar, stage.logger(start) as log:
         for i in range(start, updates):
@@ -52,21 +46,6 @@ def run_updates(
             bar.advance(note="  ".join(f"{name} {value:.4g}" for name, value in list(metrics.items())[:2]))
             if last:
                 break
-
-
-def _restore(stage: Stage, previous: Stage | None, parts: Mapping[str, Stateful]) -> int:
-    """Load the stage's checkpoint, or the last one of `previous`; returns how many updates this stage has done."""
-    own = stage.load()
-    state = own or (previous.load() if previous else None)
-    if state is not None:
-        for name, part in parts.items():
-            try:
-                part.load_state_dict(state[name])
-            except (RuntimeError, ValueError, KeyError) as error:
-                raise Refused(
-                    f"the checkpoint in {stage.folder} is of another shape than the settings ask for: {error}"
-                ) from error
-    return own["update"] if own else 0
 
 
 def _refuse_nan(metrics: Mapping[str, float], stage: Stage, i: int) -> None:

@@ -47,8 +47,8 @@ class RunReader:
         """What of an object in a JSON file can be shown. `renewed` gives it the names that it would have now."""
         key = f"{name} as shown"
         if key not in self._read:
-            value = self.json(name)
-            found = MISSING if value is None else fitted(renewed(value), shape, name, self.complain)
+            value = self._or_problem(lambda: renewed(self.json(name)))
+            found = MISSING if value is None else fitted(value, shape, name, self.complain)
             self._read[key] = {} if found is MISSING else found
         return self._read[key]
 
@@ -244,4 +244,4 @@ class RunReader:
 
 def _current_settings(told: Any) -> Any:
     """The settings of a run, or of an expert's, under the names that they have now."""
-    return with_current_names(ExpertConfig, with_current_names(Config, told))
+    return with_current_names(ExpertConfig, with_current_names(Config, told, "config.json"), "config.json")
