@@ -153,8 +153,8 @@ The trainings with seed 0 had one core each, beside another one. `world-models-p
 again, when the average of the search means became one of the candidates. Its controller's time below is that of the second
 choice; the search took 42:43.
 With seed 0 the mean of CMA-ES on the track moved towards the best candidates alone, with seed 1 also away from the worst
-([trial 260](results/systems.md#trial-260)). `carracing-nvae`'s second training shared its core with tests and other trainings,
-so its time says little.
+([trial 260](results/systems.md#trial-260)). `carracing-nvae`'s second training and that of `ha2018`, whose mean moves so as
+well, shared their cores with tests and other trainings, so their times say little.
 
 """
 NOTES = """

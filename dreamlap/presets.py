@@ -192,6 +192,7 @@ PRESETS: dict[str, Preset] = {
         systems.HA2018_IN_AN_HOUR,
         "Ha & Schmidhuber 2018",
         "the paper's system",
+        score="860",
         full=systems.HA2018,
     ),
     "carracing-nvae": Preset(
