@@ -40,8 +40,8 @@ Result = TypeVar("Result")
 
 HUGE = 2**31
 """Bounds above this are there for the computer's sake: nobody need be told of them."""
-MOST = 10**12
-"""No setting is larger: no computer counts so far in a year, and beyond some number none computes with it."""
+MOST = 2**62
+"""No setting is larger: tensors of whole numbers hold no more."""
 
 
 @dataclasses.dataclass(frozen=True)
