@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from dreamlap.errors import Failed, Refused
+from dreamlap.errors import Failed, Refused, installing
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -82,7 +82,7 @@ def _ray() -> Any:
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise Refused(f"--cluster needs Ray ({error}): pip install 'dreamlap[cluster]'") from error
+        raise Refused(f"--cluster needs Ray ({error}): {installing('cluster')}") from error
     return ray
 
 

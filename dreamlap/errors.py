@@ -23,6 +23,11 @@ def meant(name: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"did you mean {near[0]}?" if near else otherwise or f"there are {', '.join(names)}"
 
 
+def installing(extra: str) -> str:
+    """How the packages of an extra are installed: dreamlap is a clone, and the name on PyPI is not its own."""
+    return f"in the folder of dreamlap's clone, pip install -c constraints.txt -e '.[{extra}]'"
+
+
 REMEDIES = {
     errno.ENOSPC: "no space is left on the disk. Free some, then run the same command again; what was written before is kept",
     errno.EDQUOT: "your disk quota is used up. Free some, then run the same command again; what was written before is kept",

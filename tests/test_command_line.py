@@ -139,7 +139,7 @@ def test_an_expert_without_its_extra_is_refused_at_once(tmp_path: Path):
         "try:\n    main(['train', 'expert'])\nfinally:\n    print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "pip install 'dreamlap[expert]'" in " ".join(done.stderr.split())
+    assert "pip install -c constraints.txt -e '.[expert]'" in " ".join(done.stderr.split())
     assert done.stdout.split() == ["False"]
 
 

@@ -15,7 +15,7 @@ from dreamlap.cli.words import COLUMNS, Flag, Folder, Name, about, parsed, refus
 from dreamlap.cluster import on_cluster
 from dreamlap.config.run import Config
 from dreamlap.config.training import ExpertConfig
-from dreamlap.errors import Refused
+from dreamlap.errors import Refused, installing
 from dreamlap.named import Named, check_named, folder_with_episodes
 from dreamlap.presets import PRESETS, settings_of
 from dreamlap.progress import console, notes
@@ -141,7 +141,7 @@ def _train(stage: str, args: Sequence[str], verb: Callable[..., None]) -> None:
 def train_expert(args: Sequence[str]) -> None:
     """Train one network by PPO on the track, without V and M.
 
-    It needs Stable-Baselines3: pip install 'dreamlap[expert]'.
+    It needs Stable-Baselines3: pip install -c constraints.txt -e '.[expert]'.
 
     Examples:
         dreamlap train expert
@@ -152,7 +152,7 @@ def train_expert(args: Sequence[str]) -> None:
     try:
         from dreamlap.expert_run import run_expert
     except ModuleNotFoundError as error:
-        raise Refused(f"an expert is trained by Stable-Baselines3 ({error}): pip install 'dreamlap[expert]'") from error
+        raise Refused(f"an expert is trained by Stable-Baselines3 ({error}): {installing('expert')}") from error
     name = run_name("expert", ExpertConfig(), command) if command.name is None else check_name(command.name)
     folder = Path("runs") / name
     run_expert(folder, command.config)

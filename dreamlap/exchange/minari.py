@@ -20,7 +20,7 @@ from gymnasium.envs.registration import EnvSpec
 from PIL import Image
 
 from dreamlap.episodes import EpisodeFile, EpisodeStore
-from dreamlap.errors import Refused
+from dreamlap.errors import Refused, installing
 from dreamlap.exchange.folder import Folder
 from dreamlap.exchange.recording import MAX_BYTES, Found, Recording, readable, refusal
 from dreamlap.files import read_object
@@ -197,5 +197,5 @@ def _require() -> ModuleType:
     try:
         import minari
     except ImportError as error:
-        raise Refused("Minari datasets need the package minari: pip install 'dreamlap[exchange]'") from error
+        raise Refused(f"Minari datasets need the package minari: {installing('exchange')}") from error
     return minari
