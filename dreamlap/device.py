@@ -36,8 +36,10 @@ def known_device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
     except (RuntimeError, TypeError):
         raise Refused(f"there is no device {name!r:.60}: use cpu, cuda or mps") from None
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise Refused(f"--device {device}: torch sees no {'such' if torch.cuda.is_available() else 'CUDA'} GPU here; use cpu")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise Refused(f"--device {device}: torch sees no CUDA GPU here; use --device cpu")
+    if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+        raise Refused(f"--device {device}: torch sees no such GPU here, only {torch.cuda.device_count()}")
     return device
 
 

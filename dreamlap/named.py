@@ -114,7 +114,7 @@ def run_folder(path: Path | str) -> Path:
         FileNotFoundError: there is none.
     """
     folder = place(path)
-    if not any((folder / name).exists() for name in OF_A_RUN):
+    if not folder.is_dir() or (any(folder.iterdir()) and not any((folder / name).exists() for name in OF_A_RUN)):
         raise FileNotFoundError(f"no run in {path}: a run is a folder such as runs/demo, with a {' or '.join(OF_A_RUN)}")
     return folder
 

@@ -31,7 +31,7 @@ def read(like: Tensor, **given: tuple[Any, Shape]) -> list[Tensor]:
             raise Refused(_misfit(like, given))
         found.append(tensor.to(like))
         if tensor is not numbers and like.is_floating_point() and not found[-1].isfinite().all():  # tensors are our own
-            raise Refused(f"{name} holds what is no finite number of {_type(like)}")
+            raise Refused(f"{name} must be finite numbers of {_type(like)}")
     return found
 
 
