@@ -208,6 +208,7 @@ PRESETS: dict[str, Preset] = {
         systems.NVAE_DREAM_IN_AN_HOUR,
         "carracing_nvae",
         "drives in that one's dream",
+        score="-79*",
         full=systems.NVAE_DREAM,
     ),
     "world-model-toy": Preset(
