@@ -231,7 +231,7 @@ def test_a_cluster_that_others_would_reach_is_not_started(monkeypatch: pytest.Mo
 
 def test_without_ray_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(Refused, match=r"pip install 'dreamlap\[cluster\]'"), on_cluster("auto"):
+    with pytest.raises(Refused, match=r"pip install -c constraints\.txt -e '\.\[cluster\]'"), on_cluster("auto"):
         pytest.fail("it was entered")
 
 
