@@ -155,7 +155,7 @@ choice; the search took 42:43.
 With seed 0 the mean of CMA-ES on the track moved towards the best candidates alone, with seed 1 also away from the worst
 ([trial 260](results/systems.md#trial-260)). `carracing-nvae`'s second training and that of `ha2018`, whose mean moves so as
 well, shared their cores with tests and other trainings, so their times say little. `carracing-nvae-dream` drove in the dream of
-the second `carracing-nvae`, whose M had learned on from its C's drives ([trial 262](results/systems.md#trial-262)); it made 760
+the second `carracing-nvae`, whose M had learned on from its C's drives ([trial 262](results/systems.md#trial-262)); it made 742
 there, and exploited it ([264](results/systems.md#trial-264)). The preset makes another dream since
 ([265](results/systems.md#trial-265)).
 
