@@ -220,19 +220,6 @@ def test_episodes_of_an_older_version_are_read(tmp_path: Path, episode: Episode)
         ({"offsets": np.array([0, 9])}, r"offsets are of shape \(2,\) int64, not \(4,\)"),
         ({"actions": np.zeros((39, 3), np.float32)}, "actions are of shape"),
         ({"rewards": np.zeros(41, np.float32)}, "rewards are of shape"),
-    ],
-)
-def test_sizes_are_checked_before_memory_is_taken(tmp_path: Path, episode: Episode, changes: dict, message: str):
-    store = EpisodeStore(tmp_path)
-    store.write("one", episode)
-    rewritten(tmp_path / "one.episode", **changes)
-    with pytest.raises(Refused, match=rf"one\.episode is not a whole episode \(.*{message}"):
-        store.open("one")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
         ({"actions": np.full((40, 3), np.nan, np.float32)}, "the action of step 0 is no number"),
         ({"actions": np.full((40, 3), 77, np.float32)}, "outside the track's range.*: 77, 77, 77"),
         ({"actions": np.zeros((40, 3), np.int64)}, r"actions are of shape \(40, 3\) int64, not \(40, 3\) float32"),

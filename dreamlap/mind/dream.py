@@ -70,10 +70,11 @@ class Dream:
         `rows`, a mask (N,) bool, only those begin, from as many seeds. There are no `options`."""
         if options:
             raise Refused(f"a dream has no option {', '.join(map(repr, options))}: it begins with a moment that its seed draws")
-        known = None if rows is None else int(read_mask(rows, self.num_envs, self.device).sum())
-        begun = torch.tensor([seed_of_dream(seed) for seed in read_seeds(seeds, known)], dtype=torch.int64, device=self.device)
+        at = None if rows is None else read_mask(rows, self.num_envs, self.device)
+        numbers = read_seeds(seeds, None if at is None else int(at.sum()))
+        begun = torch.tensor([seed_of_dream(seed) for seed in numbers], dtype=torch.int64, device=self.device)
         clock = torch.zeros_like(begun)
-        if rows is None:
+        if at is None:
             self.num_envs = len(begun)
             self._seeds, self._clock = begun, clock  # steps since the reset: with the seed they name every draw of chance
             self._age = clock  # steps since the present dream began
@@ -81,10 +82,9 @@ class Dream:
             self._z, self._state = self._moments(self._chance)
             self._action = self._z.new_zeros(self.num_envs, self.action_size)
             return self._observation()
-        at = (read_mask(rows, self.num_envs, self.device),)
-        self._seeds, self._clock = self._seeds.index_put(at, begun), self._clock.index_put(at, clock)
+        self._seeds, self._clock = self._seeds.index_put((at,), begun), self._clock.index_put((at,), clock)
         self._chance = self._first_chance()
-        return self.begin(*at)
+        return self.begin(at)
 
     def _first_chance(self) -> Tensor:
         return uniforms(self._seeds, self._clock - 1, 1)[:, 0]
