@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from dreamlap.config.parts import AgentConfig
 from dreamlap.control import ActorCritic, Linear, bounded, build_controller
 from dreamlap.device import known_device
-from dreamlap.errors import Refused
+from dreamlap.errors import UPGRADE, Refused
 from dreamlap.expert import KIND, Expert, read_expert
 from dreamlap.files import Owned, place, read_object, write_json
 from dreamlap.memory import MDNRNN, build_memory
@@ -271,7 +271,7 @@ def _told(folder: Path) -> dict[str, Any]:
     """What agent.json in a folder says."""
     saved = read_object(folder / "agent.json")
     if (form := saved.get("format")) != FORMAT:
-        newer = ": a newer version of dreamlap wrote it (pip install --upgrade dreamlap)"
+        newer = f": a newer version of dreamlap wrote it ({UPGRADE})"
         raise Refused(
             f"{folder} holds an agent of format {form!r:.20}, and this dreamlap reads format {FORMAT}"
             + newer * (isinstance(form, int) and form > FORMAT)

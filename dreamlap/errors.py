@@ -23,8 +23,12 @@ def meant(name: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"did you mean {near[0]}?" if near else otherwise or f"there are {', '.join(names)}"
 
 
+UPGRADE = "`git pull` in the folder of dreamlap's clone"
+"""How a newer version is had. The name on PyPI is not dreamlap's own."""
+
+
 def installing(extra: str) -> str:
-    """How the packages of an extra are installed: dreamlap is a clone, and the name on PyPI is not its own."""
+    """How the packages of an extra are installed."""
     return f"in the folder of dreamlap's clone, pip install -c constraints.txt -e '.[{extra}]'"
 
 

@@ -31,7 +31,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, dataclass
 
 import tyro
 
-from dreamlap.errors import Refused, meant
+from dreamlap.errors import UPGRADE, Refused, meant
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -411,13 +411,13 @@ def from_dict(kind: type[T], values: Any, source: str) -> T:
         if name not in hints:
             raise Refused(
                 f"{source}: there is no setting {name!r}; {meant(str(name), hints)}. If a newer version of dreamlap wrote the "
-                "file, upgrade: pip install --upgrade dreamlap"
+                f"file, upgrade: {UPGRADE}"
             )
     made = {name: _value(hints[name], value, f"{source}, {name}") for name, value in values.items()}
     try:
         return kind(**made)
     except SettingError as error:
-        newer = ". If a newer version of dreamlap wrote the file, upgrade: pip install --upgrade dreamlap"
+        newer = f". If a newer version of dreamlap wrote the file, upgrade: {UPGRADE}"
         raise Refused(
             f"{source}: `{error.name}` is {error.value!r:.60}, and it {error.complaint}" + newer * isinstance(error.value, str)
         ) from None
