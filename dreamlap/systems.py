@@ -92,7 +92,7 @@ NVAE = Config(
     selection=SelectionConfig(candidates=1),
     workers=8,
 )
-NVAE_IN_AN_HOUR = within_an_hour(NVAE, RANDOM_WALK, vision=2500, memory=1000, budget=5_000_000, mean_rate=0.1)
+NVAE_IN_AN_HOUR = within_an_hour(NVAE, RANDOM_WALK, vision=2500, memory=1000, budget=7_000_000, mean_rate=0.1)
 NVAE_DREAM = in_dream_of(NVAE, "runs/carracing-nvae-full/agent")
 NVAE_DREAM_IN_AN_HOUR = in_dream_of(
     replace(NVAE_IN_AN_HOUR, cmaes=replace(NVAE_IN_AN_HOUR.cmaes, budget=2_500_000)), "runs/carracing-nvae/agent"
