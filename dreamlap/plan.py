@@ -209,7 +209,7 @@ def check(config: Config, data: Path | None, until: str = "controller") -> dict[
     """
     places = {}
     if config.track.dream:
-        places["track.dream"] = load(config.track.dream).fingerprint
+        places["track.dream"] = load_agent(config.track.dream).dream_fingerprint
         open_world(config.track).close()
     if config.start:
         places["start"] = begun_with(config).fingerprint

@@ -7,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
@@ -208,6 +209,30 @@ def test_minds_take_arrays_and_tensors_and_name_the_shapes(make: Callable[[Agent
                 look(mask)
     other.keep(rows.numpy())
     assert other.num_envs == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda mind: mind.step(torch.zeros(2, 2)),
+        lambda mind: mind.begin([True, False]),
+        lambda mind: mind.keep([True, False]),
+        lambda mind: mind.reset([1], rows=[True, False]),
+        lambda mind: mind.moments,
+        lambda mind: mind.render(),
+    ],
+    ids=["step", "begin", "keep", "reset some", "moments", "render"],
+)
+@pytest.mark.parametrize("make", [Awake, Dream])
+def test_a_mind_that_has_not_begun_asks_for_a_reset(
+    make: Callable[[Agent, int], Awake | Dream], asked: Callable[[Awake | Dream], Any], agent: Agent
+):
+    mind = make(agent, 2)
+    with pytest.raises(ResetNeeded, match=r"call reset\(\) first"):
+        asked(mind)
+    mind.reset([1, 2])
+    asked(mind)
+    mind.close()
 
 
 def test_a_dream_needs_real_moments(agent: Agent):

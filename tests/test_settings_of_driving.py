@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from dreamlap.agent import Agent, AgentConfig, build_agent
+from dreamlap.agent import Agent, AgentConfig, Starts, build_agent, load_agent
+from dreamlap.config.run import CollectConfig, Config
 from dreamlap.control import ControllerConfig
 from dreamlap.drivers import AgentDriver, DriverConfig
 from dreamlap.episodes import EpisodeStore
-from dreamlap.episodes.record import collect
+from dreamlap.episodes.record import collect, recipe
 from dreamlap.evaluation import evaluate
 from dreamlap.memory import MemoryConfig
 from dreamlap.mind import Awake, Dream
 from dreamlap.mind.world import open_world, open_worlds, step_all
+from dreamlap.plan import check
 from dreamlap.track import DISCRETE, FastCarRacing, TrackConfig, to_frame
 from dreamlap.vision import VisionConfig
 
@@ -186,6 +188,18 @@ def test_a_second_agent_is_asked_in_both_dreams(dreamer: str, tmp_path: Path, ag
     awake = Awake(second, 2, limit=5)
     awake.reset([1, 2])
     assert [bool(awake.step(torch.zeros(2, 2)).truncated.all()) for _ in range(5)] == [False] * 4 + [True]
+
+
+def test_a_dream_with_other_moments_is_another_dream(dreamer: str, tmp_path: Path):
+    track, other = TrackConfig(dream=dreamer), load_agent(dreamer)
+    assert other.starts is not None
+    other.starts = Starts(other.starts.z + 1, other.starts.state)
+    asked = {"steps": 20, "random_start": 0.0, "reverse": 0.0, "seed": 0}
+    asked_of = Config(track=track, collect=CollectConfig(random=1, correlated=0, autopilot=0))
+    driven, run = recipe(DriverConfig("random"), track, **asked), check(asked_of, None, "vision")
+    other.save(dreamer)
+    assert recipe(DriverConfig("random"), track, **asked) != driven
+    assert check(asked_of, None, "vision") != run
 
 
 def test_a_dream_that_does_not_fit_is_refused(dreamer: str, tmp_path: Path):

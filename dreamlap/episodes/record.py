@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from dreamlap.agent import bringing, load
+from dreamlap.agent import bringing, load, load_agent
 from dreamlap.drivers import Driver, DriverConfig, build_driver
 from dreamlap.episodes.episode import Episode
 from dreamlap.episodes.store import EpisodeFile, EpisodeStore, Packed, pack
@@ -149,7 +149,7 @@ def recipe(
         who: dict[str, Any] = {"kind": driver.kind} | (deviations(driver) if driver.kind == "autopilot" else {})
     else:
         who = {"kind": load(driver.kind).fingerprint, "noise": list(driver.noise)}
-    seen = deviations(track) | ({"dream": load(track.dream).fingerprint} if track.dream else {})
+    seen = deviations(track) | ({"dream": load_agent(track.dream).dream_fingerprint} if track.dream else {})
     made = {"driver": who, "track": seen, "steps": steps, "random_start": random_start, "reverse": reverse, "seed": seed}
     return json.loads(json.dumps(made))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from dreamlap.agent import Agent, Starts
 from dreamlap.config.parts import LIMIT, MOST_AWAKE
 from dreamlap.errors import Refused
-from dreamlap.mind.interface import Step
+from dreamlap.mind.interface import Step, set_by_reset
 from dreamlap.mind.world import open_worlds, step_all, ways_to_begin
 from dreamlap.seeds import numpy_generator, read_seeds, training_track
 from dreamlap.settings import SHARE, bounded, least
@@ -20,7 +20,17 @@ from dreamlap.track import off_road, read_options
 
 
 class Awake:
-    """N tracks side by side in this process. Seed s begins with track s; the tracks after it are training tracks."""
+    """N tracks side by side in this process. Seed s begins with track s; the tracks after it are training tracks.
+
+    Raises:
+        ResetNeeded: of every method but `reset` and `close`, before the first reset.
+    """
+
+    _seeds: list[int] = set_by_reset()
+    _episodes: np.ndarray = set_by_reset()
+    _frames: np.ndarray = set_by_reset()
+    _z: Tensor = set_by_reset()
+    _action: Tensor = set_by_reset()
 
     @bounded
     def __init__(
@@ -44,11 +54,9 @@ class Awake:
         self.observation_size = agent.memory.latent + agent.memory.hidden
         self.action_size = agent.memory.action
         self.device = agent.state.device
-        seen = agent.config.track
-        self._opened = open_worlds(seen, num_envs)
+        self._opened = open_worlds(agent.config.track, num_envs)
         self.tracks = list(self._opened)
         self.random_start, self.reverse, self.restart, self.autocast = random_start, reverse, restart, autocast
-        self._frames = np.zeros((num_envs, seen.size, seen.size, 3), np.uint8)
 
     def reset(self, seeds: Sequence[int], options: Mapping[str, Any] | None = None, rows: Numbers | None = None) -> Tensor:
         """Begin N episodes on the tracks `seeds`, or with `rows`, a mask (N,) bool, those of some, on as many. `options`: those
@@ -59,6 +67,8 @@ class Awake:
         if rows is None:
             self._seeds = [0] * self.num_envs
             self._episodes, self._age = np.zeros(self.num_envs, np.int64), np.zeros(self.num_envs, np.int64)
+            size = self.agent.config.track.size
+            self._frames = np.zeros((self.num_envs, size, size, 3), np.uint8)
             self._state = self.agent.memory.initial(self.num_envs)
             self._action = self._state.new_zeros(self.num_envs, self.action_size)
             rows = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)

@@ -15,7 +15,7 @@ from dreamlap.agent import Agent, Starts
 from dreamlap.config.training import DreamConfig
 from dreamlap.errors import Refused
 from dreamlap.memory.mixture import sample
-from dreamlap.mind.interface import Step
+from dreamlap.mind.interface import Step, set_by_reset
 from dreamlap.recorded import may_be
 from dreamlap.seeds import normals, read_seeds, seed_of_dream, uniforms
 from dreamlap.settings import SHARE, SIZE, bounded
@@ -23,7 +23,15 @@ from dreamlap.tensors import Numbers, read, read_mask
 
 
 class Dream:
-    """N dreams side by side."""
+    """N dreams side by side.
+
+    Raises:
+        ResetNeeded: of every method but `reset` and `close`, before the first reset.
+    """
+
+    _seeds: Tensor = set_by_reset()
+    _chance: Tensor = set_by_reset()
+    _z: Tensor = set_by_reset()
 
     @bounded
     def __init__(

@@ -1,10 +1,11 @@
 """What awake and dreaming have in common."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from gymnasium.error import ResetNeeded
 from torch import Tensor
 
 from dreamlap.agent import Agent
@@ -20,6 +21,18 @@ class Step(NamedTuple):
     truncated: Tensor  # (N,) bool: the clock ended it
     off_road: Tensor  # (N,), how far the car has left the road, 0 to 1: see `dreamlap.track.marks.off_road`
     final_observation: Tensor  # (N, Z + H), before the auto-reset: differs from `observation` where an episode ended
+
+
+class _Unbegun:
+    def __get__(self, mind: object, kind: type | None = None) -> Any:
+        if mind is None:
+            return self
+        raise ResetNeeded("call reset() first: no episode has begun")
+
+
+def set_by_reset() -> Any:
+    """The value of an attribute until `reset` sets it: whoever reads it before is told to call `reset`."""
+    return _Unbegun()
 
 
 class Mind(Protocol):
