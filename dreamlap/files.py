@@ -21,7 +21,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from dreamlap.errors import Refused
+from dreamlap.errors import Failed, Refused
 
 MOST_JSON = 64 * 2**20
 """Bytes of a JSON file: a score of 100,000 tracks has 3 MB."""
@@ -49,9 +49,11 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     Raises:
         OSError: it cannot be written; `filename` is `path`.
+        Failed: it belongs into a folder that this process owned, and which was deleted meanwhile.
     """
     path = place(path)
     target = Path(os.path.realpath(path))
+    _check_owned(target)
     special = target.exists() and not target.is_file()
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -63,6 +65,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         with _told_as(path, partial):
             yield partial
         with _told_as(path):
+            _check_owned(target)
             if special:
                 with partial.open("rb") as source, target.open("wb") as sink:
                     shutil.copyfileobj(source, sink)
@@ -229,10 +232,30 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "something else")
 
 
+_MINE: dict[Path, int] = {}
+"""The lock of every folder that this process owns -> the lock file's number. A folder that was deleted, and made again by
+another process, has another lock or none: what is written into it then would be mixed with the other's."""
+
+
+def _check_owned(target: Path) -> None:
+    for lock, number in list(_MINE.items()):
+        if target.is_relative_to(lock.parent) and _number(lock) != number:
+            raise Failed(
+                f"{lock.parent} was deleted or replaced while this process wrote into it, so it stops. What is there now is "
+                "kept; run the same command again to go on with it"
+            )
+
+
+def _number(lock: Path) -> int | None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return lock.stat().st_ino
+    return None
+
+
 class Owned:
     """A folder while this process is the only one that writes into it. The system frees it when the process ends.
 
-    Within a process a folder may be owned several times.
+    Within a process a folder may be owned several times. When it is deleted, the process writes nothing more of that name.
     """
 
     def __init__(self, folder: Path | str):
@@ -253,6 +276,7 @@ class Owned:
             ) from None
         owner = {"process": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         path.write_text(json.dumps(owner), "utf-8")
+        _MINE[path] = path.stat().st_ino
         self.release = weakref.finalize(self, _release, lock, path)
         """Let others have it; called when nobody holds this object any more, too."""
 
@@ -264,7 +288,8 @@ class Owned:
 
 
 def _release(lock: BaseFileLock, path: Path) -> None:
-    if lock.lock_counter == 1:  # not owned by anything else in this process
+    last = lock.lock_counter == 1  # it is not owned by anything else in this process
+    if last and _number(path) == _MINE.pop(path, None):  # and the file is not another process's
         with suppress(OSError):  # Windows cannot remove a file that is open
             path.unlink()  # whoever opened it meanwhile sees that it is gone, and tries again
     lock.release()

@@ -22,8 +22,8 @@ from dreamlap.config.run import CollectConfig, Config, ControllerConfig, Restart
 from dreamlap.drivers import DriverConfig
 from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.record import collect
-from dreamlap.errors import Refused
-from dreamlap.files import Owned, read_json, write_json
+from dreamlap.errors import Failed, Refused
+from dreamlap.files import Owned, read_json, replacing, write_json
 from dreamlap.learn.cmaes import CMAESConfig
 from dreamlap.learn.memory import MemoryTraining
 from dreamlap.learn.ppo import PPOConfig
@@ -581,3 +581,25 @@ def test_a_folder_has_one_owner_and_a_dead_owners_claim_is_taken_over(run: Path)
     assert json.loads((run / ".lock").read_text())["process"] == os.getpid()
     owner.release()
     assert not (run / ".lock").exists()
+
+
+def test_a_process_whose_folder_was_deleted_writes_nothing_into_the_next_ones(tmp_path: Path):
+    folder = tmp_path / "run"
+    with Owned(folder):
+        write_json(folder / "kept.json", 1)
+        late = replacing(folder / "late.json")
+        late.__enter__().write_text("2")
+        shutil.rmtree(folder)
+        with pytest.raises(Failed, match="run the same command again"):
+            late.__exit__(None, None, None)
+        with pytest.raises(Failed, match="deleted or replaced"):
+            write_json(folder / "deeper" / "new.json", 3)
+        assert not folder.exists()
+        with subprocess.Popen([sys.executable, "-c", WAITING, str(folder)], stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout
+            assert other.stdout.readline() == "owned\n"
+            with pytest.raises(Failed, match="deleted or replaced"):
+                write_json(folder / "mine.json", 4)
+            assert [file.name for file in folder.iterdir()] == [".lock"]
+            other.kill()
+    assert (folder / ".lock").exists()  # the other's
