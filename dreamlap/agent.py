@@ -208,6 +208,8 @@ class Agent:
                 save_tensors(folder / f"{name}.safetensors", part.state_dict())
             if self.starts is not None:
                 save_tensors(folder / "starts.safetensors", self.starts._asdict())
+            else:
+                (folder / "starts.safetensors").unlink(missing_ok=True)  # another agent's, whose place this one takes
             write_json(folder / "agent.json", {"format": FORMAT, "config": asdict(self.config), "about": self.about})
 
     def _parts(self) -> Mapping[str, nn.Module]:

@@ -55,6 +55,17 @@ def check_named(kind: Any, value: Any) -> None:
             check_named(hint, getattr(value, name))
 
 
+def files_of(path: Path | str) -> list[Path]:
+    """The files that are read of the agent that `path` means, and those of the run that it belongs to: none may be replaced.
+
+    Raises:
+        FileNotFoundError, Refused: as `agent_folder`.
+    """
+    folder = agent_folder(path)
+    run = folder.parent if (folder.parent / "config.json").exists() else folder
+    return [*folder.glob("*.safetensors"), folder / "agent.json", *run.glob("*.json*")]
+
+
 def agent_folder(path: Path | str) -> Path:
     """The folder of the agent that `path` means: itself, a run's, or that of an agent included in the package.
 

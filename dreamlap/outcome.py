@@ -115,11 +115,12 @@ def _choose(run: Run, stage: Stage) -> float:
         asked = [Asked(folders[number], seeds, files[number], "fast") for number, seeds in tracks.items()]
         return {n: score["returns"] for n, score in zip(tracks, scores_kept(asked, run.config.workers), strict=True)}
 
-    driven = race(numbers, range(CHOOSING, CHOOSING + config.tracks), drive) if len(numbers) > 1 else {last: []}
+    asks = len(numbers) > 1 or run.config.rounds.more > 0  # which of them, or whether rounds are added
+    driven = race(numbers, range(CHOOSING, CHOOSING + config.tracks), drive) if asks else {last: []}
     best = min(driven, key=lambda number: rank(driven[number]))
     agent = load_agent(folders[best])
     agent.about |= cost_of(run, stage.seconds)
-    agent.about["chosen_on"] = [CHOOSING, CHOOSING + config.tracks * (len(numbers) > 1)]
+    agent.about["chosen_on"] = [CHOOSING, CHOOSING + config.tracks * asks]
     agent.save(run.folder / "agent")
     stage.finish(best=best, returns_of={str(n): found for n, found in driven.items() if found})
     return lost_share(driven[best])

@@ -16,7 +16,7 @@ from dreamlap.config.run import Config
 from dreamlap.control import ActorCritic, build_controller
 from dreamlap.device import choose_autocast, choose_device
 from dreamlap.episodes import EpisodeStore
-from dreamlap.episodes.record import check_driver
+from dreamlap.episodes.record import check_driver, driven_otherwise
 from dreamlap.errors import Refused
 from dreamlap.estimate import Timetable
 from dreamlap.files import Owned, check_folder, place
@@ -93,12 +93,15 @@ class Run:
 
     def _forget(self, setting: str) -> None:
         """Let the stages that build on a setting begin again."""
-        for stage in self._bound(setting):
-            notes.print(f"{stage.folder} is made again: --{setting} changed")
+        stages = self._bound(setting)
+        if stages:
+            after = " and what was made after it are" if len(stages) > 1 else " is"
+            notes.print(f"{stages[0].folder}{after} made again: --{setting} changed")
+        for stage in reversed(stages):  # if this is broken off, what is left is whole up to some stage
             stage.reset()
 
     def _bound(self, setting: str) -> list[Stage]:
-        """The stages that have begun and build on a setting by themselves (and not only on a stage that does), by round."""
+        """The stages that have begun and build on a setting, in their order."""
         if setting.split(".")[0] == OTHER[self.config.controller.kind]:
             return []
         numbers = sorted(int(path.name[6:]) for path in self.folder.glob("round-*") if path.name[6:].isdigit())
@@ -189,16 +192,18 @@ BINDS = {
     "rounds.controller_updates": ("controller", 1), "rounds.penalty_growth": ("controller", 1),
     "rounds.restart": ("controller", 1), "rounds.restart_updates": ("controller", 1),
 }  # fmt: skip
-"""The stage, and the first round, that builds on a setting. All other settings may change whenever one likes: how many rounds
-there are, how the agent is chosen and shown, on what device, in what precision and with how many processes."""
+"""The first stage, and the first round, that builds on a setting. All stages after it do as well, by what it makes or because
+they read the setting too, also where it has nothing to do itself. All other settings may change whenever one likes: how many
+rounds there are, how the agent is chosen and shown, on what device, in what precision and with how many processes."""
 
 
 def binds(setting: str, number: int, name: str, from_scratch: bool) -> bool:
     """Whether stage `name` of round `number` builds on a setting. `from_scratch`: it is a C of those after the rounds."""
     if setting.startswith("restarts.") or setting == "rounds.rounds":
         return from_scratch and name == "controller" and setting != "restarts.controllers"
-    stage, since = BINDS.get(setting) or BINDS.get(setting.split(".")[0], ("", 0))
-    return name == stage and number >= since
+    first, since = BINDS.get(setting) or BINDS.get(setting.split(".")[0], ("", 0))
+    order = list(READS)
+    return bool(first) and (number, order.index(name)) >= (since, order.index(first))
 
 
 def check(config: Config, data: Path | None, until: str = "controller") -> dict[str, str]:
@@ -212,7 +217,8 @@ def check(config: Config, data: Path | None, until: str = "controller") -> dict[
         places["track.dream"] = load_agent(config.track.dream).dream_fingerprint
         open_world(config.track).close()
     if config.start:
-        places["start"] = begun_with(config).fingerprint
+        begun = begun_with(config)
+        places["start"] = begun.dream_fingerprint if distills(begun, config) else begun.fingerprint
     if config.collect.expert_folder:
         places["collect.expert_folder"] = load(config.collect.expert_folder).fingerprint
     if data:
@@ -245,6 +251,11 @@ def check_data(data: Path, config: Config, until: str) -> None:
                 f"the frames of {episode.path} are {wide}x{high}, and V is to see {side}x{side}: "
                 f"say --track.size {wide}, or bring them in again with `dreamlap data import --resize {side}`"
             )
+        if other := driven_otherwise(episode.about, config.track):
+            raise Refused(
+                f"{episode.path} was driven with {other[0]}, and this run would drive with {other[1]}: add the first, or give "
+                "other episodes"
+            )
     if until == "controller" and config.controller.mind == "dream" and not any(e.knows("rewards") for e in episodes):
         raise Refused(
             f"the episodes in {data} hold no rewards, so M would never learn what earns one, and C has nothing to go by in "
@@ -269,6 +280,11 @@ def begun_with(config: Config) -> Agent:
     settled = replace(ours, smoothing=its.smoothing) if distills(begun, config) else replace(its, mind=ours.mind)
     if differing := differences(asdict(replace(begun.config, controller=settled)), asdict(config.agent)):
         raise Refused(f"--start {config.start} is made otherwise than the settings ask for: {'; '.join(differing)}")
+    if distills(begun, config) and begun.starts is None:
+        raise Refused(
+            f"--start {config.start}: a linear C first learns to do as this agent's C does in its dream, and it has no real "
+            "moments to dream from (its folder lacks starts.safetensors). Give another agent"
+        )
     return begun
 
 

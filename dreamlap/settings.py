@@ -143,6 +143,8 @@ def settings(cls: type[T]) -> type[T]:
             return
         for name, value, complaint in _complaints(hints, {name: getattr(self, name) for name in hints}):
             raise SettingError(cls.__name__, name, value, complaint)
+        for name in hints:
+            object.__setattr__(self, name, _plain(getattr(self, name)))
         together(self)
 
     cls.__post_init__ = check  # pyright: ignore[reportAttributeAccessIssue]  # dataclasses call it by this name
@@ -332,6 +334,15 @@ def _type_complaint(hint: Any, value: Any) -> str:
     if isinstance(hint, type) and hint is not Any:
         return "" if isinstance(value, hint) else f"must be {'an' if hint.__name__[0] in 'AEIOU' else 'a'} {hint.__name__}"
     return ""
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy as Python's own: JSON knows no others."""
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    if isinstance(value, bool | int | float) or not isinstance(value, numbers.Real):
+        return value
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
 
 
 def scaled(settings: T, factor: float) -> T:

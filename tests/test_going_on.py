@@ -603,3 +603,43 @@ def test_a_process_whose_folder_was_deleted_writes_nothing_into_the_next_ones(tm
             assert [file.name for file in folder.iterdir()] == [".lock"]
             other.kill()
     assert (folder / ".lock").exists()  # the other's
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({}, {"seed": 5}),
+        ({}, {"memory": replace(QUICK.memory, burn_in=3)}),
+        (
+            {"rounds": RoundsConfig(rounds=1, episodes=2, steps=30, memory_updates=0, controller_updates=1)},
+            {"rounds": RoundsConfig(rounds=1, episodes=2, steps=30, memory_updates=0, controller_updates=1, decay=1.0)},
+        ),
+    ],
+    ids=["seed", "burn-in", "a setting of a stage that had nothing to do"],
+)
+def test_what_is_trained_again_is_what_a_new_run_makes(first: dict, then: dict, run: Path, tmp_path: Path):
+    data = run / "episodes"
+    config, changed = replace(QUICK, **first), replace(QUICK, **(first | then))
+    learn(Run(tmp_path / "changed", config, data))
+    with pytest.raises(Refused, match="builds on it"):
+        Run(tmp_path / "changed", changed, data)
+    again, new = learn(Run(tmp_path / "changed", changed, data, retrain=True)), learn(Run(tmp_path / "new", changed, data))
+    assert again.fingerprint == new.fingerprint
+
+
+def test_an_agent_leaves_nothing_of_the_one_whose_place_it_takes(run: Path, tmp_path: Path):
+    agent = load_agent(run / "round-0/controller/agent")
+    agent.save(tmp_path)
+    agent.starts = None
+    agent.save(tmp_path)
+    assert load_agent(tmp_path).starts is None
+
+
+def test_episodes_of_another_kind_of_track_are_refused(run: Path, tmp_path: Path):
+    store = EpisodeStore(tmp_path / "four")
+    collect(store, "a", 1, DriverConfig("random"), replace(QUICK.track, repeat=4), seed=0, steps=40, workers=1)
+    with pytest.raises(Refused, match=r"--track\.repeat 4 .* --track\.repeat 1"):
+        Run(tmp_path / "run", QUICK, store.folder)
+    driver = DriverConfig(str(run / "round-0/controller/agent"))
+    with pytest.raises(Refused, match=r"actions last 1 step, not 4: use --track\.repeat 1"):
+        collect(store, "b", 1, driver, replace(QUICK.track, repeat=4), seed=0, steps=40, workers=1)

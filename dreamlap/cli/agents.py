@@ -12,9 +12,9 @@ from dreamlap.config.parts import EXAM
 from dreamlap.config.run import Address
 from dreamlap.errors import Failed, Refused, explain
 from dreamlap.files import check_writable, existing, json_text, place, write_json
-from dreamlap.named import SUFFIX, Named, agent_folder, world_model_folder
+from dreamlap.named import SUFFIX, Named, files_of, world_model_folder
 from dreamlap.progress import console, print_for_programs
-from dreamlap.protocol import FINAL, SELECTION, TEST_SEEDS, seed_range, track_called
+from dreamlap.protocol import FINAL, SELECTION, TEST_SEEDS, TRACKS, seed_range, track_called
 from dreamlap.settings import SEED, WORKERS, least, shown
 from dreamlap.show.formats import PICTURES, VIDEOS
 
@@ -76,8 +76,9 @@ def evaluate(
 def _score(asked: Sequence[tuple[Path, Sequence[int], Path | None, str]], workers: int) -> list[dict[str, Any]]:
     """Drive, tell and write scores: each of an agent, tracks, a file and the kind of track."""
     with ExitStack() as stack:
-        for agent, tracks, file, _ in asked:
-            stack.enter_context(_told_beside(file, f"on {len(tracks)} tracks", agent_folder(agent) / "agent.json"))
+        for agent, tracks, file, track in asked:
+            dreamer = [] if track in (*TRACKS, "dream") else files_of(track)
+            stack.enter_context(_told_beside(file, f"on {len(tracks)} tracks", *files_of(agent), *dreamer))
         from dreamlap.evaluation import Asked, Stopped, evaluate_each
         from dreamlap.scores import headline
 
@@ -163,7 +164,8 @@ def compare(
 
     scores = _scores_of(first, second)
     tracks, track = _tracks_for(scores, seeds, final)
-    with _told_beside(json, what := f"on {len(tracks)} tracks", first, second):
+    read = [file for path in (first, second) for file in ([path] if place(path).is_file() else files_of(path))]
+    with _told_beside(json, what := f"on {len(tracks)} tracks", *read):
         missing = [Asked(path, tracks, None, track) for path, score in zip((first, second), scores, strict=True) if not score]
         try:
             with on_cluster(cluster):

@@ -204,6 +204,11 @@ class Config:
         awake, linear = self.controller.mind == "awake", self.controller.kind == "linear"
         if self.restarts.controllers and linear:
             raise Refused("only an actor-critic can be restarted: --restarts.controllers 0, or --controller.kind actor-critic")
+        if self.restarts.controllers and self.rounds.more:
+            raise Refused(
+                "rounds can be added (--rounds.more), or C restarted after the rounds (--restarts.controllers), not both: "
+                "leave one at 0"
+            )
         name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.num_envs", self.ppo.num_envs)
         if awake and environments > MOST_AWAKE:
             raise Refused(

@@ -8,6 +8,7 @@ from gymnasium.envs.box2d.car_racing import CarRacing
 
 from dreamlap.agent import Agent
 from dreamlap.errors import Refused
+from dreamlap.progress import counted
 from dreamlap.track import TrackConfig
 
 MEMORY = 0.8
@@ -63,7 +64,13 @@ class AgentDriver:
 
     def reset(self, i: int, track: CarRacing, rng: np.random.Generator) -> None:
         """See `Driver.reset`."""
-        check_sight(self.agent.config.track, track)
+        knows = self.agent.config.track
+        check_sight(knows, track)
+        if (repeat := getattr(track, "repeat", knows.repeat)) != knows.repeat:
+            raise Refused(
+                f"this agent's actions last {counted(knows.repeat, 'step')}, not {repeat}: use --track.repeat {knows.repeat}, "
+                "or another driver"
+            )
         self.state[i] = 0
         self.action[i] = 0
         self.wander.reset(i, rng)

@@ -1,8 +1,8 @@
 """Collecting: drivers on many tracks, in many processes, into one store."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -149,9 +149,25 @@ def recipe(
         who: dict[str, Any] = {"kind": driver.kind} | (deviations(driver) if driver.kind == "autopilot" else {})
     else:
         who = {"kind": load(driver.kind).fingerprint, "noise": list(driver.noise)}
-    seen = deviations(track) | ({"dream": load_agent(track.dream).dream_fingerprint} if track.dream else {})
-    made = {"driver": who, "track": seen, "steps": steps, "random_start": random_start, "reverse": reverse, "seed": seed}
+    made = {"driver": who, "track": seen(track), "steps": steps, "random_start": random_start, "reverse": reverse, "seed": seed}
     return json.loads(json.dumps(made))
+
+
+def driven_otherwise(about: Mapping[str, Any], track: TrackConfig) -> tuple[str, str] | None:
+    """How an episode was driven and how `track` is, as flags, where they differ in what a step lasts or whether the frames have
+    the instrument bar. An episode that does not say how it was made may be of any."""
+    if not isinstance(made := about.get("made"), dict) or not isinstance(there := made.get("track", {}), dict):
+        return None
+    its = replace(TrackConfig(), **{name: there[name] for name in ("repeat", "bar") if name in there})
+    if (its.repeat, its.bar) == (track.repeat, track.bar):
+        return None
+    each = [f"--track.repeat {one.repeat} --track.{'' if one.bar else 'no-'}bar" for one in (its, track)]
+    return each[0], each[1]
+
+
+def seen(track: TrackConfig) -> dict[str, Any]:
+    """What an episode records of the track: settings that differ from their defaults, and whose dream it is."""
+    return deviations(track) | ({"dream": load_agent(track.dream).dream_fingerprint} if track.dream else {})
 
 
 def _made_so(there: EpisodeFile, made: dict[str, Any], track_seed: int, kind: str, track: TrackConfig) -> bool:

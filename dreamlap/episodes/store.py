@@ -98,7 +98,7 @@ class EpisodeFile:
             self.shape: tuple[int, ...] = tuple(small["shape"].tolist())
             self.about: dict[str, Any] = json.loads(self._told["about"])
             self._check(small)
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise Refused(f"{path} is not a whole episode ({error}): delete it, or copy it again") from error
 
     @property

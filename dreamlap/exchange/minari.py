@@ -188,8 +188,9 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
 
 def _environment(episode: EpisodeFile) -> EnvSpec | None:
     """The stock track, for Minari to recover; None if it was driven on one that is seen in another way than by its size."""
-    seen = episode.about.get("made", {}).get("track", {})
-    return None if seen.keys() - {"size", "actions"} else gym.spec("CarRacing-v3")
+    if not isinstance(made := episode.about.get("made"), dict):
+        return None  # it may be of any
+    return None if made.get("track", {}).keys() - {"size", "actions"} else gym.spec("CarRacing-v3")
 
 
 def _require() -> ModuleType:

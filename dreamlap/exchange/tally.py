@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from dreamlap.episodes import Episode
 from dreamlap.exchange.recording import Align, Recording, notes
 from dreamlap.progress import counted
@@ -32,7 +34,7 @@ class Tally:
         self.copies += copied
         self.steps += len(episode)
         self.terminated += episode.terminated
-        self.rewarded += recording.rewards is not None
+        self.rewarded += not bool(np.isnan(episode.rewards).any())
         self.decided.update(notes(recording, align))
 
     def lines(self) -> list[str]:

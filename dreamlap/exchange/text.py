@@ -20,8 +20,8 @@ ARRAY = re.compile(r"\b(?:\w+\.)?(?:array|asarray|Array|tensor|Tensor|float\d+|d
 PRINTED = re.compile(
     r"\b(?:dtype|device|shape|requires_grad|grad_fn|weak_type)=(?:\([^)]*\)|'[^']*'|\"[^\"]*\"|<[^>]*>|[\w.]+)"
 )
-LABEL = re.compile(r"^\s*(?:[^:]*[^\W\d][^:]*|\s*\d+\s*):(?=[\s\[(])")
-"""'step 3: ' or '3: ', but not the hour of '12:00'."""
+LABEL = re.compile(r"^\s*(?:[\[(]?[^\W\d][^:]*|\d+\s*):(?=[\s\[(])")
+"""'step 3: ', '[info] step: ' or '3: ', but not the hour of '12:00', nor numbers before a word: they may be what is meant."""
 
 
 def numbers(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, list[int]]:

@@ -17,6 +17,7 @@ from dreamlap.play.observer import Observer, View, starts_on_road
 from dreamlap.play.scene import Scene
 from dreamlap.play.tally import LAP
 from dreamlap.seeds import numpy_generator
+from dreamlap.settings import deviations
 from dreamlap.track import FastCarRacing, TrackConfig, action_form
 
 AUTOPILOT = "autopilot"
@@ -51,7 +52,11 @@ class Place:
         """Begin the episode of that seed; a dream goes on from the moment `here`, or from one of the agent's."""
         self.world = DreamTrack(self.agent, here or self.starts) if self.dreaming and self.agent else self.track
         self.seed, self.here, self.drove = seed, here, [self.who]
-        self.tape: Tape = begin(self.driver, 0, self.world, seed, {"driver": self.who}, self.random_start)
+        made = {"driver": {"kind": self.who, "played": True}, "track": deviations(self.config)}
+        if self.dreaming and self.agent:
+            made["track"]["dream"] = self.agent.dream_fingerprint
+        about = {"driver": self.who, "made": made}
+        self.tape: Tape = begin(self.driver, 0, self.world, seed, about, self.random_start)
         self.scene = None if self.dreaming else Scene(self.track)
         if self.observer:
             self.observer.begin(self.tape.frames[-1])

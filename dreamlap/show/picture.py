@@ -18,6 +18,10 @@ BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, Ar
 """What Pillow's many decoders raise on broken files."""
 
 
+READ = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""Formats of pictures that are read. Pillow knows more; some, such as PostScript, start other programs."""
+
+
 def read_picture(path: Path) -> np.ndarray:
     """The picture in a file as a person sees it, (H, W, 3) uint8: turned upright as its EXIF says.
 
@@ -28,7 +32,7 @@ def read_picture(path: Path) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Pillow warns of is refused below
         try:
-            with Image.open(existing(path)) as picture:
+            with Image.open(existing(path), formats=READ) as picture:
                 if picture.width * picture.height > MOST_PIXELS:
                     raise Image.DecompressionBombError
                 if picture.mode.startswith(("I", "F")):  # Pillow would clip them at 255

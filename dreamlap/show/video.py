@@ -14,6 +14,7 @@ from PIL import Image
 
 from dreamlap.agent import PARTS, Agent
 from dreamlap.episodes import Episode, EpisodeFile, EpisodeStore
+from dreamlap.episodes.record import driven_otherwise
 from dreamlap.errors import Refused
 from dreamlap.expert import Expert
 from dreamlap.files import check_writable, existing, replacing
@@ -148,13 +149,12 @@ def beside_video(
         OSError: `path` cannot be written, or `first` is not there.
     """
     check_writable(path, VIDEOS)
-    side = agent.config.track.size
     if first and first.suffix.lower() != SUFFIX:
         if at is not None:
             raise Refused(f"--at {at} names a step of an episode, and {first} is taken for a picture: leave --at out")
         board = Board(("the original", "M's dream"), STOCK * scale)
         return write_video(path, DreamFilm(agent, seed, steps, board, first_frame(first, agent.config.track)))
-    file = _episode_for(first, side) if first else None
+    file = _episode_for(first, agent.config.track) if first else None
     if at is None:
         at = _first_shown(agent) if file is None or len(file) > _first_shown(agent) else agent.config.memory.burn_in
     drive = file or drive_on(agent, seed, at + steps)
@@ -168,12 +168,14 @@ def _first_shown(agent: Agent) -> int:
     return max(agent.config.memory.burn_in, zoomed(agent.config.track))
 
 
-def _episode_for(path: Path, side: int) -> Episode:
-    """The episode in a file, whose frames must have that side."""
-    file = EpisodeFile(existing(path))
+def _episode_for(path: Path, seen: TrackConfig) -> Episode:
+    """The episode in a file, which must be of a track as the agent sees it."""
+    file, side = EpisodeFile(existing(path)), seen.size
     if file.shape[1:3] != (side, side):
         height, width = file.shape[1:3]
         raise Refused(f"the frames of {path} have {width}x{height} pixels, and this agent's V sees {side}x{side}")
+    if other := driven_otherwise(file.about, seen):
+        raise Refused(f"{path} was driven with {other[0]}, and this agent drives with {other[1]}: give another episode")
     return file.episode()
 
 
@@ -229,6 +231,8 @@ def preview_video(
 def still(path: Path, at: float = 0.4) -> np.ndarray:
     """The picture (H, W, 3) uint8 of a video at a share `at` of its length: its cover."""
     with av.open(str(path)) as container:
+        if not container.streams.video:
+            raise Refused(f"{path} has no picture: delete it and make it again")
         wanted = int(container.streams.video[0].frames * at)
         picture = next(islice(container.decode(video=0), wanted, None), None)
     if picture is None:

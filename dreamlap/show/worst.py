@@ -35,6 +35,7 @@ def film_worst(agent: Agent | Expert, score: Mapping[str, Any], folder: Path, st
     made_of = f"{agent.fingerprint} {seed} {steps}"
     if label_of(video) == made_of and place.exists():
         return
+    place.unlink(missing_ok=True)  # it must never stand beside the video of another drive
     film = DriveFilm(agent, seed, steps, Board(titles_of(agent), STOCK * SCALE))
     write_video(video, film, label=made_of)
     write_json(place, {"seed": seed, "return": score["returns"][worst], "road": film.road, "path": film.path})
