@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -643,6 +644,8 @@ def test_a_line_is_read_as_programs_print_it(tmp_path: Path, line: str, coding: 
     "line",
     [
         "12:00:01 0.1 1 0",
+        "0.5 0.9 0.1 e: 0 0 0",
+        "[0.5 0.9 0.1] total: 0 0 0",
         "12:00 1 0",
         "0, 0.1, 1.0, 0.0",
         "0,1; 0,5; 0,0",
@@ -825,8 +828,14 @@ def test_a_dataset_recovers_its_environment_and_is_combined(
 ):
     minari = pytest.importorskip("minari")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    track, unknown = EpisodeStore(tmp_path / "track"), tmp_path / "unknown-v0"
+    for name in store.names():
+        episode = store.open(name).episode()
+        track.write(name, replace(episode, about=episode.about | {"made": {"track": {"size": 64}}}))
+    export_episodes(store, unknown, "minari")
+    assert minari.load_dataset("unknown-v0").env_spec is None  # its episodes do not say where they were driven
     for number in range(2):
-        export_episodes(store, tmp_path / f"car-v{number}", "minari")
+        export_episodes(track, tmp_path / f"car-v{number}", "minari")
     parts = [minari.load_dataset(f"car-v{number}") for number in range(2)]
     assert parts[0].recover_environment().spec.id == "CarRacing-v3"
     minari.combine_datasets(parts, "car-both-v0")

@@ -220,6 +220,16 @@ def test_a_comparison_claims_no_interval_where_nothing_differs():
     assert paired["notes"] == ["gymnasium 2.0 and 1.0"]
 
 
+@pytest.mark.parametrize("command", ["evaluate champion --track AGENT", "evaluate AGENT", "compare champion AGENT"])
+def test_a_result_replaces_no_file_of_an_agent(command: str, path: str, capsys: pytest.CaptureFixture[str]):
+    for file in sorted(Path(path).iterdir()):
+        before = file.read_bytes()
+        with pytest.raises(SystemExit):
+            main([*command.replace("AGENT", path).split(), "--seeds", "900000:900001", "--json", str(file)])
+        assert "would be lost" in capsys.readouterr().err
+        assert file.read_bytes() == before
+
+
 def test_a_comparison_does_not_replace_a_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for name, returns in (("a.json", [1.0, 2.0]), ("b.json", [2.0, 4.0])):
         write_json(tmp_path / name, made(returns, fingerprint=name[0] * 32))

@@ -78,7 +78,7 @@ def test_a_repeated_action_stops_where_the_episode_does():
 def test_an_agent_holds_its_action(track: TrackConfig):
     agent = build(track)
     driver = AgentDriver(agent, 1)
-    driver.reset(0, FastCarRacing(size=64), np.random.default_rng(0))
+    driver.reset(0, FastCarRacing(size=64, repeat=track.repeat), np.random.default_rng(0))
     frames = np.random.default_rng(0).integers(0, 255, (7, 96, 96, 3), dtype=np.uint8)
     actions = [agent.act(frame) for frame in frames]
     for t in range(0, 7, track.repeat):

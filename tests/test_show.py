@@ -281,8 +281,9 @@ def test_what_is_no_picture_is_refused_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "empty.png").write_bytes(b"")
     Image.new("1", (14_000, 14_000)).save(tmp_path / "huge.png")
     Image.new("I;16", (96, 96)).save(tmp_path / "deep.png")
+    (tmp_path / "script.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 96\n")  # would start Ghostscript
     (tmp_path / "bomb.gif").write_bytes(b"GIF89a" + bytes([255, 255, 255, 255, 0, 0, 0]) + b";")
-    for name in ("cut.png", "flipped.png", "text.png", "empty.png", "huge.png", "deep.png", "bomb.gif"):
+    for name in ("cut.png", "flipped.png", "text.png", "empty.png", "huge.png", "deep.png", "script.png", "bomb.gif"):
         with pytest.raises(Refused, match=name):
             read_picture(tmp_path / name)
     with pytest.raises(FileNotFoundError) as missing:

@@ -207,7 +207,7 @@ class Config:
         if self.restarts.controllers and self.rounds.more:
             raise Refused(
                 "rounds can be added (--rounds.more), or C restarted after the rounds (--restarts.controllers), not both: "
-                "leave one at 0"
+                "add --rounds.more 0 or --restarts.controllers 0"
             )
         name, environments = ("cmaes.rollouts", self.cmaes.rollouts) if linear else ("ppo.num_envs", self.ppo.num_envs)
         if awake and environments > MOST_AWAKE:
