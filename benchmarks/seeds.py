@@ -152,9 +152,11 @@ return below 800. Real steps are steps of the track that were learned from, thos
 The trainings with seed 0 had one core each, beside another one. `world-models-pytorch` had its C chosen twice from one search:
 again, when the average of the search means became one of the candidates. Its controller's time below is that of the second
 choice; the search took 42:43.
-With seed 0 the mean of CMA-ES on the track moved towards the best candidates alone, with seed 1 also away from the worst
-([trial 260](results/systems.md#trial-260)). `carracing-nvae`'s second training and that of `ha2018`, whose mean moves so as
-well, shared their cores with tests and other trainings, so their times say little. `carracing-nvae-dream` drove in the dream of
+In `world-models-pytorch` and `jk2500` the mean of CMA-ES moved towards the best candidates alone, in the other trainings on the
+track also away from the worst ([trial 260](results/systems.md#trial-260)). Those of `carracing-nvae`, `ha2018` and
+`world-models-pytorch-untrained` shared their cores with tests and other trainings, so their times say little.
+`carracing-nvae` had seven million steps with seed 0, as its preset has now ([266](results/systems.md#trial-266)), and five with
+seed 1. `carracing-nvae-dream` drove in the dream of
 the second `carracing-nvae`, whose M had learned on from its C's drives ([trial 262](results/systems.md#trial-262)); it made 742
 there, and exploited it ([264](results/systems.md#trial-264)). The preset makes another dream since
 ([265](results/systems.md#trial-265)).

@@ -200,7 +200,7 @@ PRESETS: dict[str, Preset] = {
         systems.NVAE_IN_AN_HOUR,
         "carracing_nvae",
         "NVAE",
-        score="754*",
+        score="819*",
         full=systems.NVAE,
     ),
     "carracing-nvae-dream": Preset(
