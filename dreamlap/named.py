@@ -62,8 +62,8 @@ def files_of(path: Path | str) -> list[Path]:
         FileNotFoundError, Refused: as `agent_folder`.
     """
     folder = agent_folder(path)
-    run = folder.parent if (folder.parent / "config.json").exists() else folder
-    return [*folder.glob("*.safetensors"), folder / "agent.json", *run.glob("*.json*")]
+    of_run = [folder.parent / name for name in ("config.json", "inputs.json", "versions.json", "history.jsonl")]
+    return [*folder.glob("*.safetensors"), folder / "agent.json", *of_run]
 
 
 def agent_folder(path: Path | str) -> Path:

@@ -230,6 +230,13 @@ def test_a_result_replaces_no_file_of_an_agent(command: str, path: str, capsys: 
         assert file.read_bytes() == before
 
 
+def test_a_score_beside_its_agent_may_be_made_again(path: str):
+    for name in ("score.json", "../score.json"):
+        for _ in range(2):
+            main(["evaluate", path, "--track", "dream", "--seeds", "900000:900001", "--json", f"{path}/{name}"])
+        assert read_score(Path(path, name))["seeds"] == [900_000]
+
+
 def test_a_comparison_does_not_replace_a_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for name, returns in (("a.json", [1.0, 2.0]), ("b.json", [2.0, 4.0])):
         write_json(tmp_path / name, made(returns, fingerprint=name[0] * 32))
