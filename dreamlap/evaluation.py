@@ -88,7 +88,7 @@ def evaluate_each(asked: Sequence[Asked], workers: Annotated[int, WORKERS] = 2) 
     for number, (driver, seeds, file, track) in enumerate(asked):
         together = SIDE_BY_SIDE if is_fast(track) else 1
         seeds = _whole_numbers(seeds)
-        label = _label(driver, seeds, track)
+        label = score_label(driver, seeds, track)
         made.append(begun := {"returns": [], "steps": [], "laps": 0} | _begun(file, label, together) | label)
         drive = _drives(driver, track)
         starts = range(len(begun["returns"]), len(seeds), together)
@@ -145,7 +145,7 @@ def _whole_numbers(seeds: Sequence[int]) -> list[int]:
     return numbers
 
 
-def _label(driver: Candidate, seeds: list[int], track: str) -> dict[str, Any]:
+def score_label(driver: Candidate, seeds: list[int], track: str) -> dict[str, Any]:
     """Who drives what, and what made it."""
     actor, path = at_the_wheel(driver), str(driver) if isinstance(driver, Path | str) else ""
     if track not in TRACKS and not path:

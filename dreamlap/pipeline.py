@@ -304,7 +304,8 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     agent.starts = Starts(*(part[:SHIPPED_MOMENTS] for part in agent.starts))
     agent.about = {"round": number, "real_steps": latents.steps, "commit": versions()["commit"]}
     agent.save(stage.folder / "agent")
-    product, asked = checksum_of(agent.controller.state_dict()), {} if number else {"updates": length(run.config)[1]}
+    product = checksum_of(agent.controller.state_dict())
+    asked = {} if number else dict(zip(("unit", "updates"), length(run.config), strict=True))
     return stage.finish(steps=steps, product=product, **asked)
 
 

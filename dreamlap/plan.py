@@ -69,7 +69,11 @@ class Run:
         self.added = 0
         """How often rounds were added: see `add_rounds`."""
         asked = {**asdict(config), "data": str(data) if data else None}
-        claim(self.folder, Config, asked, places, self._binding, self._forget if retrain else None)
+        remedy = (
+            f"Choose another --name (--start {folder} begins with this run's agent), or add --retrain: these stages, and what "
+            "builds on them, are then trained again"
+        )
+        claim(self.folder, Config, asked, places, self._binding, self._forget if retrain else None, remedy)
         self._lengthen()
 
     def stage(self, number: int, name: str) -> Stage:
@@ -122,8 +126,10 @@ class Run:
         return not later and length(self.config)[1] >= self._had(self.stage(0, "controller"))
 
     def _had(self, stage: Stage) -> int:
-        """The updates, or steps, that C's training in round 0 was asked for when it ended."""
-        return stage.result.get("updates") or (stage.load() or {}).get("update", 0)
+        """How long C's training in round 0 was: what it was asked for when it ended, or has had. In the unit of `length`."""
+        unit, result, had = length(self.config)[0], stage.result, stage.load() or {}
+        asked = result.get("updates", 0) if result.get("unit", unit) == unit else 0
+        return asked or had.get("steps" if unit == "cmaes.budget" else "update", 0)
 
     def _lengthen(self) -> None:
         """Let C's training in round 0 go on if it is asked for more updates, or steps, than it has had."""

@@ -85,6 +85,7 @@ def claim(
     places: Mapping[str, str],
     binding: Callable[[str], str | None],
     retrain: Callable[[str], None] | None = None,
+    remedy: str = "Choose another --name",
 ) -> None:
     """Write down what a run is asked for, unless a setting changed that a stage which has begun builds on.
 
@@ -95,6 +96,7 @@ def claim(
         places: by the setting that names a file or folder, the fingerprint of what is there. That counts, not the path.
         binding: the stage that has begun and builds on a setting, if there is one.
         retrain: makes the stages begin again that build on such a setting; None: it may not change.
+        remedy: what to do where it may not.
 
     Raises:
         Refused: such a setting changed and may not, or the settings that are there are broken or of a newer version.
@@ -114,11 +116,7 @@ def claim(
                 changed.setdefault(name, f"--{name}: what it names has changed")
         changed = {name: f"{change} ({stage} builds on it)" for name, change in changed.items() if (stage := binding(name))}
         if changed and retrain is None:
-            raise Refused(
-                f"{folder} was begun with other settings: {'; '.join(changed.values())}. Choose another --name "
-                f"(--start {folder} begins with this run's agent), or add --retrain: these stages, and what builds on them, "
-                "are then trained again"
-            )
+            raise Refused(f"{folder} was begun with other settings: {'; '.join(changed.values())}. {remedy}")
         if retrain:  # before the new settings are written: they must never stand beside what others made
             for name in changed:
                 retrain(name)
@@ -147,6 +145,8 @@ class Result(TypedDict, total=False):
     """By the name of an episode that was collected, its fingerprint."""
     files: list[str]
     updates: int
+    """How long C was trained in round 0, in the `unit` that names it: a setting."""
+    unit: str
     best: int
     returns_of: dict[str, list[float]]
 
@@ -334,9 +334,9 @@ class Stage:
 
 
 def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """All tensors in nested objects and lists, by their dotted names."""
-    if isinstance(value, Tensor):
-        yield name, value
+    """All tensors and fractions in nested objects and lists, by their dotted names."""
+    if isinstance(value, Tensor | float):
+        yield name, torch.as_tensor(value)
     elif isinstance(value, dict | list | tuple):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _tensors(part, f"{name}.{key}" if name else str(key))

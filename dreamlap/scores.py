@@ -232,30 +232,39 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         Refused: they were not driven on the same tracks, or are no scores.
     """
     first, second = check_score(first, "the first"), check_score(second, "the second")
-    one_agent = same_agent(first, second)
-    if not _same_world(first, second) and not one_agent:
-        worlds = f"the first was driven on {_world(first)}, the second on {_world(second)}"
-        raise Refused(f"{worlds}: these are not the same tracks. Evaluate both with the same --track")
-    by_track = dict(zip(second["seeds"], second["returns"], strict=True))
-    shared = [(seed, value) for seed, value in zip(first["seeds"], first["returns"], strict=True) if seed in by_track]
-    if not shared:
-        what = f"the first has {_span(first)}, the second {_span(second)}"
-        raise Refused(f"the two scores have no track in common: {what}. Evaluate both with the same --seeds")
-    differences = np.round([value - by_track[seed] for seed, value in shared], 4)
+    seeds, one_agent = shared_tracks(first, second), same_agent(first, second)
+    earned, other = (dict(zip(made["seeds"], made["returns"], strict=True)) for made in (first, second))
+    differences = np.round([earned[seed] - other[seed] for seed in seeds], 4)
     sure = len(differences) >= FEW and bool(differences.any())
     return {
-        "seeds": [seed for seed, _ in shared],
+        "seeds": seeds,
         "differences": differences.tolist(),
         "mean": float(differences.mean()),
         "median": float(np.median(differences)),
         "interval": bootstrap_interval(differences) if sure else None,
         "higher": int((differences > 0).sum()),
         "lower": int((differences < 0).sum()),
-        "lost": [sum(value < LOST for _, value in shared), sum(by_track[seed] < LOST for seed, _ in shared)],
+        "lost": [sum(returns[seed] < LOST for seed in seeds) for returns in (earned, other)],
         "agents": [first["agent"], second["agent"]],
         "tracks": [first["track"], second["track"]],
         "notes": _notes(first, second, one_agent),
     }
+
+
+def shared_tracks(first: dict[str, Any], second: dict[str, Any]) -> list[int]:
+    """The tracks that both scores are of, or will be of once they are driven, in the first's order.
+
+    Raises:
+        Refused: there are none, or they are not of one world.
+    """
+    if not _same_world(first, second) and not same_agent(first, second):
+        worlds = f"the first is of {_world(first)}, the second of {_world(second)}"
+        raise Refused(f"{worlds}: these are not the same tracks. Evaluate both with the same --track")
+    found = set(second["seeds"])
+    if shared := [seed for seed in first["seeds"] if seed in found]:
+        return shared
+    what = f"the first has {_span(first)}, the second {_span(second)}"
+    raise Refused(f"the two scores have no track in common: {what}. Evaluate both with the same --seeds")
 
 
 def same_agent(first: dict[str, Any], second: dict[str, Any]) -> bool:

@@ -23,6 +23,7 @@ def train(
     data: Path | str | None = None,
     scale: float = 1.0,
     full: bool = False,
+    retrain: bool = False,
     **settings: Any,
 ) -> Agent:
     """Train V, M and C -> the best agent of the last rounds, which is kept in the folder, too.
@@ -36,6 +37,8 @@ def train(
         data: folder of episodes to learn from, in place of what the preset's drivers would drive.
         scale: multiplies the preset's rollouts, updates, generations, population and episode length.
         full: as much of everything as the preset's text names, for the presets that do with less by default.
+        retrain: train again what is finished but was made with other settings or data, and all that builds on it. Otherwise
+            such a change is refused.
         settings: those to change, by name: `seed=1, workers=4, vision={"latent": 64}`. `dreamlap run PRESET --help` lists them.
 
     Raises:
@@ -47,7 +50,7 @@ def train(
     if full and isinstance(preset, Config):
         raise Refused("full=True is for a preset's name: settings of your own have the amounts that you gave them")
     config = changed(scaled(settings_of(preset, full) if isinstance(preset, str) else preset, scale), settings)
-    run = Run(Path(folder), config, Path(data) if data else None)
+    run = Run(Path(folder), config, Path(data) if data else None, retrain=retrain)
     with on_cluster(config.cluster):
         learn_and_choose(run)
     return load_agent(run.folder / "agent")

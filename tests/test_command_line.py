@@ -133,6 +133,14 @@ def test_help_and_refusals_load_nothing_heavy(words: str, tmp_path: Path):
     assert [name for name in HEAVY if name in loaded] == []
 
 
+def test_a_window_system_that_is_not_there_is_not_asked_for(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "dreamlap", "picture", "champion", "--out", "a.png"], cwd=tmp_path, capture_output=True,
+        text=True, check=False, env=os.environ | {"MPLBACKEND": "nothing", "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    assert (done.returncode, (tmp_path / "a.png").read_bytes()[:4]) == (0, b"\x89PNG"), done.stderr
+
+
 def test_an_expert_without_its_extra_is_refused_at_once(tmp_path: Path):
     program = (
         "import sys\nfrom dreamlap.cli import main\nsys.modules['stable_baselines3'] = None\n"

@@ -196,6 +196,10 @@ def test_flat_arrays_are_cut_into_episodes(tmp_path: Path):
     assert import_episodes(folder, store, length=4) == 3
     assert [len(file) for file in store] == [3, 3, 1]
     assert store.open("toy-00001").episode().rewards.tolist() == [4, 5, 6]
+    whole = write_npy(tmp_path / "whole", **numbered(5, 6))
+    with pytest.raises(Refused, match="holds whole episodes, of 6 frames: --episode-length 2 is for those that lie end to end"):
+        import_episodes(whole, EpisodeStore(tmp_path / "cut"), length=2)
+    assert import_episodes(whole, EpisodeStore(tmp_path / "uncut"), length=500) == 1
     write_npy(folder, dones=np.isin(np.arange(10), [2, 9]))
     ended = EpisodeStore(tmp_path / "ended")
     assert import_episodes(folder, ended, align="after") == 2
@@ -836,6 +840,11 @@ def test_a_dataset_recovers_its_environment_and_is_combined(
     assert minari.load_dataset("unknown-v0").env_spec is None  # its episodes do not say where they were driven
     for number in range(2):
         export_episodes(track, tmp_path / f"car-v{number}", "minari")
+    mixed = EpisodeStore(tmp_path / "mixed")
+    mixed.write("a", track.open(track.names()[0]).episode())
+    mixed.write("b", store.open(store.names()[1]).episode())
+    export_episodes(mixed, tmp_path / "mixed-v0", "minari")
+    assert minari.load_dataset("mixed-v0").env_spec is None  # the second does not say it
     parts = [minari.load_dataset(f"car-v{number}") for number in range(2)]
     assert parts[0].recover_environment().spec.id == "CarRacing-v3"
     minari.combine_datasets(parts, "car-both-v0")

@@ -204,7 +204,9 @@ def test_it_is_scored_and_collects_like_any_agent(expert: Expert, tmp_path: Path
     assert world_model_folder("unprivileged").name == "unprivileged"
 
 
-def test_a_run_is_scored_filmed_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_is_scored_filmed_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(expert_run, "score_kept", partial(score_kept, track="fast"))
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(TINY).items() if isinstance(value, int)]
@@ -217,8 +219,13 @@ def test_a_run_is_scored_filmed_and_reported(tmp_path: Path, monkeypatch: pytest
     report = (folder / "report.html").read_text()
     assert "an expert" in report
     assert "world model: V sees" not in report
+    capsys.readouterr()
     with pytest.raises(SystemExit):  # begun with other settings
         main([*command, "--updates", "3"])
+    refused = " ".join(capsys.readouterr().err.split())
+    assert "was begun with other settings: --updates 2 -> 3" in refused
+    assert "Choose another --name" in refused
+    assert "--retrain" not in refused  # which this verb does not have
     (tmp_path / "fresh").mkdir()
     (tmp_path / "fresh" / "config.json").write_text((folder / "config.json").read_text())
     assert "Not trained yet" in write_report(tmp_path / "fresh").read_text()

@@ -176,6 +176,20 @@ def test_a_larger_budget_goes_on_where_the_evolution_ended(tmp_path: Path):
     assert torch.equal(weights(tmp_path / "run"), weights(tmp_path / "whole"))
     with pytest.raises(Refused, match=r"--cmaes\.budget 200 -> 100"):
         Run(tmp_path / "run", linear(100))
+    (tmp_path / "run/round-0/controller/done.json").unlink()  # as if it had been broken off before its end
+    with pytest.raises(Refused, match=r"--cmaes\.budget 200 -> 100"):
+        Run(tmp_path / "run", linear(100))
+
+
+def test_a_budget_of_steps_is_not_compared_with_generations(tmp_path: Path):
+    generations = replace(LINEAR, cmaes=evolving(3))
+    learn(Run(tmp_path / "run", generations))
+    had = pipeline.Stage(tmp_path / "run/round-0/controller").metrics()[-1]["steps"]
+    with pytest.raises(Refused, match=r"--cmaes\.budget 0 -> 4"):  # more than three, but these are steps
+        Run(tmp_path / "run", replace(LINEAR, cmaes=evolving(3, 4)))
+    before = weights(tmp_path / "run")
+    learn(Run(tmp_path / "run", replace(LINEAR, cmaes=evolving(3, int(had) + 1000))))
+    assert torch.equal(weights(tmp_path / "run"), before)  # three generations are all that it may have
 
 
 def test_more_rounds_go_on_after_the_last(run: Path):
@@ -308,6 +322,7 @@ def broken(checkpoint: dict) -> dict:
         (lambda saved: saved | {"update": -5}, "`update` is -5, and it must be at least 0"),
         (lambda saved: [1, 2], r"holds \[1, 2\] where an object is expected"),
         (broken, "holds NaN or infinity"),
+        (lambda saved: saved | {"more": {"rates": [1.0, float("nan")]}}, r"more\.rates\.1 holds NaN or infinity"),
     ],
 )
 def test_a_checkpoint_that_is_none_of_the_stage_is_refused_by_name(

@@ -139,6 +139,14 @@ TINY = {
 }  # fmt: skip
 
 
+def test_a_training_with_other_settings_is_made_again_if_that_is_asked_for(tmp_path: Path):
+    first, other = (dreamlap.train("debug", tmp_path / name, **TINY, seed=i).fingerprint for i, name in enumerate("ab"))
+    with pytest.raises(Refused, match=r"--seed 0 -> 1.*--retrain"):
+        dreamlap.train("debug", tmp_path / "a", **TINY, seed=1)
+    assert dreamlap.load(tmp_path / "a").fingerprint == first
+    assert dreamlap.train("debug", tmp_path / "a", **TINY, seed=1, retrain=True).fingerprint == other
+
+
 @pytest.mark.parametrize("setting", ["float64", "meta"])
 def test_a_training_is_the_same_whatever_the_caller_has_set(setting: str, tmp_path: Path):
     wanted = dreamlap.train("debug", tmp_path / "plain", **TINY).fingerprint

@@ -197,7 +197,7 @@ def test_scores_are_compared_track_by_track(tmp_path: Path, capsys: pytest.Captu
 
 def test_scores_of_different_tracks_are_not_compared():
     one, other = made([1.0, 2.0]), made([1.0, 2.0], fingerprint="b" * 32, agent="b")
-    with pytest.raises(Refused, match="the stock track, the second on the fast track: these are not the same"):
+    with pytest.raises(Refused, match="the stock track, the second of the fast track: these are not the same"):
         compare(one, other | {"track": "fast"})
     with pytest.raises(Refused, match=r"no track in common.*2 training tracks \(0 to 1\).*2 selection tracks"):
         compare(made([1.0, 2.0], first=0), other)
@@ -301,6 +301,22 @@ def test_an_agent_that_is_compared_with_a_score_drives_its_tracks(tmp_path: Path
     with pytest.raises(SystemExit):
         main(["compare", str(tmp_path / "a.json"), str(tmp_path / "final.json"), "--seeds", "900000:900002"])
     assert len(pretended) == 2
+
+
+def test_what_cannot_be_compared_is_refused_before_it_is_driven(
+    tmp_path: Path, pretended: list[int], capsys: pytest.CaptureFixture[str]
+):
+    write_json(tmp_path / "a.json", made([1.0, 2.0], first=900_500, track="fast"))
+    dream = made([1.0, 2.0], track="champion") | {"dreamer": "another fingerprint"}
+    write_json(tmp_path / "dream.json", dream)
+    for words, why in (
+        (["a.json", "--seeds", "900000:900002"], "no track in common: the first has 2 selection tracks (900000 to 900001)"),
+        (["dream.json"], "these are not the same tracks"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["compare", "unprivileged", str(tmp_path / words[0]), *words[1:]])
+        assert why in " ".join(capsys.readouterr().err.split())
+    assert pretended == []
 
 
 def test_test_tracks_are_driven_for_a_final_score_alone():

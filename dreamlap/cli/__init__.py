@@ -4,6 +4,7 @@ Nothing that is imported here loads torch or a track: help and refusals take a f
 they need when they are called.
 """
 
+import os
 import shlex
 import signal
 import sys
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     70 for a bug, with a traceback; 130 if it was interrupted; 141 if whoever reads help or JSON goes away, as `head` does.
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    os.environ["MPLBACKEND"] = "agg"  # figures go to files alone: a backend for windows need not be there, nor exist
     open_streams()
     if args[:1] == ["help"]:
         args = [*args[1:], "--help"]

@@ -158,12 +158,14 @@ def compare(
     seed_range(seeds, final)
     if place(first).resolve() == place(second).resolve():
         raise Refused(f"{first} is compared with itself: name another score or agent")
-    from dreamlap.evaluation import Asked, Stopped, evaluate_each
+    from dreamlap.evaluation import Asked, Stopped, evaluate_each, score_label
     from dreamlap.scores import compare as pair
-    from dreamlap.scores import difference, headline
+    from dreamlap.scores import difference, headline, shared_tracks
 
     scores = _scores_of(first, second)
     tracks, track = _tracks_for(scores, seeds, final)
+    begun = [score or score_label(path, list(tracks), track) for path, score in zip((first, second), scores, strict=True)]
+    shared_tracks(*begun)  # what cannot be compared is refused before it is driven
     read = [file for path in (first, second) for file in ([path] if place(path).is_file() else files_of(path))]
     with _told_beside(json, what := f"on {len(tracks)} tracks", *read):
         missing = [Asked(path, tracks, None, track) for path, score in zip((first, second), scores, strict=True) if not score]

@@ -16,7 +16,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
 from PIL import Image
 
 from dreamlap.episodes import EpisodeFile, EpisodeStore
@@ -159,7 +158,7 @@ def check(store: EpisodeStore, name: str) -> None:
 def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
     """Write the dataset that `folder` is named for, such as carracing-v0, with raw frames: T + 1 observations and T actions.
 
-    It names the stock track as its environment, if that is what the first episode was driven on.
+    It names the stock track as its environment, if that is what all episodes were driven on.
     """
     minari = _require()
     from minari.data_collector import EpisodeBuffer
@@ -169,10 +168,11 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
     place = folder.resolve() / "data"  # Minari loses its way in a relative path
     place.mkdir(parents=True)
     observed, acted = spaces.Box(0, 255, first.shape[1:], np.uint8), spaces.Box(STOCK_LOW, STOCK_HIGH)
-    storage = MinariStorage.new(place, observed, acted, _environment(first), jpeg_encoding=False)
+    storage = MinariStorage.new(place, observed, acted, jpeg_encoding=False)
     storage.update_metadata({"dataset_id": folder.name, "minari_version": minari.__version__})
+    stock = True
     for file in chain([first], episodes):
-        episode = file.episode()
+        episode, stock = file.episode(), stock and _is_stock(file)
         ends = np.zeros((2, len(episode)), bool)
         ends[:, -1] = episode.terminated, episode.truncated
         buffer = EpisodeBuffer(
@@ -184,13 +184,14 @@ def write(episodes: Iterator[EpisodeFile], folder: Path) -> None:
             truncations=ends[1],  # pyright: ignore[reportArgumentType]
         )
         storage.update_episodes([buffer])
+    if stock:
+        storage.update_metadata({"env_spec": gym.spec("CarRacing-v3").to_json()})
 
 
-def _environment(episode: EpisodeFile) -> EnvSpec | None:
-    """The stock track, for Minari to recover; None if it was driven on one that is seen in another way than by its size."""
-    if not isinstance(made := episode.about.get("made"), dict):
-        return None  # it may be of any
-    return None if made.get("track", {}).keys() - {"size", "actions"} else gym.spec("CarRacing-v3")
+def _is_stock(episode: EpisodeFile) -> bool:
+    """Whether it says that it was driven on the stock track, or on one that differs from it by the frames' size alone."""
+    made = episode.about.get("made")
+    return isinstance(made, dict) and not made.get("track", {}).keys() - {"size", "actions"}
 
 
 def _require() -> ModuleType:

@@ -120,6 +120,7 @@ def _episodes(arrays: Arrays, length: int | None) -> list[Found]:
     try:
         shapes = _checked(arrays)
         if len(shapes["frames"]) == 5:
+            _refuse_length(arrays, length, shapes["frames"][1])
             parts = [(e, slice(None)) for e in range(shapes["frames"][0])]
         else:
             parts = [(None, rows) for rows in _cuts(arrays, shapes, length)]
@@ -160,6 +161,7 @@ def _cuts(arrays: Arrays, shapes: dict[str, tuple[int, ...]], length: int | None
     """The rows of each episode, where they lie end to end."""
     frames, rows, archive = shapes["frames"][0], shapes["actions"][0], arrays.where.suffix.casefold() == ".npz"
     if frames == rows + 1 or _has_spare_actions(arrays, shapes):
+        _refuse_length(arrays, length, frames)
         return [slice(None)]
     if any(shape[0] != frames for shape in shapes.values()):
         raise Refused(f"{arrays.where}: {_listed(shapes)} differ in their number of rows, so they do not belong together")
@@ -177,6 +179,15 @@ def _cuts(arrays: Arrays, shapes: dict[str, tuple[int, ...]], length: int | None
         for start, stop in pairwise(borders)
         for first in range(start, stop, length or rows)
     ]
+
+
+def _refuse_length(arrays: Arrays, length: int | None, frames: int) -> None:
+    """Refuse to cut what holds whole episodes already, of so many frames."""
+    if length and length < frames - 1:
+        raise Refused(
+            f"{arrays.where} holds whole episodes, of {frames} frames: --episode-length {length} is for those that lie end to "
+            "end. Leave it out, or bring in the others from a folder of their own"
+        )
 
 
 def _has_spare_actions(arrays: Arrays, shapes: dict[str, tuple[int, ...]]) -> bool:
