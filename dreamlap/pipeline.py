@@ -27,6 +27,7 @@ from dreamlap.episodes.record import collect
 from dreamlap.errors import Refused
 from dreamlap.estimate import duration
 from dreamlap.history import timed
+from dreamlap.learn.carried import carried, carry
 from dreamlap.learn.cmaes import train_cmaes
 from dreamlap.learn.critic import Critic
 from dreamlap.learn.distillation import distill
@@ -267,6 +268,7 @@ def off_road_penalty(run: Run) -> float:
 
 def train_memory(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     """Train M, if the preset asks for it."""
+    run.memory_before = copy.deepcopy(agent.memory)
     config, later = run.config.memory_training, run.config.rounds
     if number:
         rate = config.learning_rate * later.rate(number)
@@ -274,12 +276,11 @@ def train_memory(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     if stage.done or not config.updates:
         return restore(stage, memory=agent.memory)
     latents, first_fresh = latents_of(run, number)
-    heads = bool(number) and later.memory_heads
-    seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number and not heads else None
+    seed, previous = run.seed("memory", number), run.stage(number - 1, "memory") if number else None
     shown = torch.ones(len(latents.length), dtype=torch.bool)
     first = episodes_of(run, 0)
     shown[: len(first)] = shown_of(first)
-    fit_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous, heads)
+    fit_memory(stage, agent.memory, latents, shown.to(run.device), first_fresh, config, seed, run.autocast, previous)
     held_out = [] if number else [episode for episode, learn in zip(first, shown.tolist(), strict=False) if not learn]
     measured = foresight(agent, held_out) if held_out else {}
     if held_out:
@@ -350,8 +351,16 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
     seen = _seen(agent)
-    rate = 1.0 if from_scratch else config.rounds.rate(number)
-    return train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen, critic, rate)
+    rate, moved = 1.0 if from_scratch else config.rounds.rate(number), previous and carrier(run, number, agent)
+    return train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen, critic, rate, moved)
+
+
+def carrier(run: Run, number: int, agent: Agent) -> Callable[[Tensor], Tensor]:
+    """What carries the weights of a linear C over to M as it is now, along the drives of round `number`."""
+    assert run.memory_before is not None  # every round trains M first
+    drives = newest(kept_latents(run, number), len(episodes_of(run, number)))
+    seen = carried(run.memory_before, agent.memory, drives, linear_of(agent))
+    return partial(carry, seen=seen, controller=linear_of(agent))
 
 
 def _seen(agent: Agent) -> Tensor:

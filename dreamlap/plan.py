@@ -20,6 +20,7 @@ from dreamlap.episodes.record import check_driver, driven_otherwise
 from dreamlap.errors import Refused
 from dreamlap.estimate import Timetable
 from dreamlap.files import Owned, check_folder, place
+from dreamlap.memory import MDNRNN
 from dreamlap.mind.world import open_world
 from dreamlap.named import folder_with_episodes
 from dreamlap.progress import notes
@@ -66,6 +67,8 @@ class Run:
         self.store = EpisodeStore(self.folder / "episodes")
         self.lineage: dict[str, Any] = {}
         self.timetable: Timetable | None = None  # if somebody waits
+        self.memory_before: MDNRNN | None = None
+        """M as C knows it, before it learned on in the present round."""
         self.added = 0
         """How often rounds were added: see `add_rounds`."""
         asked = {**asdict(config), "data": str(data) if data else None}
@@ -194,7 +197,7 @@ BINDS = {
     "controller": ("controller", 0), "dream": ("controller", 0), "ppo": ("controller", 0), "cmaes": ("controller", 0),
     "rounds.episodes": ("collect", 1), "rounds.steps": ("collect", 1), "rounds.noise": ("collect", 1),
     "rounds.random_start": ("collect", 1), "rounds.reverse": ("collect", 1), "rounds.vision_updates": ("vision", 1),
-    "rounds.memory_updates": ("memory", 1), "rounds.memory_heads": ("memory", 1), "rounds.decay": ("memory", 1),
+    "rounds.memory_updates": ("memory", 1), "rounds.decay": ("memory", 1),
     "rounds.controller_updates": ("controller", 1), "rounds.penalty_growth": ("controller", 1),
     "rounds.restart": ("controller", 1), "rounds.restart_updates": ("controller", 1),
 }  # fmt: skip

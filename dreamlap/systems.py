@@ -78,15 +78,14 @@ NVAE = Config(
     memory_training=MemoryTraining(updates=20_000),
     controller=ControllerConfig(kind="linear", mind="awake"),
     cmaes=replace(FROM_SCRATCH, generations=1000, population=4, rollouts=4, target=950.0),
-    rounds=RoundsConfig(  # M's heads learn what C drives, and how it leaves the road: else a C exploits that dream
+    rounds=RoundsConfig(  # M learns what C drives, and how it leaves the road: else a C exploits that dream
         rounds=1,
         episodes=96,
         steps=1000,
         reverse=0.0,
         noise=(0.0, 1.0),
         memory_updates=2000,
-        memory_heads=True,
-        controller_updates=1,
+        controller_updates=25,
         decay=1.0,
     ),
     selection=SelectionConfig(candidates=1),

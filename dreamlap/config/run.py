@@ -69,9 +69,6 @@ class RoundsConfig:
     """Standard deviation of the noise on the agent's actions, drawn for every episode between the two."""
     memory_updates: Annotated[int, least(0)] = count(250, least=0)
     """Gradient steps of M a round."""
-    memory_heads: bool = False
-    """Whether only M's heads learn in a round, so that h stays as C knows it: for a C that learns on the track, and whose
-    drives are to make the dream better."""
     controller_updates: Annotated[int, least(1)] = count(15, least=1)
     """Updates (generations, for CMA-ES) of C a round."""
     decay: Annotated[float, above(0, 1)] = 0.1

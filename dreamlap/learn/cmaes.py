@@ -54,6 +54,7 @@ def train_cmaes(
     seen: Tensor | None = None,
     critic: Critic | None = None,
     rate: float = 1.0,
+    moved: Callable[[Tensor], Tensor] | None = None,
 ) -> int:
     """Evolve `controller` in place -> how many steps the candidates' rollouts took.
 
@@ -66,12 +67,15 @@ def train_cmaes(
     `show` is given the best candidate (D,) of every generation and its number. `seen` (N, Z + H) is what C may see: see
     `search_basis`.
 
-    A stage goes on with the evolution of the `previous` one, covariance and all, if it is given the same seed.
+    A stage goes on with the evolution of the `previous` one, covariance and all, if it is given the same seed. `moved` says
+    what weights (..., D) of then are now, if C sees other things now.
     """
     before, own = previous.load() if previous else None, stage.load()
     saved = own or before or Search.fresh(controller, config, seen)
     with (previous or stage).restoring():
         first = len(before["fitness"]) if before else 0
+        if before and not own and moved:
+            saved |= {part: moved(before[part]) for part in ("start", "basis")}
     with (stage if own or not previous else previous).restoring():
         search = Search(saved, config, seed, rate)
         done = len(search.told) - first

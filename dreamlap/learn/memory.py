@@ -32,12 +32,9 @@ def fit_memory(
     seed: int,
     autocast: Autocast,
     previous: Stage | None = None,
-    heads: bool = False,
 ) -> None:
-    """Train `memory` in place on the episodes `shown` (E,) bool; those from number `first_fresh` on are the latest round's.
-    `heads`: its heads alone, so that h stays as it is."""
-    learning = memory.heads if heads else memory
-    parameters, device = [part for part in learning.parameters() if part.requires_grad], latents.mu.device
+    """Train `memory` in place on the episodes `shown` (E,) bool; those from number `first_fresh` on are the latest round's."""
+    parameters, device = [part for part in memory.parameters() if part.requires_grad], latents.mu.device
     optimizer = torch.optim.Adam(parameters, config.learning_rate, fused=True)
     weights = {"z": 1.0, "reward": config.reward_weight, "end": config.end_weight, "off_road": config.off_road_weight}
     parts = min(shards(SHARDS, device), config.batch)

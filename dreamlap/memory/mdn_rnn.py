@@ -40,11 +40,6 @@ class MDNRNN(nn.Module, ABC):
         self.z_head = nn.Linear(hidden, 3 * mixtures * latent)
         self.scalar_head = nn.Linear(hidden, 3)
 
-    @property
-    def heads(self) -> nn.ModuleList:
-        """What reads predictions off h."""
-        return nn.ModuleList([self.z_head, self.scalar_head])
-
     @abstractmethod
     def add_core(self) -> None:
         """Make what carries the state on: from Z + A numbers to H."""
