@@ -155,11 +155,11 @@ choice; the search took 42:43.
 In `world-models-pytorch` and `jk2500` the mean of CMA-ES moved towards the best candidates alone, in the other trainings on the
 track also away from the worst ([trial 260](results/systems.md#trial-260)). Those of `carracing-nvae`, `ha2018` and
 `world-models-pytorch-untrained` shared their cores with tests and other trainings, so their times say little.
-`carracing-nvae` had seven million steps with seed 0, as its preset has now ([266](results/systems.md#trial-266)), and five with
-seed 1. `carracing-nvae-dream` drove in the dream of
-the second `carracing-nvae`, whose M had learned on from its C's drives ([trial 262](results/systems.md#trial-262)); it made 742
-there, and exploited it ([264](results/systems.md#trial-264)). The preset makes another dream since
-([265](results/systems.md#trial-265)).
+At the end of `carracing-nvae` M learns from C's drives: as a whole with seed 1, with C carried over
+([trials 269 and 270](results/systems.md#trial-269)), and by its heads alone with seed 0
+([266](results/systems.md#trial-266)). Seed 1 has V, M and C of 2ff2b5d, and this last round of 4e1979c.
+`carracing-nvae-dream` drove in the dream of the former, alone on two cores. Its population of 4 is too slow a search there
+([271](results/systems.md#trial-271)).
 
 """
 NOTES = """

@@ -200,7 +200,7 @@ PRESETS: dict[str, Preset] = {
         systems.NVAE_IN_AN_HOUR,
         "carracing_nvae",
         "NVAE",
-        score="819*",
+        score="840*",
         full=systems.NVAE,
     ),
     "carracing-nvae-dream": Preset(
@@ -208,7 +208,7 @@ PRESETS: dict[str, Preset] = {
         systems.NVAE_DREAM_IN_AN_HOUR,
         "carracing_nvae",
         "drives in that one's dream",
-        score="-79*",
+        score="-34",
         full=systems.NVAE_DREAM,
     ),
     "world-model-toy": Preset(
