@@ -70,7 +70,8 @@ returns are in `scores/exam/`. The published ones drove CarRacing-v0.
 """
 REASONS = """
 `demo-light`, `demo-conv` and `demo-nvae` are one training each: `dreamlap run demo --seed 6` with each kind of V
-(`--vision.kind`). `carracing-nvae-seed1` is the second training of [the five systems](seeds.md).
+(`--vision.kind`). `carracing-nvae-seed1` is an earlier training of one of [the five systems](seeds.md), that of
+[trial 260](results/systems.md#trial-260).
 
 ## What makes it so
 
