@@ -130,9 +130,10 @@ class Run:
 
     def _had(self, stage: Stage) -> int:
         """How long C's training in round 0 was: what it was asked for when it ended, or has had. In the unit of `length`."""
-        unit, result, had = length(self.config)[0], stage.result, stage.load() or {}
-        asked = result.get("updates", 0) if result.get("unit", unit) == unit else 0
-        return asked or had.get("steps" if unit == "cmaes.budget" else "update", 0)
+        unit, result = length(self.config)[0], stage.result
+        if (asked := result.get("updates")) and result.get("unit", unit) == unit:
+            return asked
+        return (stage.load() or {}).get("steps" if unit == "cmaes.budget" else "update", 0)
 
     def _lengthen(self) -> None:
         """Let C's training in round 0 go on if it is asked for more updates, or steps, than it has had."""
