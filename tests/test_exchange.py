@@ -200,6 +200,9 @@ def test_flat_arrays_are_cut_into_episodes(tmp_path: Path):
     with pytest.raises(Refused, match="holds whole episodes, of 6 frames: --episode-length 2 is for those that lie end to end"):
         import_episodes(whole, EpisodeStore(tmp_path / "cut"), length=2)
     assert import_episodes(whole, EpisodeStore(tmp_path / "uncut"), length=500) == 1
+    export_episodes(store, tmp_path / "pictures", "png")
+    with pytest.raises(Refused, match="--episode-length 2 is for arrays in which episodes lie end to end"):
+        import_episodes(tmp_path / "pictures", EpisodeStore(tmp_path / "drawn"), length=2)
     write_npy(folder, dones=np.isin(np.arange(10), [2, 9]))
     ended = EpisodeStore(tmp_path / "ended")
     assert import_episodes(folder, ended, align="after") == 2

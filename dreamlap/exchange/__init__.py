@@ -92,7 +92,10 @@ def import_episodes(
 def _find(source: Path, length: int | None) -> tuple[list[Found], list[Path]]:
     """The episodes of a folder, to be read one by one, and the files that none of them is read from."""
     top = look(source)
-    found = [*minari.find(top), *npy.find(top, length), *png.find(top)]
+    arrays = npy.find(top, length)
+    found = [*minari.find(top), *arrays, *png.find(top)]
+    if found and length and not arrays:
+        raise Refused(f"--episode-length {length} is for arrays in which episodes lie end to end, and {source} has none")
     files = [file for folder in top.all() for file in folder.files]
     if not found:
         ours = " Those are dreamlap's own: `--data` takes the folder as it is." * any(f.suffix == ".episode" for f in files)
