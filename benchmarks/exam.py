@@ -55,7 +55,7 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     return INTRODUCTION + table(("who", UNDISTURBED, *EXAM), rows) + REASONS
 
 
-INTRODUCTION = """# The robustness exam
+INTRODUCTION = f"""# The robustness exam
 
 Tang, Nguyen & Ha (2020) disturb the frames of the track in three ways that no agent has trained on: the colours of road and
 grass are shifted, black bars cover the sides, a red square moves with the car. From left to right: undisturbed, colours, bars,
@@ -63,9 +63,9 @@ blob. Above the stock track, below the fast one:
 
 ![One moment of a track: undisturbed, colours, bars, blob](exam.png)
 
-Mean ± standard deviation of 100 selection tracks (900,000 to 900,099) of the fast track, and lost drives (below 800) in
-brackets. `make exam` drives the included agents; other rows need `python -m benchmarks.exam` and the folders of their runs. Raw
-returns are in `scores/exam/`. The published ones drove CarRacing-v0.
+Mean ± standard deviation of 100 selection tracks ({TRACKS[0]:,} to {TRACKS[-1]:,}) of the fast track, and lost drives (below
+800) in brackets. `make exam` drives the included agents; other rows need `python -m benchmarks.exam` and the folders of their
+runs. Raw returns are in `scores/exam/`. The published ones drove CarRacing-v0.
 
 """
 REASONS = """

@@ -123,12 +123,12 @@ def draw(scores: dict[tuple[str, int], list[dict[str, Any]]], path: Path) -> Non
 
 
 HEAD = ("at most", "autopilot", "the agent learned from", "mean", "each training seed", "min", "lost (95 % interval)")
-INTRODUCTION = """# How many real steps
+INTRODUCTION = f"""# How many real steps
 
 Made by `make real-steps` of the raw returns in `scores/real_steps/`: the preset `demo` with less driving, and without added
 rounds. V, M and C learn for as many updates as ever. Without the autopilot the first drives are a random walk's; leaving the
 road then costs less at first, so that C dares to drive, and V learns on in each round. Each point is a training of its own, and
-its agent on 100 selection tracks of the fast track (921,000 to 921,099).
+its agent on 100 selection tracks of the fast track ({TRACKS[0]:,} to {TRACKS[-1]:,}).
 
 The limit is that of the whole run. The agent may be of an earlier round, so it learned from fewer steps. Not counted are the
 300 drives or so that choose it: nothing learns from them.

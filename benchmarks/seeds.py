@@ -113,7 +113,8 @@ def curve(run: RunReader) -> dict[str, Any]:
         lines = [line for each in rounds for line in each]
         name, each = "reward of a step", config["ppo"]["num_envs"] * config["ppo"]["steps"] * config["track"]["repeat"]
         shown = [((i + 1) * each, line["reward"]) for i, line in enumerate(lines)]
-    where = "dream steps" if config["controller"]["mind"] == "dream" else "steps of the track"
+    in_track = f"steps of {'that dream' if config['track']['dream'] else 'the track'}"
+    where = "dream steps" if config["controller"]["mind"] == "dream" else in_track
     return {"x": where, "y": name, "points": shown[:: -(-len(shown) // POINTS)] + shown[-1:] if shown else []}
 
 

@@ -27,9 +27,10 @@ from dreamlap.episodes import Episode, EpisodeStore
 from dreamlap.episodes.latents import encode_episodes, join, keep_latents, load_latents, save_latents, windows
 from dreamlap.episodes.record import collect
 from dreamlap.episodes.sampler import FrameSampler
-from dreamlap.episodes.store import CHUNK
+from dreamlap.episodes.store import CHUNK, SMALL
 from dreamlap.errors import Refused
 from dreamlap.track import PEDAL, FastCarRacing, TrackConfig
+from dreamlap.weights import checksum
 
 
 def test_what_is_written_is_read(tmp_path: Path, episode: Episode):
@@ -272,6 +273,29 @@ def test_an_identity_without_a_checksum_is_not_believed(tmp_path: Path, episode:
     store.write("one", episode)
     rewritten(tmp_path / "one.episode", {"identity": episode.identity}, actions=episode.actions * 0)
     assert store.open("one").identity == replace(episode, actions=episode.actions * 0).identity != episode.identity
+
+
+def test_an_identity_that_has_changed_is_refused(tmp_path: Path, episode: Episode):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    path, other = tmp_path / "one.episode", "0" * len(episode.identity)
+    path.write_bytes(path.read_bytes().replace(episode.identity.encode(), other.encode()))
+    with pytest.raises(Refused, match="its checksum differs"):
+        store.open("one")
+
+
+def test_the_checksum_of_an_older_version_which_left_the_identity_out_is_read(tmp_path: Path, episode: Episode):
+    store = EpisodeStore(tmp_path)
+    store.write("one", episode)
+    with safe_open(str(tmp_path / "one.episode"), framework="numpy") as file:
+        guarded = [(name, file.get_tensor(name)) for name in SMALL]
+        about = file.metadata()["about"]
+    told = {"identity": episode.identity, "checksum": checksum(guarded, about)}
+    rewritten(tmp_path / "one.episode", told)
+    assert store.open("one").identity == episode.identity
+    rewritten(tmp_path / "one.episode", told, rewards=episode.rewards + 1)
+    with pytest.raises(Refused, match="its checksum differs"):
+        store.open("one")
 
 
 def test_an_episode_is_checked_as_the_numbers_that_its_file_has(tmp_path: Path, episode: Episode):

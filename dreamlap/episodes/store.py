@@ -74,7 +74,7 @@ def pack(episode: Episode, where: str) -> Packed:
     }
     about = json.dumps(episode.told())
     identity = episode.identity
-    told = {"about": about, "identity": identity, "checksum": _guard({n: arrays[n] for n in SMALL}, about)}
+    told = {"about": about, "identity": identity, "checksum": _guard({n: arrays[n] for n in SMALL}, about, identity)}
     return Packed(identity, save(arrays, told))
 
 
@@ -117,7 +117,8 @@ class EpisodeFile:
 
     def _check(self, small: dict[str, np.ndarray]) -> None:
         """Whether it is an episode, and its chunks fill its frames, before anything of its size is made."""
-        if self._told.get("checksum") not in (None, _guard(small, self._told["about"])):
+        said = [self._told[name] for name in ("about", "identity") if name in self._told]
+        if self._told.get("checksum") not in (None, *(_guard(small, *said[:n]) for n in (2, 1))):  # 1: an older file
             raise ValueError("its checksum differs: it has changed since it was written")
         check_shapes(small, np.int64, shape=(4,))
         if not isinstance(self.about, dict) or not {"terminated", "truncated"} <= self.about.keys():
@@ -253,9 +254,9 @@ class EpisodeStore:
         return map(self.open, self.names())
 
 
-def _guard(arrays: dict[str, np.ndarray], about: str) -> str:
+def _guard(arrays: dict[str, np.ndarray], *said: str) -> str:
     """The checksum of a file's small arrays and of what it says about itself."""
-    return checksum(arrays.items(), about)
+    return checksum(arrays.items(), *said)
 
 
 def _mean_return(returns: list[float]) -> str:
