@@ -58,7 +58,7 @@ def leave(run: Run, agent: Agent, until: str) -> dict[str, Path]:
         return {"agent": run.stage(run.config.last, until).folder / "agent"}
     agent.about = {"trained": list(PARTS[: PARTS.index(until) + 1]), "commit": versions()["commit"]}
     if until == "memory":
-        agent.starts = starts_of(run, 0, agent, *latents_of(run, 0), SHIPPED_MOMENTS)
+        agent.starts = starts_of(run, 0, agent.memory, *latents_of(run, 0), SHIPPED_MOMENTS)
     agent.save(folder := run.folder / UNFINISHED)
     agent = load_agent(folder, needed=())
     picture = run.folder / "pictures" / "reconstructions.png"

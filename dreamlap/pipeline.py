@@ -38,6 +38,7 @@ from dreamlap.learn.vision import VisionTraining, fit_vision
 from dreamlap.measure.memory import foresight
 from dreamlap.measure.trust import SIGHT, SUMS, advice, calibration, compare_rewards, predictions
 from dreamlap.measure.vision import eyesight
+from dreamlap.memory import MDNRNN
 from dreamlap.mind import Awake, Dream
 from dreamlap.plan import Run, begun_with, distills, length
 from dreamlap.progress import meter, notes
@@ -295,7 +296,7 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent) -> None:
         return restore(stage, controller=agent.controller)
     rounds = run.config.rounds
     seed, (latents, first_fresh) = run.seed("controller", number), latents_of(run, min(number, rounds.rounds))
-    agent.starts = starts_of(run, number, agent, latents, first_fresh, MOMENTS)
+    agent.starts = starts_of(run, number, agent.memory, latents, first_fresh, MOMENTS)
     from_scratch = number > rounds.rounds or rounds.from_scratch(number)
     if from_scratch and number:
         agent.controller = build_agent(run.config.agent, seed).controller.to(run.device)
@@ -310,11 +311,11 @@ def train_controller(run: Run, number: int, stage: Stage, agent: Agent) -> None:
     return stage.finish(steps=steps, product=product, **asked)
 
 
-def starts_of(run: Run, number: int, agent: Agent, latents: Latents, first_fresh: int, count: int) -> Starts:
-    """`count` real moments that dreams of round `number` go on from."""
+def starts_of(run: Run, number: int, memory: MDNRNN, latents: Latents, first_fresh: int, count: int) -> Starts:
+    """`count` real moments that dreams of round `number` go on from, as `memory` remembers them."""
     fresh = run.config.memory_training.fresh if number else 0.0
     burn_in, from_start = run.config.memory.burn_in, run.config.dream.from_start
-    return dream_starts(agent.memory, latents, burn_in, from_start, first_fresh, fresh, count, run.seed("controller", number))
+    return dream_starts(memory, latents, burn_in, from_start, first_fresh, fresh, count, run.seed("controller", number))
 
 
 ROUND = {
@@ -356,10 +357,11 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
 
 
 def carrier(run: Run, number: int, agent: Agent) -> Callable[[Tensor], Tensor]:
-    """What carries the weights of a linear C over to M as it is now, along the drives of round `number`."""
+    """What carries the weights of a linear C over to M as it is now, for the moments that dreams of round `number` begin with:
+    half of them are C's own drives."""
     assert run.memory_before is not None  # every round trains M first
-    drives = newest(kept_latents(run, number), len(episodes_of(run, number)))
-    seen = carried(run.memory_before, agent.memory, drives, linear_of(agent))
+    then = starts_of(run, number, run.memory_before, *latents_of(run, number), MOMENTS)
+    seen = carried(run.memory_before.h(then.state), _seen(agent), linear_of(agent))
     return partial(carry, seen=seen, controller=linear_of(agent))
 
 

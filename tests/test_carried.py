@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dreamlap.control.linear import Linear
-from dreamlap.episodes.latents import Latents
+from dreamlap.episodes.latents import Latents, load_latents
 from dreamlap.learn.carried import carried, carry
 from dreamlap.learn.memory import remember
 from dreamlap.memory import MDNRNN, MemoryConfig, build_memory
@@ -69,11 +69,12 @@ def test_c_does_the_same_where_h_is_another_basis_of_the_same_memory(latents: La
             elif "weight_hh" in name:
                 part.copy_(part[gates][:, order])
     controller = random_linear(bias=bias)
-    seen = carried(memory, turned, latents, controller)
+    was, is_now = seen_by(memory, latents), seen_by(turned, latents)
+    seen = carried(was[:, LATENT:], is_now, controller)
     moved = copy.deepcopy(controller)
     torch.nn.utils.vector_to_parameters(carry(weights(controller), seen, controller), moved.parameters())
-    wanted, found = controller.act(seen_by(memory, latents)), moved.act(seen_by(turned, latents))
-    assert (controller.act(seen_by(turned, latents)) - wanted).abs().mean() > 0.1  # as it is, it would do something else
+    wanted, found = controller.act(was), moved.act(is_now)
+    assert (controller.act(is_now) - wanted).abs().mean() > 0.1  # as it is, it would do something else
     assert (found - wanted).abs().mean() < 0.01
     many = carry(torch.stack([weights(controller), torch.zeros_like(weights(controller))]), seen, controller)
     torch.testing.assert_close(many[0], weights(moved))
@@ -83,10 +84,31 @@ def test_c_does_the_same_where_h_is_another_basis_of_the_same_memory(latents: La
 def test_nothing_changes_where_m_has_not(latents: Latents):
     memory = build_memory(MemoryConfig("gru", hidden=HIDDEN, mixtures=2), LATENT, ACTIONS)
     controller = random_linear()
-    seen = carried(memory, copy.deepcopy(memory), latents, controller)
+    same = seen_by(memory, latents)
+    seen = carried(same[:, LATENT:], same, controller)
     assert torch.equal(carry(weights(controller), seen, controller), weights(controller))
     blind = random_linear(hidden=0)
-    assert torch.equal(carried(memory, memory, latents, blind), torch.eye(LATENT + 1))
+    assert torch.equal(carried(same[:, LATENT:] + 1, same, blind), torch.eye(LATENT + 1))
+
+
+def test_c_is_carried_over_for_the_first_drives_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What C's own drives do not show, C would not know any more: a C that stands in the grass shows no road."""
+    along = list[Tensor]()
+
+    def noted(was: Tensor, seen: Tensor, controller: Linear) -> Tensor:
+        along.append(seen[:, : controller.latent])
+        return carried(was, seen, controller)
+
+    monkeypatch.setattr("dreamlap.pipeline.carried", noted)
+    run = Run(
+        tmp_path / "run", replace(LINEAR, rounds=replace(LINEAR.rounds, rounds=1, memory_updates=4, controller_updates=2))
+    )
+    learn(run)
+    (seen,) = along
+    for number in (0, 1):
+        mu = load_latents(sorted((run.folder / f"round-{number}/encode").glob("*.safetensors")), torch.device("cpu")).mu
+        of_round = (seen[:, None, :3] == mu[None, :, :3]).all(-1).any(1).float().mean()
+        assert of_round > 0.25
 
 
 def test_a_search_is_carried_over_and_a_broken_round_goes_on_as_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,7 +2,7 @@
 
 M's h means something else whenever M has learned, and a matrix was found for the h of before. An actor that learns by PPO
 follows within a few updates; an evolution would have to find its place again. But what h was is nearly a linear function of
-what C sees now. It is found by least squares on C's latest drives, and with it every C of the search.
+what C sees now. It is found by least squares where dreams begin, and with it every C of the search.
 
 Letters: S what C sees, [z, h], and 1 if C has a bias; D weights; A actions.
 """
@@ -11,9 +11,6 @@ import torch
 from torch import Tensor
 
 from dreamlap.control.linear import Linear
-from dreamlap.episodes.latents import Latents
-from dreamlap.learn.memory import remember
-from dreamlap.memory import MDNRNN
 
 RIDGE = 1e-3
 """Added to the diagonal of the normal equations, for each row and in variances of what C sees: what was hardly ever seen, or
@@ -21,19 +18,21 @@ has not changed, stays as it is."""
 
 
 @torch.no_grad()
-def carried(before: MDNRNN, now: MDNRNN, latents: Latents, controller: Linear) -> Tensor:
-    """What C saw when M was as `before`, as a linear function of what it sees `now`: (S, S), so that [z, h, 1] of before is
-    nearly [z, h, 1] of now times that, along the drives in `latents`."""
-    rows, hidden = torch.arange(len(latents.mu), device=latents.mu.device), controller.inputs - controller.latent
+def carried(was: Tensor, seen: Tensor, controller: Linear) -> Tensor:
+    """What C saw when M remembered `was`, h (N, H), as a linear function of what it sees now, `seen`, [z, h] (N, Z + H): a
+    matrix (S, S), so that [z, h, 1] of then is nearly [z, h, 1] of now times that.
+
+    The N moments are all that C will meet: of what they leave out, the function knows nothing, and C would be lost there.
+    """
     size = controller.inputs + (controller.layer.bias is not None)
-    if not hidden or not len(rows):
+    if not was.shape[1] or not len(was) or controller.inputs == controller.latent:
         return torch.eye(size)
-    was, is_now = (memory.h(remember(memory, latents, rows)).cpu().double() for memory in (before, now))
-    seen = torch.cat([latents.mu.cpu().double(), is_now, torch.ones(len(rows), 1, dtype=torch.float64)], 1)[:, :size]
+    seen = torch.cat([seen[:, : controller.inputs], seen.new_ones(len(seen), 1)], 1)[:, :size].cpu().double()
     gram = seen.T @ seen
-    gram += RIDGE * len(rows) * torch.diag(seen.var(0, correction=0).clamp(min=1e-6))
+    gram += RIDGE * len(seen) * torch.diag(seen.var(0, correction=0).clamp(min=1e-6))
+    moved = was.cpu().double() - seen[:, controller.latent : controller.inputs]
     change = torch.zeros(size, size, dtype=torch.float64)
-    change[:, controller.latent : controller.inputs] = torch.linalg.solve(gram, seen.T @ (was - is_now))
+    change[:, controller.latent : controller.inputs] = torch.linalg.solve(gram, seen.T @ moved)
     return torch.eye(size) + change.float()
 
 
