@@ -34,8 +34,12 @@ def within_an_hour(full: Config, driven: CollectConfig, vision: int, memory: int
 
 
 def in_dream_of(system: Config, dream: str) -> Config:
-    """The same system on the dream of an agent, which goes on from where that agent has driven."""
-    return replace(system, track=replace(system.track, dream=dream), rounds=replace(system.rounds, rounds=0))
+    """The same system on the dream of an agent, which goes on from where that agent has driven.
+
+    Its rollouts are short, all around the lap. In long ones the road drifts away from what M has seen, and C learns that.
+    """
+    cmaes = replace(system.cmaes, steps=240)
+    return replace(system, track=replace(system.track, dream=dream), rounds=replace(system.rounds, rounds=0), cmaes=cmaes)
 
 
 HA2018 = Config(
@@ -94,7 +98,7 @@ NVAE = Config(
 NVAE_IN_AN_HOUR = within_an_hour(NVAE, RANDOM_WALK, vision=2500, memory=1000, budget=7_000_000, mean_rate=0.1)
 NVAE_DREAM = in_dream_of(NVAE, "runs/carracing-nvae-full/agent")
 NVAE_DREAM_IN_AN_HOUR = in_dream_of(
-    replace(NVAE_IN_AN_HOUR, cmaes=replace(NVAE_IN_AN_HOUR.cmaes, budget=2_500_000)), "runs/carracing-nvae/agent"
+    replace(NVAE_IN_AN_HOUR, cmaes=replace(NVAE_IN_AN_HOUR.cmaes, budget=3_500_000)), "runs/carracing-nvae/agent"
 )
 
 TOY = Config(
