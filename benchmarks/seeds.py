@@ -15,6 +15,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks.keys import press
 from benchmarks.scores import lost_of, table
 from dreamlap.files import read_json, read_object, replacing, write_json
 from dreamlap.progress import console
@@ -30,6 +31,7 @@ CLAIMS = {
     "carracing-nvae": "stops at a return of 950",
     "carracing-nvae-dream": "names no score",
     "world-model-toy": "names no score",
+    "world-model-toy-keys": "a person drives, with four keys",
     "ha2018": "906 ± 21 on 100 tracks, after 1,800 generations",
     "world-models-pytorch-untrained": "another such system made 870 ± 120",
     "carracing-nvae-untrained": "names no such control",
@@ -37,6 +39,8 @@ CLAIMS = {
 """Preset -> what its text says that it reaches. In the order of the page."""
 UNTRAINED = "-untrained"
 """A control: C sees the h of an M that never learned."""
+KEYS = "-keys"
+"""The episodes that a person is to drive were driven by four keys, and not by the autopilot's exact steering."""
 RAW, PAGE, SHOWN = Path("scores/seeds"), Path("docs/seeds.md"), Path("docs/seeds")
 STAGES = ("collect", "vision", "encode", "memory", "controller")
 POINTS = 200
@@ -64,6 +68,8 @@ def train(preset: str, seed: int) -> None:
     """One system, from an empty folder to its score."""
     console.rule(f"{preset}, training seed {seed}")
     run, command = folder_of(preset, seed), [sys.executable, "-m", "dreamlap"]
+    if preset.endswith(KEYS):
+        press(pressed(seed), seed=seed)
     subprocess.run([*command, "run", *words(preset, seed), "--name", run.name], check=True)
     write_json(RAW / f"{preset}-{seed}.json", figures(run))
     if not (video := SHOWN / f"{preset}.webp").exists():
@@ -75,6 +81,11 @@ def folder_of(preset: str, seed: int) -> Path:
     return Path("runs") / f"{preset}-seed{seed}"
 
 
+def pressed(seed: int) -> Path:
+    """Where the drives by keys are."""
+    return Path("runs") / f"keys-seed{seed}"
+
+
 def words(preset: str, seed: int) -> list[str]:
     """The preset and the flags of a training."""
     flags = ["--seed", str(seed)]
@@ -82,6 +93,8 @@ def words(preset: str, seed: int) -> list[str]:
         flags += ["--track.dream", str(folder_of(preset.removesuffix("-dream"), seed) / "agent")]
     if preset.endswith(UNTRAINED):
         preset, flags = preset.removesuffix(UNTRAINED), [*flags, "--memory.kind", "reservoir"]
+    if preset.endswith(KEYS):
+        preset, flags = preset.removesuffix(KEYS), [*flags, "--data", str(pressed(seed))]
     return [preset, *flags]
 
 
@@ -146,7 +159,8 @@ HEAD = """# The five systems, in an hour each
 Made by `make seeds` on two cores without a GPU; raw figures in `scores/seeds/`. Each training went from an empty folder to its
 score with one command, such as `dreamlap run jk2500`. [Presets](presets.md) says what each system is made of, and
 `--full` gives it as much of everything as its text names. With `-untrained`, C sees the h of an M that never learned
-(`--memory.kind reservoir`).
+(`--memory.kind reservoir`). With `-keys`, the twenty episodes that a person is to drive were driven with four keys, held and
+released by the autopilot (`python -m benchmarks.keys`); else it drives them itself.
 
 The score is by the protocol: mean ± standard deviation on the 20 stock selection tracks from 900,000 on. A lost drive is a
 return below 800. Real steps are steps of the track that were learned from, those in which an action is repeated included.

@@ -18,6 +18,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["build"]
 html_theme = "furo"
 html_title = "dreamlap"
+html_show_copyright = False
 html_static_path: list[str] = []
 html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath", "deflist"]

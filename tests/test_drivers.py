@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from gymnasium.envs.box2d.car_dynamics import Car
 
+from benchmarks.keys import Presser
 from dreamlap.drivers import Autopilot, CorrelatedDriver, Driver, PerTrack, RandomDriver, Solo
+from dreamlap.drivers.person import STRAIGHTEN, TURN
 from dreamlap.track import STOCK, FastCarRacing
 
 NO_FRAME = np.empty(0)
@@ -67,6 +69,18 @@ def test_the_autopilot_is_varied_on_demand() -> None:
     assert slow.tile_visited_count < 0.8 * fast.tile_visited_count
     left, right = (drive(Autopilot(offset=offset), 31, 150)[1] for offset in (-3.0, 3.0))
     assert (car_of(left).hull.position - car_of(right).hull.position).length > 2
+
+
+def test_four_keys_drive_in_steps_as_a_keyboard_does() -> None:
+    total, _, actions = drive(Presser(), 25, 500)
+    assert total > 300
+    steer, gas, brake = np.array(actions).T
+    turns = np.abs(np.diff(steer))
+    assert turns.max() <= STRAIGHTEN + 1e-6
+    assert np.median(turns[turns > 1e-6]) == pytest.approx(TURN, abs=1e-3)
+    assert gas.min() == 0
+    assert gas.max() == pytest.approx(1)
+    assert brake.max() > 0.05
 
 
 @pytest.mark.parametrize("seed", [301, 304, 307])
