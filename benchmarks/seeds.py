@@ -164,17 +164,21 @@ released by the autopilot (`python -m benchmarks.keys`); else it drives them its
 
 The score is by the protocol: mean ± standard deviation on the 20 stock selection tracks from 900,000 on. A lost drive is a
 return below 800. Real steps are steps of the track that were learned from, those in which an action is repeated included.
-The trainings with seed 0 had one core each, beside another one. `world-models-pytorch` had its C chosen twice from one search:
-again, when the average of the search means became one of the candidates. Its controller's time below is that of the second
-choice; the search took 42:43.
-In `world-models-pytorch` and `jk2500` the mean of CMA-ES moved towards the best candidates alone, in the other trainings on the
-track also away from the worst ([trial 260](results/systems.md#trial-260)). Those of `carracing-nvae`, `ha2018` and
-`world-models-pytorch-untrained` shared their cores with tests and other trainings, so their times say little.
-At the end of `carracing-nvae` M learns from C's drives: as a whole with seed 1, with C carried over
-([trials 269 and 270](results/systems.md#trial-269)), and by its heads alone with seed 0
-([266](results/systems.md#trial-266)). Seed 1 has V, M and C of 2ff2b5d, and this last round of 4e1979c.
-`carracing-nvae-dream` drove in the dream of the former, alone on two cores. Its population of 4 is too slow a search there
-([271](results/systems.md#trial-271)).
+The trainings with seed 0 had one core each, beside another one.
+
+- `world-models-pytorch` had its C chosen twice from one search: again, when the average of the search means became one of the
+  candidates. Its controller's time below is that of the second choice; the search took 42:43.
+- In `world-models-pytorch` and `jk2500` the mean of CMA-ES moved towards the best candidates alone, in the other trainings on
+  the track also away from the worst ([trial 260](results/systems.md#trial-260)).
+- `carracing-nvae`, `ha2018` and `world-models-pytorch-untrained` shared their cores with tests and other trainings, so their
+  times say little.
+- At the end of `carracing-nvae` M learns from C's drives: as a whole with seed 1, with C carried over
+  ([trials 269 and 270](results/systems.md#trial-269)), and by its heads alone with seed 0
+  ([266](results/systems.md#trial-266)). Seed 1 has V, M and C of 2ff2b5d, and this last round of 4e1979c.
+- `carracing-nvae-dream` drove in the dream of the former, with rollouts of 1,000 steps instead of 240
+  ([273](results/systems.md#trial-273)).
+- `world-model-toy` has V and the first M of 144a985, and rounds of 875d94d ([274](results/systems.md#trial-274)). Its time
+  includes seven minutes of other rounds, which were given up.
 
 """
 NOTES = """

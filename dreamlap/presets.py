@@ -208,7 +208,7 @@ PRESETS: dict[str, Preset] = {
         systems.NVAE_DREAM_IN_AN_HOUR,
         "carracing_nvae",
         "drives in that one's dream",
-        score="-34",
+        score="-34*",
         full=systems.NVAE_DREAM,
     ),
     "world-model-toy": Preset(
@@ -216,7 +216,7 @@ PRESETS: dict[str, Preset] = {
         systems.TOY_IN_AN_HOUR,
         "world_model_toy",
         "a person drives (--data)",
-        score="548*",
+        score="647",
         full=systems.TOY,
     ),
     "rl-world-models": Preset(
