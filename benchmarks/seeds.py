@@ -175,8 +175,8 @@ The trainings with seed 0 had one core each, beside another one.
 - At the end of `carracing-nvae` M learns from C's drives: as a whole with seed 1, with C carried over
   ([trials 269 and 270](results/systems.md#trial-269)), and by its heads alone with seed 0
   ([266](results/systems.md#trial-266)). Seed 1 has V, M and C of 2ff2b5d, and this last round of 4e1979c.
-- `carracing-nvae-dream` drove in the dream of the former, with rollouts of 1,000 steps instead of 240
-  ([273](results/systems.md#trial-273)).
+- `carracing-nvae-dream` drove in the dream of the former. V and M are of 4e1979c, C of b45d678
+  ([275](results/systems.md#trial-275)). Its time includes 21 minutes of a C that was given up.
 - `world-model-toy` has V and the first M of 144a985, and rounds of 875d94d ([274](results/systems.md#trial-274)). Its time
   includes seven minutes of other rounds, which were given up.
 

@@ -147,7 +147,7 @@ PRESETS: dict[str, Preset] = {
         "our own",
         "the demo with more rounds",
         "31 min",
-        "927*",
+        "932",
     ),
     "unprivileged": Preset(
         "the champion without the autopilot: V and M saw random-walk drivers, then the agent itself; at the end C restarts",
@@ -208,7 +208,7 @@ PRESETS: dict[str, Preset] = {
         systems.NVAE_DREAM_IN_AN_HOUR,
         "carracing_nvae",
         "drives in that one's dream",
-        score="-34*",
+        score="311",
         full=systems.NVAE_DREAM,
     ),
     "world-model-toy": Preset(
