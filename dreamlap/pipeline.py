@@ -352,17 +352,17 @@ def fit_controller(run: Run, number: int, stage: Stage, agent: Agent, seed: int)
     begun = max(n for n in range(number + 1) if config.rounds.from_scratch(n))
     show, evolution = run.display and partial(run.display, agent), run.seed("controller", begun)
     seen = _seen(agent)
-    rate, moved = 1.0 if from_scratch else config.rounds.rate(number), previous and carrier(run, number, agent)
+    rate, moved = 1.0 if from_scratch else config.rounds.rate(number), previous and carrier(run, number, agent, seen)
     return train_cmaes(stage, linear_of(agent), fitness, cmaes, evolution, previous, real, show, seen, critic, rate, moved)
 
 
-def carrier(run: Run, number: int, agent: Agent) -> Callable[[Tensor], Tensor]:
-    """What carries the weights of a linear C over to M as it is now, for the moments that dreams of round `number` begin with:
-    half of them are C's own drives."""
+def carrier(run: Run, number: int, agent: Agent, seen: Tensor) -> Callable[[Tensor], Tensor]:
+    """What carries the weights of a linear C over to M as it is now, for the moments that dreams of round `number` begin with,
+    where C sees `seen`. They are of all drives, with a share of C's latest (`memory_training.fresh`)."""
     assert run.memory_before is not None  # every round trains M first
     then = starts_of(run, number, run.memory_before, *latents_of(run, number), MOMENTS)
-    seen = carried(run.memory_before.h(then.state), _seen(agent), linear_of(agent))
-    return partial(carry, seen=seen, controller=linear_of(agent))
+    before = carried(run.memory_before.h(then.state), seen, linear_of(agent))
+    return partial(carry, seen=before, controller=linear_of(agent))
 
 
 def _seen(agent: Agent) -> Tensor:

@@ -25,7 +25,7 @@ def carried(was: Tensor, seen: Tensor, controller: Linear) -> Tensor:
     The N moments are all that C will meet: of what they leave out, the function knows nothing, and C would be lost there.
     """
     size = controller.inputs + (controller.layer.bias is not None)
-    if not was.shape[1] or not len(was) or controller.inputs == controller.latent:
+    if controller.inputs == controller.latent:  # C does not see h
         return torch.eye(size)
     seen = torch.cat([seen[:, : controller.inputs], seen.new_ones(len(seen), 1)], 1)[:, :size].cpu().double()
     gram = seen.T @ seen
