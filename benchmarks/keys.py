@@ -52,17 +52,20 @@ class Presser:
 
 
 def press(folder: Path, episodes: int = 20, steps: int = 500, seed: int = 0) -> None:
-    """Drive episodes of up to so many steps, each on a training track of its own; those that are there are not driven again."""
+    """Drive episodes of up to so many steps, each on a training track of its own.
+
+    Raises:
+        Refused: the folder holds other drives by keys, of another seed or length.
+    """
     config, store = settings_of("world-model-toy").track, EpisodeStore(folder)
     driver, world, form = PerTrack(Presser, 1), open_world(config), action_form(config.actions)
     about = {"driver": DRIVER, "made": {"driver": {"kind": DRIVER}, "track": deviations(config)}}
     with meter("drives by keys", episodes) as bar:
         for number in range(episodes):
-            if (name := f"{DRIVER}-{number:05d}") not in store:
-                tape = begin(driver, 0, world, training_track(DRIVER, number, seed=seed), about)
-                while len(tape.actions) < steps and not tape.terminated:
-                    tape.step(decide(driver, [tape], form)[0])
-                store.write(name, tape.episode())
+            tape = begin(driver, 0, world, training_track(DRIVER, number, seed=seed), about)
+            while len(tape.actions) < steps and not tape.terminated:
+                tape.step(decide(driver, [tape], form)[0])
+            store.write(f"{DRIVER}-{number:05d}", tape.episode())
             bar.advance(1)
     world.close()
 

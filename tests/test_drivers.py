@@ -1,14 +1,16 @@
 """Drivers drive as they promise: reproducibly, and with the variety that M has to learn from."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from gymnasium.envs.box2d.car_dynamics import Car
 
-from benchmarks.keys import Presser
+from benchmarks.keys import Presser, press
 from dreamlap.drivers import Autopilot, CorrelatedDriver, Driver, PerTrack, RandomDriver, Solo
 from dreamlap.drivers.person import STRAIGHTEN, TURN
+from dreamlap.errors import Refused
 from dreamlap.track import STOCK, FastCarRacing
 
 NO_FRAME = np.empty(0)
@@ -81,6 +83,16 @@ def test_four_keys_drive_in_steps_as_a_keyboard_does() -> None:
     assert gas.min() == 0
     assert gas.max() == pytest.approx(1)
     assert brake.max() > 0.05
+
+
+def test_drives_by_keys_are_the_same_again_and_others_are_refused(tmp_path: Path) -> None:
+    press(tmp_path, episodes=1, steps=20, seed=3)
+    before = (tmp_path / "keys-00000.episode").read_bytes()
+    press(tmp_path, episodes=1, steps=20, seed=3)
+    for other in ({"steps": 21, "seed": 3}, {"steps": 20, "seed": 4}):
+        with pytest.raises(Refused, match="is another episode: choose another folder"):
+            press(tmp_path, episodes=1, **other)
+    assert (tmp_path / "keys-00000.episode").read_bytes() == before
 
 
 @pytest.mark.parametrize("seed", [301, 304, 307])
