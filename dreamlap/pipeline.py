@@ -136,6 +136,7 @@ def collect_round(run: Run, number: int, stage: Stage, agent: Agent) -> None:
             how.random_start,
             how.reverse,
             run.config.workers,
+            run.config.rounds.patience if number else 0,
         )
     driven = [run.store.open(name) for name in names] or list(EpisodeStore(run.data or ""))
     returns = [float(episode.array("rewards").sum()) for episode in driven if episode.knows("rewards")]

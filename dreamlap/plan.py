@@ -197,8 +197,8 @@ BINDS = {
     "vision": ("vision", 0), "vision_training": ("vision", 0), "memory": ("memory", 0), "memory_training": ("memory", 0),
     "controller": ("controller", 0), "dream": ("controller", 0), "ppo": ("controller", 0), "cmaes": ("controller", 0),
     "rounds.episodes": ("collect", 1), "rounds.steps": ("collect", 1), "rounds.noise": ("collect", 1),
-    "rounds.random_start": ("collect", 1), "rounds.reverse": ("collect", 1), "rounds.vision_updates": ("vision", 1),
-    "rounds.memory_updates": ("memory", 1), "rounds.decay": ("memory", 1),
+    "rounds.random_start": ("collect", 1), "rounds.reverse": ("collect", 1), "rounds.patience": ("collect", 1),
+    "rounds.vision_updates": ("vision", 1), "rounds.memory_updates": ("memory", 1), "rounds.decay": ("memory", 1),
     "rounds.controller_updates": ("controller", 1), "rounds.penalty_growth": ("controller", 1),
     "rounds.restart": ("controller", 1), "rounds.restart_updates": ("controller", 1),
 }  # fmt: skip

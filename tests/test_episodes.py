@@ -360,7 +360,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.episode")}
 
 
-@pytest.mark.parametrize("other", [{"steps": 50}, {"size": 48}, {"random_start": 1.0}, {"reverse": 1.0}, {"kind": "random"}])
+@pytest.mark.parametrize(
+    "other", [{"steps": 50}, {"size": 48}, {"random_start": 1.0}, {"reverse": 1.0}, {"kind": "random"}, {"patience": 9}]
+)
 def test_other_settings_stand_beside_and_say_so(tmp_path: Path, other: dict, capsys: pytest.CaptureFixture[str]):
     assert drive(tmp_path) == ["c-00000", "c-00001"]
     before = contents(tmp_path)
@@ -373,6 +375,22 @@ def test_other_settings_stand_beside_and_say_so(tmp_path: Path, other: dict, cap
     assert drive(tmp_path, **other) == names
     assert contents(tmp_path) == again
     assert "nothing is driven" in capsys.readouterr().err
+
+
+def test_an_episode_that_earns_nothing_for_long_is_over(tmp_path: Path):
+    drive(tmp_path / "long", episodes=6, steps=120)
+    drive(tmp_path / "short", episodes=6, steps=120, patience=30)
+    both = [
+        {file.about["track"]: file.array("rewards") for file in EpisodeStore(tmp_path / name)} for name in ("long", "short")
+    ]
+    lengths = set()
+    for track, long in both[0].items():
+        idle = [not (long[max(0, t - 29) : t + 1] > 0).any() and t >= 29 for t in range(len(long))]
+        end = idle.index(True) + 1 if any(idle) else len(long)
+        assert np.array_equal(both[1][track], long[:end])
+        lengths.add(end)
+    assert min(lengths) < 120  # a random walk leaves the road
+    assert not any(file.terminated for file in EpisodeStore(tmp_path / "short") if len(file) < 120)
 
 
 def test_more_episodes_are_driven_beside_those_that_are_there(tmp_path: Path):

@@ -67,6 +67,9 @@ class RoundsConfig:
     turns, which are rare on them."""
     noise: Annotated[tuple[float, float], span(0, 100)] = (0.0, 0.3)
     """Standard deviation of the noise on the agent's actions, drawn for every episode between the two."""
+    patience: Annotated[int, least(0)] = 0
+    """Steps of the track without a reward after which such an episode ends; 0: it goes on. Dreams begin with moments of these
+    episodes: of a car that stands in the grass until the end, most of them would be useless."""
     memory_updates: Annotated[int, least(0)] = count(250, least=0)
     """Gradient steps of M a round."""
     controller_updates: Annotated[int, least(1)] = count(15, least=1)

@@ -37,6 +37,7 @@ class Lot:
     steps: int
     random_start: float
     reverse: float
+    patience: int
     made: dict[str, Any]  # what every episode records of how it was made
 
 
@@ -52,32 +53,33 @@ def collect(
     random_start: Annotated[float, SHARE] = 0.0,
     reverse: Annotated[float, SHARE] = 0.0,
     workers: Annotated[int, WORKERS] = 2,
+    patience: Annotated[int, least(0)] = 0,
 ) -> list[str]:
     """Drive `episodes` episodes of up to `steps` steps and keep them as PREFIX-00000, PREFIX-00001 ... -> their names.
 
     An episode records what made it. Those that are there and were made so are not driven again. Where a name is taken by an
     episode that was made otherwise, that one stays as it is, and the new one gets a name of its own.
     `random_start`: share of the episodes that begin on a random tile of the track; `reverse`: share that drive the lap the
-    other way round.
+    other way round. An episode ends early when it has earned nothing for `patience` steps of the track; 0: never.
     """
     check_driver(driver, track)
     with Owned(store.folder):
-        return _collect(store, prefix, episodes, driver, track, seed, steps, random_start, reverse, workers)
+        return _collect(store, prefix, episodes, driver, track, seed, steps, random_start, reverse, workers, patience)
 
 
 def _collect(
     store: EpisodeStore, prefix: str, episodes: int, driver: DriverConfig, track: TrackConfig, seed: int, steps: int,
-    random_start: float, reverse: float, workers: int,
+    random_start: float, reverse: float, workers: int, patience: int,
 ) -> list[str]:  # fmt: skip
     """What `collect` does once nothing stands against it."""
-    made = recipe(driver, track, steps, random_start, reverse, seed)
+    made = recipe(driver, track, steps, random_start, reverse, seed, patience)
     tracks = [training_track(prefix, i, seed=seed) for i in range(episodes)]
     places = [_place(store, prefix, i, made, track_seed, driver, track) for i, track_seed in enumerate(tracks)]
     names, found = [place.name for place in places], {place.name for place in places if place.there}
     if other := next((place.other for place in places if place.other is not None), None):
         notes.print(f"{store.folder} holds episodes of that name already, made with other settings ({other}). They stay.")
     lots = [
-        Lot(driver, dict(group), {name for name, _ in group} - found, track, steps, random_start, reverse, made)
+        Lot(driver, dict(group), {name for name, _ in group} - found, track, steps, random_start, reverse, patience, made)
         for group in _groups(list(zip(names, tracks, strict=True)), SIDE_BY_SIDE)
         if any(name not in found for name, _ in group)
     ]
@@ -142,7 +144,13 @@ def check_driver(driver: DriverConfig, track: TrackConfig) -> None:
 
 
 def recipe(
-    driver: DriverConfig, track: TrackConfig, steps: int, random_start: float, reverse: float, seed: int
+    driver: DriverConfig,
+    track: TrackConfig,
+    steps: int,
+    random_start: float,
+    reverse: float,
+    seed: int,
+    patience: int = 0,
 ) -> dict[str, Any]:
     """What an episode records of how it was made: settings that differ from their defaults, agents by their fingerprints."""
     if driver.kind in SCRIPTED:
@@ -150,6 +158,7 @@ def recipe(
     else:
         who = {"kind": load(driver.kind).fingerprint, "noise": list(driver.noise)}
     made = {"driver": who, "track": seen(track), "steps": steps, "random_start": random_start, "reverse": reverse, "seed": seed}
+    made |= {"patience": patience} if patience else {}
     return json.loads(json.dumps(made))
 
 
@@ -195,12 +204,13 @@ def drive(driver: Driver, lot: Lot) -> list[Episode]:
         begin(driver, i, world, seed, {"driver": lot.driver.kind, "made": lot.made}, lot.random_start, lot.reverse)
         for i, (world, seed) in enumerate(zip(worlds, lot.seeds.values(), strict=True))
     ]
+    patience = lot.track.decisions(lot.patience)
     for _ in range(lot.track.decisions(lot.steps)):
         actions = decide(driver, tapes, form)
-        on = [i for i, tape in enumerate(tapes) if not tape.terminated]
+        on = [i for i, tape in enumerate(tapes) if not tape.over(patience)]
         for i, *made in zip(on, *step_all([worlds[i] for i in on], actions[on]), strict=True):
             tapes[i].record(actions[i], *made)
-        if all(tape.terminated for tape in tapes):
+        if all(tape.over(patience) for tape in tapes):
             break
     for world in worlds:
         world.close()
@@ -237,7 +247,7 @@ class Tape:
         self.frames, self.speeds = [frame], [self._speed()]
         self.actions: list[np.ndarray] = []
         self.rewards: list[float] = []
-        self.terminated = False
+        self.terminated, self.idle = False, 0
         self.info: dict[str, Any] = {}
 
     def step(self, action: np.ndarray) -> None:
@@ -254,6 +264,11 @@ class Tape:
         self.speeds.append(self._speed())
         self.actions.append(action)
         self.rewards.append(float(reward))
+        self.idle = 0 if reward > 0 else self.idle + 1
+
+    def over(self, patience: int) -> bool:
+        """Whether the episode has ended, or has earned nothing for `patience` decisions; 0: however long."""
+        return self.terminated or 0 < patience <= self.idle
 
     def _speed(self) -> float:
         car = self.track.car
