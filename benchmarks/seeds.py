@@ -177,7 +177,7 @@ The trainings with seed 0 had one core each, beside another one.
   ([266](results/systems.md#trial-266)). Seed 1 has V, M and C of 2ff2b5d, and this last round of 4e1979c.
 - `carracing-nvae-dream` drove in the dream of the former. V and M are of 4e1979c, C of b45d678
   ([275](results/systems.md#trial-275)). Its time includes 21 minutes of a C that was given up.
-- `world-model-toy` has V and the first M of 144a985, and rounds of 875d94d ([274](results/systems.md#trial-274)). Its time
+- `world-model-toy` has V and the first M of 144a985, and rounds of 18963b9 ([277](results/systems.md#trial-277)). Its time
   includes seven minutes of other rounds, which were given up.
 
 """

@@ -111,7 +111,8 @@ Made by `make steadiness` of the raw returns in `scores/steadiness/`: each row i
 selection tracks of the fast track. A lost drive is a return below 800. Times are of one core, from an empty folder to the
 chosen agent. They include pauses: that of seed 13 in bfloat16 lay still for over an hour. `demo-mean32` is the demo before it
 chose its agent by fewest lost drives on 100 tracks: the highest mean on 32 was chosen, among the last three rounds.
-Seed 7, which was trained for the [board of times](speedrun.md), lost 5 of 200. `champion` shared its core with other trainings.
+Seed 7, which was trained for the [board of times](speedrun.md), lost 5 of 200. `champion` and `unprivileged` were trained
+beside other trainings, one core each.
 
 """
 

@@ -154,8 +154,8 @@ PRESETS: dict[str, Preset] = {
         UNPRIVILEGED,
         "our own",
         "no driver that knows the track",
-        "78 min",
-        "911",
+        "38 min",
+        "928",
     ),
     "champion-tuned": Preset(
         "the champion, fine-tuned in the real environment: not from the dream alone any more",
@@ -216,7 +216,7 @@ PRESETS: dict[str, Preset] = {
         systems.TOY_IN_AN_HOUR,
         "world_model_toy",
         "a person drives (--data)",
-        score="647",
+        score="841",
         full=systems.TOY,
     ),
     "rl-world-models": Preset(

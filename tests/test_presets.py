@@ -136,7 +136,7 @@ def test_only_published_systems_are_compared_with_their_originals(name: str, cap
         ("champion", "final/champion-??.json"),
         ("champion-tuned", "final/champion-tuned-?.json"),
         ("linear", "final/linear-?.json"),
-        ("unprivileged", "final/unprivileged-?.json"),
+        ("unprivileged", "final/unprivileged-??.json"),
         ("linear-from-scratch", "linear-from-scratch-?.json"),
         *((name, f"seeds/{name}-?.json") for name in ("rl-world-models", "rl-world-models-awake", "world-models-pytorch")),
         *((name, f"seeds/{name}-?.json") for name in ("jk2500", "carracing-nvae", "world-model-toy")),
